@@ -1,0 +1,168 @@
+"""One checkout's development servers: its folder `.data/`, its lock, what the service is told.
+
+Whoever holds the lock owns the servers; the lock's file says who that is and where they listen.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from service.embedded import binaries
+from service.embedded.servers import EmbeddedError, Postgres, Server, Valkey
+
+ROOT = Path(__file__).resolve().parents[2]
+DEFAULT_BIND = "127.0.0.1:8080"
+_PATIENCE_SECONDS = 60.0
+
+
+class Checkout:
+    """The folder and the lock."""
+
+    def __init__(self, data: Path = ROOT / ".data") -> None:
+        """Nothing is touched before `lock`."""
+        self.data = data
+        self._lock: IO[str] | None = None
+
+    def try_lock(self, verb: str) -> bool:
+        """Become the owner of the servers, until this process ends.  False: someone else is."""
+        self.data.mkdir(mode=0o711, exist_ok=True)  # the servers may be another user's
+        file = os.fdopen(os.open(self.data / "lock", os.O_RDWR | os.O_CREAT, 0o600), "r+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return False
+        self._lock = file
+        self.announce(verb, {})
+        return True
+
+    def announce(self, verb: str, told: Mapping[str, str]) -> None:
+        """Tell others who owns the servers, and the service's environment once they answer."""
+        if self._lock is None:
+            raise RuntimeError("the lock is not ours")
+        self._lock.seek(0)
+        self._lock.truncate()
+        json.dump({"pid": os.getpid(), "verb": verb, "told": dict(told)}, self._lock)
+        self._lock.flush()
+
+    def owner(self) -> tuple[int, str, dict[str, str]]:
+        """Return the owner's process id, verb, and what it announced."""
+        try:
+            said = json.loads((self.data / "lock").read_text())
+        except (OSError, ValueError):  # it is being written
+            return 0, "", {}
+        return said["pid"], said["verb"], said["told"]
+
+    def reset(self) -> None:
+        """Forget everything.  EmbeddedError while someone uses it."""
+        if not self.data.exists():
+            return
+        if not self.try_lock("reset"):
+            pid, verb, _ = self.owner()
+            raise EmbeddedError(f"./dev {verb} is using it (process {pid}): stop that first")
+        shutil.rmtree(self.data)
+
+    def await_serve(self) -> dict[str, str] | None:
+        """Return the environment a running `serve` announced; None when the lock became ours."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            if self.try_lock("cli"):
+                return None
+            _, verb, told = self.owner()
+            if verb == "serve" and told:
+                return told
+            time.sleep(0.1)
+        pid, verb, _ = self.owner()
+        raise EmbeddedError(f"./dev {verb} (process {pid}) has kept the servers for a minute")
+
+
+def is_given(environment: Mapping[str, str], name: str) -> bool:
+    """Whether the user set it, directly or as a file."""
+    return name in environment or f"{name}_FILE" in environment
+
+
+def settings(given: Mapping[str, str], data: Path) -> dict[str, str]:
+    """Return the environment of the service in a checkout: what the user gave wins over ours.
+
+    The servers' addresses are not in it yet.
+    """
+    bind = given.get("AUTH_BIND", DEFAULT_BIND)
+    scheme = "https" if "AUTH_TLS_CERT" in given else "http"
+    defaults = {
+        "AUTH_BIND": bind,
+        "AUTH_ISSUER": f"{scheme}://localhost:{bind.rpartition(':')[2]}",
+        "AUTH_DATA_DIR": str(data / "service"),
+    }
+    if not is_given(given, "AUTH_MASTER_KEYS"):
+        defaults["AUTH_MASTER_KEYS_FILE"] = str(_master_key(data))
+    ours = {name: value for name, value in defaults.items() if not is_given(given, name)}
+    return {**given, **ours, "PYTHONPATH": str(ROOT)}
+
+
+def _master_key(data: Path) -> Path:
+    """Return the file of this checkout's master key, 32 random bytes in base64url (Fernet's form)."""
+    import base64  # noqa: PLC0415 - first run only
+
+    path = data / "master.key"
+    if not path.exists():
+        key = base64.urlsafe_b64encode(os.urandom(32)).decode()
+        aside = path.with_suffix(".new")
+        aside.unlink(missing_ok=True)
+        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(key)
+        aside.rename(path)
+    return path
+
+
+@contextmanager
+def running_servers(environment: dict[str, str], data: Path) -> Iterator[list[Server]]:
+    """Start the servers whose addresses the user did not give, add theirs to `environment`.
+
+    They are stopped on the way out, in the reverse order.
+    """
+    servers: list[Server] = []
+    wanted: list[tuple[str, Postgres | Valkey]] = []
+    if not is_given(environment, "AUTH_DATABASE_URL"):
+        wanted.append(("AUTH_DATABASE_URL", postgres(data / "postgres")))
+    if not is_given(environment, "AUTH_REDIS_URL"):
+        wanted.append(("AUTH_REDIS_URL", valkey(data / "valkey")))
+    try:
+        for variable, server in wanted:
+            first_time = "" if server.home.exists() else " for the first time"
+            print(f"Starting {server.title}{first_time} ...", flush=True)
+            servers.append(server)
+            server.log.unlink(missing_ok=True)
+            server.start()
+            environment[variable] = server.url
+        yield servers
+    finally:
+        for server in reversed(servers):
+            server.stop()
+
+
+def postgres(home: Path, options: Mapping[str, str] | None = None) -> Postgres:
+    """Return the wheel's PostgreSQL, or an installed one."""
+    found = binaries.first(binaries.wheel_postgres, binaries.installed_postgres)
+    if found is None:
+        raise EmbeddedError(
+            "no PostgreSQL: no wheel of it for this platform and no `postgres` on PATH;"
+            " install one, or set AUTH_DATABASE_URL"
+        )
+    return Postgres(home, found, options)
+
+
+def valkey(home: Path, databases: int = 16) -> Valkey:
+    """Return the wheel's Valkey, or an installed Valkey or Redis."""
+    found = binaries.first(binaries.wheel_redis, binaries.installed_redis)
+    if found is None:
+        raise EmbeddedError(
+            "no Valkey: no wheel of it for this platform and no `redis-server` on PATH;"
+            " install one, or set AUTH_REDIS_URL"
+        )
+    return Valkey(home, found, databases)

@@ -1,0 +1,246 @@
+"""`./dev serve` and `./dev cli`: the service on this checkout's own servers."""
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from service.embedded.checkout import ROOT, Checkout, is_given, running_servers, settings
+from service.embedded.servers import EmbeddedError, Server, can_bind, launched
+
+OWNER = "owner@demo.example"
+_HEALTH_SECONDS = 60.0
+_STOP_SECONDS = 20.0  # the service gives its workers 15
+
+
+class Stop(BaseException):
+    """A signal asks us to end."""
+
+
+def serve() -> int:
+    """Run until a signal.  Returns the exit status."""
+    _on_signals(_raise_stop)
+    checkout = Checkout()
+    if not checkout.try_lock("serve"):
+        pid, verb, _ = checkout.owner()
+        raise EmbeddedError(f"./dev {verb} runs in this checkout already (process {pid})")
+    environment = settings(os.environ, checkout.data)
+    host, _, port = environment["AUTH_BIND"].rpartition(":")
+    if not can_bind(host.strip("[]"), int(port)):
+        raise EmbeddedError(
+            f"port {port} on {host} is taken by another program: stop it,"
+            f" or choose another: AUTH_BIND={host}:{int(port) + 1} ./dev serve"
+        )
+    try:
+        with running_servers(environment, checkout.data) as servers:
+            password = prepare(environment, checkout.data, with_demo=True)
+            checkout.announce("serve", _told(environment))
+            return _run(environment, servers, password)
+    except Stop:
+        print("Stopped.", flush=True)
+        return 0
+
+
+def cli(arguments: list[str]) -> int:
+    """Run one command of the service beside a running `serve`, or with servers of its own."""
+    checkout = Checkout()
+    command = [sys.executable, "-P", "-m", "service", *arguments]
+    told = None if checkout.try_lock("cli") else checkout.await_serve()
+    if told is not None:
+        same = {name: value for name, value in told.items() if not _is_overruled(name)}
+        _become(command, {**settings(os.environ, checkout.data), **same})
+    _on_signals(_raise_stop)
+    environment = settings(os.environ, checkout.data)
+    try:
+        with contextlib.redirect_stdout(sys.stderr), running_servers(environment, checkout.data):
+            prepare(environment, checkout.data, with_demo=False)
+            _on_signals(lambda _number, _frame: None)  # Ctrl-C reaches the command by itself
+            command = launched("self", signal.SIGTERM, *command)
+            return subprocess.run(command, env=environment, check=False).returncode  # noqa: S603
+    except Stop:
+        return 130
+
+
+def _is_overruled(name: str) -> bool:
+    return is_given(os.environ, name.removesuffix("_FILE"))
+
+
+def prepare(environment: Mapping[str, str], data: Path, *, with_demo: bool) -> str | None:
+    """Migrate, and on the first run make the demo organization; return its owner's password then.
+
+    Notes say what was done, so that a later start does neither.  About migrations they are
+    believed only beside our own database: one that was given may have been emptied since.
+    """
+    trusted = not is_given(os.environ, "AUTH_DATABASE_URL")
+    database = environment.get("AUTH_DATABASE_URL") or environment["AUTH_DATABASE_URL_FILE"]
+    given = data / f"given-{hashlib.sha256(database.encode()).hexdigest()[:12]}"
+    notes = data / "postgres" if trusted else given
+    notes.mkdir(exist_ok=True)
+    digest = _migrations_digest(environment.get("AUTH_DATABASE_SCHEMA", ""))
+    migrated = notes / "migrated"
+    if not trusted or not migrated.exists() or migrated.read_text() != digest:
+        print("Migrating the database ...", flush=True)
+        _service(environment, "migrate")
+        migrated.write_text(digest)
+
+    demo = notes / "demo"
+    if not with_demo or demo.exists():
+        return None
+    print("Making the organization demo and its owner ...", flush=True)
+    password = secrets.token_urlsafe(12)
+    # An earlier first run may have been cut short after any of these steps.
+    _service(environment, *"organization create --slug demo --name Demo --json".split(), may_fail=True)
+    made = _service(
+        environment,
+        *f"user create --email {OWNER} --organization demo --role owner".split(),
+        *"--platform-admin --password-stdin --json".split(),
+        stdin=password,
+        may_fail=True,
+    )
+    demo.touch()
+    return password if made else None
+
+
+def _service(
+    environment: Mapping[str, str], *arguments: str, stdin: str = "", may_fail: bool = False
+) -> bool:
+    done = subprocess.run(  # noqa: S603 - our own program
+        launched("self", signal.SIGKILL, sys.executable, "-P", "-m", "service", *arguments),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    if done.returncode:
+        words = (done.stderr or done.stdout).strip().splitlines()
+        line = f"`{' '.join(arguments[:2])}`: {words[-1] if words else 'failed without a word'}"
+        if not may_fail:
+            raise EmbeddedError(line)
+        print(f"  {line}", flush=True)
+    return done.returncode == 0
+
+
+def _run(environment: dict[str, str], servers: list[Server], password: str | None) -> int:
+    started = time.monotonic()
+    print("Starting the service ...", flush=True)
+    service = subprocess.Popen(  # noqa: S603 - our own program
+        launched("self", signal.SIGTERM, sys.executable, "-P", "-m", "service", "serve"),
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is ours: we stop it first, then its servers
+    )
+    try:
+        welcomed = False
+        while service.poll() is None:
+            if not welcomed and _answers(environment):
+                _welcome(environment, password)
+                welcomed = True
+            if not welcomed and time.monotonic() - started > _HEALTH_SECONDS:
+                raise EmbeddedError(f"/healthz does not answer after {_HEALTH_SECONDS:.0f} s")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                service.wait(0.5 if welcomed else 0.02)
+            for server in servers:
+                _revive(server)
+    finally:
+        _end(service)
+    print(f"The service ended by itself (status {service.returncode}).", flush=True)
+    return service.returncode or 1
+
+
+def _revive(server: Server) -> None:
+    """A development server that died comes back on the same port, so that one can try just that."""
+    if server.is_running():
+        return
+    print(f"{server.title} ended; starting it again ...", flush=True)
+    try:
+        server.start()
+    except EmbeddedError as exc:
+        print(exc, flush=True)
+
+
+def _end(service: "subprocess.Popen[bytes]") -> None:
+    """Stop the service cleanly, at once on a second signal; leave no worker behind."""
+    _on_signals(lambda _number, _frame: service.kill())
+    if service.poll() is None:
+        service.terminate()
+    try:
+        service.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        service.kill()
+        service.wait()
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(service.pid, signal.SIGKILL)
+
+
+def _welcome(environment: Mapping[str, str], password: str | None) -> None:
+    url = _url(environment)
+    body = json.dumps({"email": OWNER, "password": password or "PASSWORD", "organization": "demo"})
+    print(
+        f"\nTesserra Auth is on {url}\n"
+        f"  e-mail    {OWNER}\n"
+        f"  password  {password or 'as printed on the first run (./dev reset starts over)'}\n"
+        f"  sign in   curl -sS -c cookies.txt -H 'content-type: application/json'"
+        f" -d '{body}' {url}/auth/login\n"
+        f"Ctrl-C stops it.\n",
+        flush=True,
+    )
+
+
+def _url(environment: Mapping[str, str]) -> str:
+    scheme = "https" if "AUTH_TLS_CERT" in environment else "http"
+    host, _, port = environment["AUTH_BIND"].rpartition(":")
+    return f"{scheme}://{'localhost' if host in ('127.0.0.1', '0.0.0.0') else host}:{port}"  # noqa: S104
+
+
+def _answers(environment: Mapping[str, str]) -> bool:
+    """Whether /healthz says 200."""
+    import http.client  # noqa: PLC0415 - while the service imports, not before
+    import ssl  # noqa: PLC0415
+
+    host, _, port = environment["AUTH_BIND"].rpartition(":")
+    host = {"0.0.0.0": "127.0.0.1"}.get(host, host.strip("[]"))  # noqa: S104
+    wire = http.client.HTTPConnection(host, int(port), timeout=2)
+    if "AUTH_TLS_CERT" in environment:
+        trusting = ssl._create_unverified_context()  # noqa: S323, SLF001 - our own process, just started
+        wire = http.client.HTTPSConnection(host, int(port), timeout=2, context=trusting)
+    try:
+        wire.request("GET", "/healthz")
+        return wire.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        wire.close()
+
+
+def _told(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name.startswith("AUTH_")}
+
+
+def _migrations_digest(schema: str) -> str:
+    digest = hashlib.sha256(schema.encode())
+    for path in sorted((ROOT / "sql" / "migrations").glob("*.sql")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _on_signals(react: "signal._HANDLER") -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, react)
+
+
+def _raise_stop(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise Stop
+
+
+def _become(command: list[str], environment: Mapping[str, str]) -> NoReturn:
+    os.execve(command[0], command, environment)  # noqa: S606 - no shell is wanted

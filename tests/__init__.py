@@ -1,0 +1,1 @@
+"""The tests: paths mirror service/."""

@@ -1,0 +1,1 @@
+"""The promises of `./dev serve` and of its servers."""
