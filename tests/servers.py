@@ -20,7 +20,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 import asyncpg
 import redis
@@ -157,13 +157,7 @@ def docker_answers() -> bool:
     """GET /_ping, half a second."""
     where = urlsplit(os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock")
     try:
-        if where.scheme == "unix":
-            wire = socket.socket(socket.AF_UNIX)
-            wire.settimeout(0.5)
-            wire.connect(where.path)
-        else:
-            wire = socket.create_connection((where.hostname or "", where.port or 2375), 0.5)
-        with wire:
+        with _dial(where) as wire:
             wire.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
             answer = http.client.HTTPResponse(wire)
             answer.begin()
@@ -172,11 +166,26 @@ def docker_answers() -> bool:
         return False
 
 
+def _dial(where: SplitResult) -> socket.socket:
+    if where.scheme != "unix":
+        return socket.create_connection((where.hostname or "", where.port or 2375), 0.5)
+    wire = socket.socket(socket.AF_UNIX)
+    wire.settimeout(0.5)
+    try:
+        wire.connect(where.path)
+    except OSError:
+        wire.close()
+        raise
+    return wire
+
+
 def _of_our_own(kind: str, folder: Path, stack: ExitStack) -> Servers:
-    postgres, valkey = _postgres(kind, folder, _FAST), _valkey(kind, folder)
-    for server in (postgres, valkey):
-        stack.callback(server.stop)
-        server.start()
+    postgres, valkey = _postgres(kind, folder / kind, _FAST), _valkey(kind, folder / kind)
+    with ExitStack() as attempt:
+        for server in (postgres, valkey):
+            attempt.callback(server.stop)
+            server.start()
+        stack.push(attempt.pop_all())
     return Servers(kind, postgres.url, valkey.url, list(range(_REDIS_DATABASES)))
 
 

@@ -43,7 +43,7 @@ def wheel_redis() -> Path | None:
 def installed_redis() -> Path | None:
     """Return `redis-server` or `valkey-server` on PATH."""
     found = shutil.which("redis-server") or shutil.which("valkey-server")
-    return Path(found).resolve() if found else None
+    return Path(found).absolute() if found else None  # not resolved: Debian's goes by its name
 
 
 def first(*finders: Finder) -> Path | None:

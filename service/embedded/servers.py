@@ -264,11 +264,10 @@ class Postgres(Server):
 class Valkey(Server):
     """A Valkey or Redis that keeps nothing on disk: what it holds may be lost at any moment."""
 
-    title = "Valkey"
-
     def __init__(self, home: Path, program: Path, databases: int = 16) -> None:
         """`program` is a valkey-server or redis-server."""
         super().__init__(home, program)
+        self.title = "Redis" if program.name == "redis-server" else "Valkey"
         self._databases = databases
 
     @property
