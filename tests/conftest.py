@@ -5,6 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from service.embedded.servers import EmbeddedError
 from tests import servers
 
 _open = ExitStack()
@@ -27,7 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     try:
         _open.enter_context(servers.acquired(wanted))
-    except (servers.Unavailable, servers.EmbeddedError) as exc:
+    except (servers.UnavailableError, EmbeddedError) as exc:
         raise pytest.UsageError(str(exc)) from exc
 
 
@@ -40,19 +41,19 @@ def pytest_report_header() -> str:
     """Say what the tests run against."""
     try:
         return f"servers: {servers.told().said}"
-    except servers.Unavailable:
+    except servers.UnavailableError:
         return "servers: none"
 
 
 @pytest.fixture(scope="session")
 def database_url() -> Iterator[str]:
-    """This worker's own migrated database."""
+    """Return the address of the worker's own migrated database."""
     with servers.cloned_database() as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """This worker's own Redis database, empty at the start."""
+    """Return the address of the worker's own Redis database, empty at the start."""
     with servers.redis_database() as url:
         yield url

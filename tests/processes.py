@@ -1,12 +1,11 @@
 """Real processes of the service, on databases of their own.
 
-    async with service(workers=2, policy="[limits.login]\\ncount = 100\\nwindow = 60") as running:
-        running.cli("organization", "create", "--slug", "acme", "--name", "Acme", "--json")
-        async with httpx2.AsyncClient(base_url=running.url) as client: ...
+`async with service(workers=2) as running:` and then `running.url`, `running.cli(...)`.
 """
 
 import asyncio
 import base64
+import contextlib
 import os
 import shutil
 import signal
@@ -57,9 +56,12 @@ class Running:
         return self.log.read_text(errors="replace")
 
     def workers(self) -> list[int]:
-        """Return the process ids of its children."""
+        """Return the process ids of its children that serve."""
         found = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return [int(pid) for pid in found]
+        helper = b"resource_tracker"  # of Python's multiprocessing
+        return [
+            int(pid) for pid in found if helper not in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
 
     def cli(self, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
         """Run one command of the service in the same environment."""
@@ -93,17 +95,15 @@ class Running:
         if self.is_running():
             self.child.send_signal(with_signal)
         deadline = time.monotonic() + _STOP_SECONDS
-        while self.is_running() and time.monotonic() < deadline:
+        while self.is_running() and time.monotonic() < deadline:  # noqa: ASYNC110 - no event to await
             await asyncio.sleep(0.02)
         self._leave_nothing()
         return self.child.wait()
 
     def _leave_nothing(self) -> None:
         """Kill whatever remains of its group, which is its own."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
 @asynccontextmanager

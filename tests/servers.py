@@ -58,8 +58,8 @@ class Servers:
     token: str = field(default_factory=lambda: secrets.token_hex(4))
 
 
-class Unavailable(Exception):
-    """This kind of server cannot be had here."""
+class UnavailableError(Exception):
+    """Servers of a kind cannot be had here."""
 
 
 # --- once, in the controller ------------------------------------------------------------------
@@ -85,8 +85,11 @@ def acquired(wanted: str) -> Iterator[Servers]:
 
 
 def _given_addresses() -> tuple[str, str] | None:
-    """Take the addresses out of the environment: no AUTH_* of ours may reach a service under test."""
-    names = [("AUTH_TEST_DATABASE_URL", "AUTH_TEST_REDIS_URL"), ("AUTH_DATABASE_URL", "AUTH_REDIS_URL")]
+    """Take the addresses out of the environment: none may reach a service under test."""
+    names = [
+        ("AUTH_TEST_DATABASE_URL", "AUTH_TEST_REDIS_URL"),
+        ("AUTH_DATABASE_URL", "AUTH_REDIS_URL"),
+    ]
     taken = [tuple(os.environ.pop(name, "") for name in pair) for pair in names]
     for postgres_url, redis_url in taken:
         if postgres_url and redis_url:
@@ -107,31 +110,31 @@ def _first_of(
                     return _in_docker(stack)
                 case _:
                     return _of_our_own(kind, folder, stack)
-        except (Unavailable, EmbeddedError) as exc:
+        except (UnavailableError, EmbeddedError) as exc:
             why.append(f"{kind}: {exc}")
-    raise Unavailable("no servers to test against: " + "; ".join(why))
+    raise UnavailableError("no servers to test against: " + "; ".join(why))
 
 
 def _given(addresses: tuple[str, str] | None) -> Servers:
     if addresses is None:
-        raise Unavailable("AUTH_TEST_DATABASE_URL and AUTH_TEST_REDIS_URL are not set")
+        raise UnavailableError("AUTH_TEST_DATABASE_URL and AUTH_TEST_REDIS_URL are not set")
     postgres_url, redis_url = addresses
     with redis.Redis.from_url(redis_url) as client:
         total = int(client.config_get("databases")["databases"])
     empty = [number for number in range(total) if _is_empty(redis_url, number)]
     if len(empty) < 2:  # noqa: PLR2004 - one for each test's state, one for a service's
-        raise Unavailable("the Redis given has no two empty databases, and tests flush theirs")
+        raise UnavailableError("the Redis given has no two empty databases, and tests flush theirs")
     return Servers("given", postgres_url, redis_url, empty)
 
 
 def _is_empty(redis_url: str, number: int) -> bool:
     with redis.Redis.from_url(with_database(redis_url, str(number))) as client:
-        return client.dbsize() == 0
+        return bool(client.dbsize() == 0)
 
 
 def _in_docker(stack: ExitStack) -> Servers:
     if not docker_answers():
-        raise Unavailable("no Docker engine answers")
+        raise UnavailableError("no Docker engine answers")
     from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415 - slow, rarely used
     from testcontainers.community.redis import RedisContainer  # noqa: PLC0415
 
@@ -142,8 +145,8 @@ def _in_docker(stack: ExitStack) -> Servers:
         valkey = RedisContainer("redis:7-alpine")
         command = f"redis-server --save '' --databases {_REDIS_DATABASES}"
         stack.enter_context(valkey.with_command(command))
-    except Exception as exc:  # noqa: BLE001 - an image that cannot be pulled is no reason to fail
-        raise Unavailable(f"{type(exc).__name__}: {exc}") from exc
+    except Exception as exc:  # an image that cannot be pulled is no reason to fail
+        raise UnavailableError(f"{type(exc).__name__}: {exc}") from exc
     address = f"{valkey.get_container_host_ip()}:{valkey.get_exposed_port(6379)}"
     return Servers(
         "docker",
@@ -193,14 +196,14 @@ def _postgres(kind: str, folder: Path, options: dict[str, str]) -> Postgres:
     wheel = kind == "wheels"
     found = binaries.wheel_postgres() if wheel else binaries.installed_postgres()
     if found is None:
-        raise Unavailable("no PostgreSQL")
+        raise UnavailableError("no PostgreSQL")
     return Postgres(folder / "postgres", found, options)
 
 
 def _valkey(kind: str, folder: Path) -> Valkey:
     found = binaries.wheel_redis() if kind == "wheels" else binaries.installed_redis()
     if found is None:
-        raise Unavailable("no Redis")
+        raise UnavailableError("no Redis")
     return Valkey(folder / "redis", found, _REDIS_DATABASES)
 
 
@@ -221,7 +224,7 @@ async def _describe(servers: Servers) -> str:
 def told() -> Servers:
     """Return the servers the controller acquired."""
     if VARIABLE not in os.environ:
-        raise Unavailable("this test needs servers, and pytest runs with --servers=none")
+        raise UnavailableError("this test needs servers, and pytest runs with --servers=none")
     return Servers(**json.loads(os.environ[VARIABLE]))
 
 
@@ -252,7 +255,7 @@ def redis_database() -> Iterator[str]:
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     free = [n for n in servers.redis_databases[worker::workers] if n not in _taken]
     if not free:
-        raise Unavailable("no empty Redis database is left")
+        raise UnavailableError("no empty Redis database is left")
     url = with_database(servers.redis_url, str(free[0]))
     _taken.add(free[0])
     with redis.Redis.from_url(url) as client:

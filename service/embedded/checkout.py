@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from service.embedded import binaries
-from service.embedded.servers import EmbeddedError, Postgres, Server, Valkey
+from service.embedded.servers import EmbeddedError, Postgres, Valkey
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_BIND = "127.0.0.1:8080"
@@ -106,7 +106,7 @@ def settings(given: Mapping[str, str], data: Path) -> dict[str, str]:
 
 
 def _master_key(data: Path) -> Path:
-    """Return the file of this checkout's master key, 32 random bytes in base64url (Fernet's form)."""
+    """Return the file of this checkout's master key: 32 random bytes, base64url (Fernet's form)."""
     import base64  # noqa: PLC0415 - first run only
 
     path = data / "master.key"
@@ -121,12 +121,12 @@ def _master_key(data: Path) -> Path:
 
 
 @contextmanager
-def running_servers(environment: dict[str, str], data: Path) -> Iterator[list[Server]]:
+def running_servers(environment: dict[str, str], data: Path) -> Iterator[list[Postgres | Valkey]]:
     """Start the servers whose addresses the user did not give, add theirs to `environment`.
 
     They are stopped on the way out, in the reverse order.
     """
-    servers: list[Server] = []
+    servers: list[Postgres | Valkey] = []
     wanted: list[tuple[str, Postgres | Valkey]] = []
     if not is_given(environment, "AUTH_DATABASE_URL"):
         wanted.append(("AUTH_DATABASE_URL", postgres(data / "postgres")))

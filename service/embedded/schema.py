@@ -15,7 +15,7 @@ from service.embedded.servers import EmbeddedError, clean_environment
 
 SCHEMA = ROOT / "sql" / "schema.sql"
 THROWAWAY = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
-_HEADER = "-- GENERATED from sql/migrations by `python -m service.embedded schema`; not edited by hand.\n"
+_HEADER = "-- GENERATED from sql/migrations by `python -m service.embedded schema`.\n"
 _MONTHS = "*_[0-9][0-9][0-9][0-9]_[0-9][0-9]"  # partitions of months: they depend on today
 
 
@@ -55,7 +55,7 @@ def migrate(database_url: str, folder: Path, environment: Mapping[str, str] | No
     clean = {name: value for name, value in outside.items() if not name.startswith("AUTH_")}
     clean["AUTH_DATABASE_URL"] = database_url
     clean["AUTH_REDIS_URL"] = "redis://127.0.0.1:1/0"  # migrations need none
-    done = subprocess.run(  # noqa: S603 - our own program
+    done = subprocess.run(
         [sys.executable, "-P", "-m", "service", "migrate"],
         env=settings(clean, folder),
         capture_output=True,

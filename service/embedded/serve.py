@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -98,14 +98,11 @@ def prepare(environment: Mapping[str, str], data: Path, *, with_demo: bool) -> s
     print("Making the organization demo and its owner ...", flush=True)
     password = secrets.token_urlsafe(12)
     # An earlier first run may have been cut short after any of these steps.
-    _service(environment, *"organization create --slug demo --name Demo --json".split(), may_fail=True)
-    made = _service(
-        environment,
-        *f"user create --email {OWNER} --organization demo --role owner".split(),
-        *"--platform-admin --password-stdin --json".split(),
-        stdin=password,
-        may_fail=True,
-    )
+    organization = ("organization", "create", "--slug", "demo", "--name", "Demo", "--json")
+    _service(environment, *organization, may_fail=True)
+    owner = ("user", "create", "--email", OWNER, "--organization", "demo", "--role", "owner")
+    flags = ("--platform-admin", "--password-stdin", "--json")
+    made = _service(environment, *owner, *flags, stdin=password, may_fail=True)
     demo.touch()
     return password if made else None
 
@@ -130,7 +127,7 @@ def _service(
     return done.returncode == 0
 
 
-def _run(environment: dict[str, str], servers: list[Server], password: str | None) -> int:
+def _run(environment: dict[str, str], servers: Sequence[Server], password: str | None) -> int:
     started = time.monotonic()
     print("Starting the service ...", flush=True)
     service = subprocess.Popen(  # noqa: S603 - our own program

@@ -1,4 +1,4 @@
-"""A PostgreSQL and a Valkey of our own: loopback only, a free port, a password nobody else can read.
+"""A PostgreSQL and a Valkey of our own: on loopback, a free port, a password only we can read.
 
 They stop with the process that started them, however it ends.  That is the kernel's promise about
 the *thread* that started them (PR_SET_PDEATHSIG), so start them from the main thread.
