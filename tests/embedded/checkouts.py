@@ -17,7 +17,7 @@ from service.embedded.checkout import ROOT
 from service.embedded.servers import free_port
 
 PATIENCE = 60.0
-_LEFT_OUT = shutil.ignore_patterns(
+LEFT_OUT = shutil.ignore_patterns(
     ".git", ".venv*", ".data", "__pycache__", ".*_cache", ".hypothesis"
 )
 
@@ -118,7 +118,7 @@ class Dev:
 
 def make_copy(root: Path, *, owner: int | None = None, base: str = sys.executable) -> Copy:
     """Copy the tree there, with a virtual environment that borrows this one's packages."""
-    shutil.copytree(ROOT, root, ignore=_LEFT_OUT, symlinks=True)
+    shutil.copytree(ROOT, root, ignore=LEFT_OUT, symlinks=True)
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     venv = root / ".venv" / version
     (venv / "bin").mkdir(parents=True)

@@ -1,0 +1,1 @@
+"""The service as whole processes: several workers, servers that die, a clean checkout."""
