@@ -65,7 +65,7 @@ class Running:
 
     def cli(self, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
         """Run one command of the service in the same environment."""
-        return subprocess.run(  # noqa: S603 - our own program
+        return subprocess.run(
             [sys.executable, "-P", "-m", "service", *arguments],
             env=self.environment,
             input=stdin,
@@ -95,7 +95,7 @@ class Running:
         if self.is_running():
             self.child.send_signal(with_signal)
         deadline = time.monotonic() + _STOP_SECONDS
-        while self.is_running() and time.monotonic() < deadline:  # noqa: ASYNC110 - no event to await
+        while self.is_running() and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
         self._leave_nothing()
         return self.child.wait()
@@ -142,7 +142,7 @@ async def service(
         environment |= env or {}
         log = folder / "log"
         with log.open("wb") as sink:
-            child = subprocess.Popen(  # noqa: ASYNC220, S603 - our own program; it returns at once
+            child = subprocess.Popen(
                 launched("self", signal.SIGTERM, sys.executable, "-P", "-m", "service", "serve"),
                 env=environment,
                 stdin=subprocess.DEVNULL,

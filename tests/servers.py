@@ -122,7 +122,7 @@ def _given(addresses: tuple[str, str] | None) -> Servers:
     with redis.Redis.from_url(redis_url) as client:
         total = int(client.config_get("databases")["databases"])
     empty = [number for number in range(total) if _is_empty(redis_url, number)]
-    if len(empty) < 2:  # noqa: PLR2004 - one for each test's state, one for a service's
+    if len(empty) < 2:
         raise UnavailableError("the Redis given has no two empty databases, and tests flush theirs")
     return Servers("given", postgres_url, redis_url, empty)
 
@@ -135,8 +135,8 @@ def _is_empty(redis_url: str, number: int) -> bool:
 def _in_docker(stack: ExitStack) -> Servers:
     if not docker_answers():
         raise UnavailableError("no Docker engine answers")
-    from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415 - slow, rarely used
-    from testcontainers.community.redis import RedisContainer  # noqa: PLC0415
+    from testcontainers.community.postgres import PostgresContainer
+    from testcontainers.community.redis import RedisContainer
 
     try:
         settings = " ".join(f"-c {name}={value}" for name, value in _FAST.items())
@@ -333,7 +333,7 @@ def run(work: Coroutine[Any, Any, Answer]) -> Answer:
     def body() -> None:
         try:
             done.append(asyncio.run(work))
-        except BaseException as exc:  # noqa: BLE001 - raised again below, in the caller's thread
+        except BaseException as exc:
             failed.append(exc)
 
     thread = threading.Thread(target=body)

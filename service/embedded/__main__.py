@@ -13,11 +13,11 @@ def main(arguments: list[str]) -> int:
     try:
         match arguments:
             case ["serve"]:
-                from service.embedded.serve import serve  # noqa: PLC0415 - each verb loads its own
+                from service.embedded.serve import serve
 
                 return serve()
             case ["cli", *rest]:
-                from service.embedded.serve import cli  # noqa: PLC0415
+                from service.embedded.serve import cli
 
                 return cli(rest)
             case ["reset"]:
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
                 print("The development servers' data is gone.")
                 return 0
             case ["schema", *rest] if rest in ([], ["--check"]):
-                from service.embedded.schema import schema  # noqa: PLC0415
+                from service.embedded.schema import schema
 
                 return schema(check=bool(rest))
             case _:

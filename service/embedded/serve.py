@@ -65,7 +65,7 @@ def cli(arguments: list[str]) -> int:
             prepare(environment, checkout.data, with_demo=False)
             _on_signals(lambda _number, _frame: None)  # Ctrl-C reaches the command by itself
             command = launched("self", signal.SIGTERM, *command)
-            return subprocess.run(command, env=environment, check=False).returncode  # noqa: S603
+            return subprocess.run(command, env=environment, check=False).returncode
     except Stop:
         return 130
 
@@ -110,7 +110,7 @@ def prepare(environment: Mapping[str, str], data: Path, *, with_demo: bool) -> s
 def _service(
     environment: Mapping[str, str], *arguments: str, stdin: str = "", may_fail: bool = False
 ) -> bool:
-    done = subprocess.run(  # noqa: S603 - our own program
+    done = subprocess.run(
         launched("self", signal.SIGKILL, sys.executable, "-P", "-m", "service", *arguments),
         input=stdin,
         capture_output=True,
@@ -130,7 +130,7 @@ def _service(
 def _run(environment: dict[str, str], servers: Sequence[Server], password: str | None) -> int:
     started = time.monotonic()
     print("Starting the service ...", flush=True)
-    service = subprocess.Popen(  # noqa: S603 - our own program
+    service = subprocess.Popen(
         launched("self", signal.SIGTERM, sys.executable, "-P", "-m", "service", "serve"),
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -196,19 +196,19 @@ def _welcome(environment: Mapping[str, str], password: str | None) -> None:
 def _url(environment: Mapping[str, str]) -> str:
     scheme = "https" if "AUTH_TLS_CERT" in environment else "http"
     host, _, port = environment["AUTH_BIND"].rpartition(":")
-    return f"{scheme}://{'localhost' if host in ('127.0.0.1', '0.0.0.0') else host}:{port}"  # noqa: S104
+    return f"{scheme}://{'localhost' if host in ('127.0.0.1', '0.0.0.0') else host}:{port}"
 
 
 def _answers(environment: Mapping[str, str]) -> bool:
     """Whether /healthz says 200."""
-    import http.client  # noqa: PLC0415 - while the service imports, not before
-    import ssl  # noqa: PLC0415
+    import http.client
+    import ssl
 
     host, _, port = environment["AUTH_BIND"].rpartition(":")
-    host = {"0.0.0.0": "127.0.0.1"}.get(host, host.strip("[]"))  # noqa: S104
+    host = {"0.0.0.0": "127.0.0.1"}.get(host, host.strip("[]"))
     wire = http.client.HTTPConnection(host, int(port), timeout=2)
     if "AUTH_TLS_CERT" in environment:
-        trusting = ssl._create_unverified_context()  # noqa: S323, SLF001 - our own process, just started
+        trusting = ssl._create_unverified_context()
         wire = http.client.HTTPSConnection(host, int(port), timeout=2, context=trusting)
     try:
         wire.request("GET", "/healthz")
@@ -240,4 +240,4 @@ def _raise_stop(_number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _become(command: list[str], environment: Mapping[str, str]) -> NoReturn:
-    os.execve(command[0], command, environment)  # noqa: S606 - no shell is wanted
+    os.execve(command[0], command, environment)

@@ -124,7 +124,7 @@ class Server:
         give_to(self._identity, self.home)
         with self.log.open("ab") as log:
             self._log_start = log.tell()
-            self._child = subprocess.Popen(  # noqa: S603 - our own program
+            self._child = subprocess.Popen(
                 launched(self._identity, self.stop_signal, *command),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -181,7 +181,7 @@ class Postgres(Server):
         if not self.cluster.exists():
             self._create()
         made_by = (self.cluster / "PG_VERSION").read_text().strip()
-        ours = subprocess.check_output([self.program, "-V"], text=True)  # noqa: S603 - our own program
+        ours = subprocess.check_output([self.program, "-V"], text=True)
         ours = ours.partition("(PostgreSQL)")[2].split()[0].partition(".")[0]
         if made_by != ours:
             raise EmbeddedError(
@@ -240,11 +240,11 @@ class Postgres(Server):
             lines = (self.cluster / "postmaster.pid").read_text().splitlines()
         except OSError:
             return False
-        return len(lines) > 7 and lines[0] == str(self.pid) and lines[7].strip() == "ready"  # noqa: PLR2004 - its eighth line
+        return len(lines) > 7 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
 
     def _run(self, *arguments: str, program: Path | None = None, stdin: str = "") -> str:
         command = [str(program or self.program), *arguments]
-        done = subprocess.run(  # noqa: S603 - our own program
+        done = subprocess.run(
             launched(self._identity, signal.SIGKILL, *command),
             input=stdin.encode(),
             stdout=subprocess.PIPE,
@@ -310,7 +310,7 @@ def identity(program: Path, home: Path) -> str:
         return "self"
     if _is_open(program) and all(_is_open(parent) for parent in (*program.parents, *home.parents)):
         return "nobody"
-    probe = subprocess.run(  # noqa: S603 - our own program
+    probe = subprocess.run(
         launched("mapped", signal.SIGKILL, "/bin/true"), capture_output=True, check=False
     )
     return "reader" if probe.returncode else "mapped"
@@ -343,7 +343,7 @@ def free_port(preferred: int = 0) -> int:
     Below the range of outgoing connections, so that no client takes it while its server restarts.
     """
     candidates = [preferred] if preferred else []
-    candidates += [random.randint(15_000, 32_000) for _ in range(64)]  # noqa: S311 - no secret
+    candidates += [random.randint(15_000, 32_000) for _ in range(64)]
     for port in candidates:
         if can_bind("127.0.0.1", port):
             return port

@@ -51,7 +51,7 @@ class Copy:
         """Start `dev` with these arguments; its output is collected in a file."""
         log = self.root.parent / f"{self.root.name}-{time.monotonic_ns()}.log"
         with log.open("wb") as sink:
-            child = subprocess.Popen(  # noqa: S603 - our own program
+            child = subprocess.Popen(
                 [python, str(self.root / "dev"), *arguments],
                 env=self.environment(env),
                 cwd=self.root,
@@ -137,7 +137,7 @@ def make_copy(root: Path, *, owner: int | None = None, base: str = sys.executabl
 
 
 def _digest(path: Path) -> str:
-    import hashlib  # noqa: PLC0415 - next to its one use
+    import hashlib
 
     return hashlib.sha256(path.read_bytes()).hexdigest()
 

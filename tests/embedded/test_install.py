@@ -65,7 +65,7 @@ class Small:
             "UV_OFFLINE": "1",
             "UV_FIND_LINKS": wheels,
         }
-        return subprocess.Popen(  # noqa: S603 - our own program
+        return subprocess.Popen(
             [sys.executable, str(self.root / "dev"), "serve"],
             env=environment,
             stdout=subprocess.PIPE,
@@ -154,10 +154,10 @@ def test_two_at_once_install_once(small: Small) -> None:
 @pytest.mark.parametrize("older", ["python3.7", "python3.8", "python3.9", "python3.10"])
 def test_an_older_python_gets_one_line(small: Small, older: str) -> None:
     found = shutil.which(older)
-    works = found and not subprocess.call([found, "-c", ""], stderr=subprocess.DEVNULL)  # noqa: S603
+    works = found and not subprocess.call([found, "-c", ""], stderr=subprocess.DEVNULL)
     if not found or not works:
         pytest.skip(f"no {older} here")
-    done = subprocess.run(  # noqa: S603 - our own program
+    done = subprocess.run(
         [found, str(small.root / "dev"), "serve"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
@@ -168,7 +168,7 @@ def test_an_older_python_gets_one_line(small: Small, older: str) -> None:
 def test_a_wrong_verb_is_told_and_no_verb_lists_them(small: Small) -> None:
     def dev(*arguments: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, str(small.root / "dev"), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        return subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert dev().stdout.startswith("./dev serve")
     assert dev("help").returncode == 0

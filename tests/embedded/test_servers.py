@@ -47,7 +47,7 @@ async def test_the_role_of_the_service_is_no_superuser_and_needs_its_password() 
         await connection.close()
         for user in ("tesserra", "postgres"):
             with pytest.raises(asyncpg.InvalidPasswordError):
-                await asyncpg.connect(server.url, user=user, password="guess")  # noqa: S106
+                await asyncpg.connect(server.url, user=user, password="guess")
 
 
 def test_redis_needs_its_password() -> None:
@@ -72,7 +72,7 @@ def test_root_gives_up_being_root(mode: str, tmp_path: Path) -> None:
 
 def _as(mode: str, script: str) -> "subprocess.CompletedProcess[str]":
     command = launched(mode, signal.SIGKILL, "/bin/sh", "-c", script)
-    return subprocess.run(  # noqa: S603 - our own program
+    return subprocess.run(
         command, env=clean_environment(), capture_output=True, text=True, check=False
     )
 
@@ -99,7 +99,7 @@ def test_root_is_nobody_where_nobody_may_enter(tmp_path: Path) -> None:
 def test_a_server_ends_with_its_starter_even_if_that_is_killed_at_once() -> None:
     lost = launched("self", signal.SIGKILL, "/bin/sleep", "60")
     lost[6] = "1"  # the parent it was told about is not the one it has
-    done = subprocess.run(lost, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
+    done = subprocess.run(lost, capture_output=True, text=True, timeout=10, check=False)
     assert done.returncode != 0
     assert "is gone" in done.stderr
 

@@ -70,7 +70,7 @@ def test_the_password_is_in_no_log_and_no_argument(dev: Dev) -> None:
 
 
 def _sh(line: str, folder: Path) -> str:
-    return subprocess.check_output(["/bin/sh", "-c", line], cwd=folder, text=True)  # noqa: S603
+    return subprocess.check_output(["/bin/sh", "-c", line], cwd=folder, text=True)
 
 
 def test_cold_with_pip_it_answers_within_a_minute(tmp_path: Path) -> None:
