@@ -1,0 +1,1 @@
+"""Tesserra Auth: identity, sessions, keys, revocation and the audit trail of the platform."""

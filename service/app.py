@@ -1,0 +1,122 @@
+"""The composition root: the only module that knows every other.
+
+`create_app` is what Granian's workers call.  Nothing is open before the lifespan begins.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import gc
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from litestar import Litestar
+from litestar.config.app import AppConfig
+from litestar.exceptions import HTTPException
+
+from service import settings as deployment
+from service.flows.upkeep.tend import learn_hash_costs, tend
+from service.http import faults, health, wellknown
+from service.http.access import session
+from service.http.account import own
+from service.http.address import networks
+from service.http.gate import check_body
+from service.http.openapi import OPENAPI, finished
+from service.http.shell import Shell
+from service.kernel import log
+from service.kernel.clock import Clock
+from service.kernel.refusal import Refused
+from service.kernel.secret import Secret
+from service.runtime import Runtime, open_runtime
+from service.settings import Settings
+
+_LARGEST_BODY = 64 * 1024
+
+
+def create_app() -> Shell:
+    """Build the application from the environment, for a worker of its own."""
+    settings = deployment.load()
+    log.configure(settings.log_level)
+    _end_with_parent()
+    return build(settings)
+
+
+def build(settings: Settings, opened: Runtime | None = None) -> Shell:
+    """Build the application; on a runtime that is open already, or on one of its own."""
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        if opened is not None:
+            app.state.rt = opened
+            yield
+            return
+        async with open_runtime(settings) as rt:
+            app.state.rt = rt
+            await learn_hash_costs(rt)
+            upkeep = asyncio.create_task(tend(rt), name="upkeep")
+            gc.collect()
+            gc.freeze()  # what is here now stays; collections need not look at it again
+            gc.set_threshold(50_000, 20, 20)
+            yield
+            upkeep.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await upkeep
+
+    app = litestar_app(settings, [lifespan])
+    return Shell(app, settings, opened.clock if opened else Clock(), _observe)
+
+
+def litestar_app(
+    settings: Settings,
+    lifespan: list[Callable[[Litestar], contextlib.AbstractAsyncContextManager[None]]],
+) -> Litestar:
+    """Put the wires together."""
+    app = Litestar(
+        route_handlers=[session.router, own.router, health.router, wellknown.router],
+        before_request=check_body,
+        exception_handlers={
+            Refused: faults.on_refused,
+            HTTPException: faults.on_http_exception,
+            Exception: faults.on_fault,
+        },
+        lifespan=lifespan,
+        openapi_config=OPENAPI,
+        request_max_body_size=_LARGEST_BODY,
+        on_app_init=[_quiet],
+    )
+    app.state.trusted = networks(settings.trusted_proxies)
+    return app
+
+
+def openapi_document() -> str:
+    """Return the OpenAPI document, the same on every machine."""
+    settings = Settings(
+        issuer="https://auth.example",
+        database_url=Secret(""),
+        redis_url=Secret(""),
+        master_keys=(),
+    )
+    schema = litestar_app(settings, []).openapi_schema.to_schema()
+    return json.dumps(finished(schema), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _quiet(config: AppConfig) -> AppConfig:
+    """Leave logging to kernel/log.py: the framework's own would write what it must not."""
+    config.logging_config = None
+    return config
+
+
+def _observe(method: str, route: str, status: int, seconds: float) -> None:
+    """Count a request (the metrics listener reads it)."""
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end this worker when the process that started it dies, however it dies."""
+    parent = os.getppid()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)

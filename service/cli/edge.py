@@ -1,0 +1,74 @@
+"""How commands begin and end: open the runtime, say what changed, fail with one clear line."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, NoReturn, TypeVar
+from uuid import uuid4
+
+import click
+import msgspec
+
+from service import settings as deployment
+from service.kernel import log
+from service.kernel.call import Call, Operator
+from service.kernel.migrate import MigrationError
+from service.kernel.refusal import Refused
+from service.kernel.seal import SealBrokenError
+from service.runtime import Runtime, StartError, open_runtime
+from service.settings import Settings, SettingsError
+
+T = TypeVar("T")
+
+
+def settings() -> Settings:
+    """Read the settings, or end with the line that says what is wrong."""
+    try:
+        loaded = deployment.load()
+    except SettingsError as exc:
+        fail(str(exc))
+    log.configure("error")
+    return loaded
+
+
+def run(act: Callable[[Runtime, Call], Awaitable[T]]) -> T:
+    """Run an act of the operator's on an open runtime."""
+    given = settings()
+
+    async def inside() -> T:
+        async with open_runtime(given, follow=False) as rt:
+            return await act(rt, operator_call(rt.clock.now()))
+
+    return finish(inside())
+
+
+def finish(work: Awaitable[T]) -> T:
+    """Wait for it; every failure we foresee is one line and exit status 1."""
+
+    async def inside() -> T:
+        return await work
+
+    try:
+        return asyncio.run(inside())
+    except (StartError, MigrationError, SealBrokenError, SettingsError) as exc:
+        fail(str(exc))
+    except Refused as refused:
+        where = f"{', '.join(refused.fields)}: " if refused.fields else ""
+        fail(where + (refused.public or str(refused)))
+
+
+def operator_call(at: datetime) -> Call:
+    """Make the call of whoever runs a command."""
+    return Call(request_id=f"cli-{uuid4().hex}", at=at, actor=Operator())
+
+
+def tell(text: str, told: dict[str, Any], *, as_json: bool) -> None:
+    """Say what changed, for a person or as one JSON object."""
+    click.echo(msgspec.json.encode(told).decode() if as_json else text)
+
+
+def fail(line: str) -> NoReturn:
+    """End with one line on standard error."""
+    click.echo(f"tesserra-auth: {line}", err=True)
+    sys.exit(1)

@@ -1,0 +1,16 @@
+"""The commands, put together."""
+
+import click
+
+from service.cli.organizations import organization
+from service.cli.server import migrate, openapi, prune, serve
+from service.cli.users import user
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Tesserra Auth: identity, sessions, keys, revocation and the audit trail."""
+
+
+for command in (serve, migrate, organization, user, prune, openapi):
+    main.add_command(command)

@@ -1,0 +1,104 @@
+"""`serve`, `migrate`, `prune`, `openapi`."""
+
+from pathlib import Path
+
+import asyncpg
+import click
+from granian import Granian
+from granian.constants import Interfaces, SSLProtocols
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+
+from service.cli import edge
+from service.flows.upkeep import prune as upkeep
+from service.kernel import migrate as migrations
+from service.kernel.call import Call
+from service.kernel.postgres import LOST, connect_once
+from service.runtime import Runtime, StartError, open_runtime
+from service.settings import Settings
+
+_OPENAPI = Path(__file__).resolve().parents[2] / "openapi" / "tesserra-auth.json"
+
+
+@click.command()
+def serve() -> None:
+    """Serve HTTP until told to stop.  Refuses to start when anything is wrong."""
+    settings = edge.settings()
+    edge.finish(_try(settings))
+    host, _, port = settings.bind.rpartition(":")
+    Granian(
+        "service.app:create_app",
+        factory=True,
+        interface=Interfaces.ASGI,
+        address=host.strip("[]"),
+        port=int(port),
+        workers=settings.workers,
+        websockets=False,
+        respawn_failed_workers=True,
+        workers_kill_timeout=15,
+        http1_settings=HTTP1Settings(header_read_timeout=10_000),
+        ssl_cert=settings.tls_cert,
+        ssl_key=settings.tls_key,
+        ssl_protocol_min=SSLProtocols.tls12,
+        log_access=False,
+        log_level=LogLevels.warning,
+    ).serve()
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True)
+def migrate(*, as_json: bool) -> None:
+    """Bring the database's schema up to date."""
+    settings = edge.settings()
+    applied = edge.finish(_migrate(settings))
+    names = [f"{m.version:04}_{m.name}" for m in applied]
+    edge.tell(
+        "\n".join(f"applied {name}" for name in names) or "nothing to apply",
+        {"applied": names},
+        as_json=as_json,
+    )
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True)
+def prune(*, as_json: bool) -> None:
+    """Drop what has expired."""
+
+    async def act(rt: Runtime, call: Call) -> dict[str, int]:
+        return await upkeep.prune(rt, call)
+
+    dropped = edge.run(act)
+    text = ", ".join(f"{count} {kind}" for kind, count in dropped.items())
+    edge.tell(f"dropped {text}", {"dropped": dropped}, as_json=as_json)
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Only compare; exit 1 when it differs.")
+def openapi(*, check: bool) -> None:
+    """Write openapi/tesserra-auth.json from the wires."""
+    from service.app import openapi_document  # noqa: PLC0415 - serving workers import it themselves
+
+    text = openapi_document()
+    if not check:
+        _OPENAPI.parent.mkdir(exist_ok=True)
+        _OPENAPI.write_text(text)
+        click.echo(f"wrote {_OPENAPI.parent.name}/{_OPENAPI.name}")
+    elif not _OPENAPI.exists() or _OPENAPI.read_text() != text:
+        edge.fail("openapi/ is not what the wires say: run `python -m service openapi`")
+
+
+async def _try(settings: Settings) -> None:
+    """Open and close everything once, so that a refusal to start is one line and no stack."""
+    async with open_runtime(settings, follow=False):
+        pass
+
+
+async def _migrate(settings: Settings) -> list[migrations.Migration]:
+    try:
+        connection = await connect_once(settings.database_url, settings.database_schema)
+    except (*LOST, asyncpg.PostgresError, ValueError) as exc:
+        raise StartError(f"AUTH_DATABASE_URL: cannot be used ({type(exc).__name__})") from None
+    try:
+        return await migrations.migrate(connection, settings.database_schema)
+    finally:
+        await connection.close()

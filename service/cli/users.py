@@ -1,0 +1,102 @@
+"""`user create`, `user import`."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from service.cli import edge
+from service.domain.users import ROLES, Account
+from service.flows.people.create_user import NewUser, create_user
+from service.flows.people.import_users import Outcome, import_users
+from service.kernel.call import Call
+from service.runtime import Runtime
+
+_PROGRESS_EVERY = 500
+
+
+@click.group()
+def user() -> None:
+    """People."""
+
+
+@user.command("create")
+@click.option("--email", required=True)
+@click.option("--name", default="")
+@click.option("--organization", required=True, help="Slug.")
+@click.option("--role", type=click.Choice(ROLES), default="member", show_default=True)
+@click.option("--platform-admin", is_flag=True)
+@click.option("--password-stdin", is_flag=True, required=True, help="One line on standard input.")
+@click.option("--json", "as_json", is_flag=True)
+def create(
+    email: str,
+    name: str,
+    organization: str,
+    role: str,
+    *,
+    platform_admin: bool,
+    password_stdin: bool,
+    as_json: bool,
+) -> None:
+    """Create a person who can sign in; the password is read from standard input."""
+    del password_stdin  # a promise that nothing secret stands in the arguments
+    password = sys.stdin.readline().rstrip("\r\n")
+    new = NewUser(
+        email=email,
+        name=name,
+        organization=organization,
+        role=role,
+        platform_admin=platform_admin,
+    )
+
+    async def act(rt: Runtime, call: Call) -> Account:
+        return await create_user(rt, call, new, password)
+
+    made = edge.run(act)
+    edge.tell(
+        f"user {made.email} created: {made.user_id}",
+        {
+            "id": str(made.user_id),
+            "email": made.email,
+            "name": made.name,
+            "organization": organization,
+            "role": role,
+            "platform_admin": made.platform_admin,
+        },
+        as_json=as_json,
+    )
+
+
+@user.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True)
+def import_file(file: Path, *, as_json: bool) -> None:
+    """Import JSON lines {email, name?, password_hash, organization?, role?}.
+
+    A bad line is reported by number and the rest goes in; the exit status is then 1.
+    """
+
+    async def act(rt: Runtime, call: Call) -> list[Outcome]:
+        outcomes = []
+        with file.open("rb") as lines:
+            async for outcome in import_users(rt, call, lines):
+                outcomes.append(outcome)
+                if outcome.error and not as_json:
+                    click.echo(f"line {outcome.line}: {outcome.error}", err=True)
+                if len(outcomes) % _PROGRESS_EVERY == 0:
+                    click.echo(f"{len(outcomes)} lines read", err=True)
+        return outcomes
+
+    outcomes = edge.run(act)
+    bad = [outcome for outcome in outcomes if outcome.error]
+    edge.tell(
+        f"{len(outcomes) - len(bad)} imported, {len(bad)} refused",
+        {
+            "imported": len(outcomes) - len(bad),
+            "refused": len(bad),
+            "errors": [{"line": one.line, "error": one.error} for one in bad],
+        },
+        as_json=as_json,
+    )
+    if bad:
+        sys.exit(1)

@@ -1,0 +1,50 @@
+"""Statements on auth_devices."""
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from service.kernel.ids import DeviceId, UserId
+from service.kernel.sql import Queries, Tx
+
+
+class _Device(Struct, frozen=True):
+    device_id: DeviceId
+
+
+queries = Queries("devices")
+_find = queries.rows("find", _Device)
+_insert = queries.command("insert")
+_touch = queries.command("touch")
+_forget_oldest = queries.command("forget_oldest")
+_forget_others = queries.command("forget_others")
+_prune = queries.command("prune")
+
+
+async def find(tx: Tx, device_id: DeviceId, user_id: UserId, at: datetime) -> DeviceId | None:
+    """Return the device if it is known to this account and has not expired."""
+    found = await _find.maybe(tx, device_id=device_id, user_id=user_id, at=at)
+    return found.device_id if found else None
+
+
+async def insert(
+    tx: Tx, device_id: DeviceId, user_id: UserId, at: datetime, expires_at: datetime, most: int
+) -> None:
+    """Remember a device; of more than `most` the longest unused is forgotten."""
+    await _insert.run(tx, device_id=device_id, user_id=user_id, at=at, expires_at=expires_at)
+    await _forget_oldest.run(tx, user_id=user_id, most=most)
+
+
+async def touch(tx: Tx, device_id: DeviceId, at: datetime, expires_at: datetime) -> None:
+    """Keep a device known for longer."""
+    await _touch.run(tx, device_id=device_id, at=at, expires_at=expires_at)
+
+
+async def forget_others(tx: Tx, user_id: UserId, kept: DeviceId | None) -> None:
+    """Forget every device of a person but one."""
+    await _forget_others.run(tx, user_id=user_id, kept=kept)
+
+
+async def prune(tx: Tx, before: datetime) -> int:
+    """Drop devices that expired before `before`."""
+    return await _prune.run(tx, before=before)

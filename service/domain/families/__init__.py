@@ -1,0 +1,33 @@
+"""Refresh-token families: the chain of one session, in one row.  Table auth_families."""
+
+from service.domain.families.model import Family, Presented, State, Status, Where, network_of
+from service.domain.families.rotation import Rotation, Rotations
+from service.domain.families.store import (
+    Standing,
+    advance,
+    end_by_session,
+    find_owner,
+    find_standing,
+    insert,
+    lock,
+)
+from service.domain.families.token import Minter
+
+__all__ = [
+    "Family",
+    "Minter",
+    "Presented",
+    "Rotation",
+    "Rotations",
+    "Standing",
+    "State",
+    "Status",
+    "Where",
+    "advance",
+    "end_by_session",
+    "find_owner",
+    "find_standing",
+    "insert",
+    "lock",
+    "network_of",
+]

@@ -1,0 +1,108 @@
+"""Statements on auth_families."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from service.domain.families.model import Family, Presented, Status, Where
+from service.kernel.ids import SessionId, TenantId, UserId
+from service.kernel.sql import Queries, Tx
+
+
+class Owner(Struct, frozen=True):
+    """Whose family it is."""
+
+    user_id: UserId
+    session_id: SessionId
+    tenant_id: TenantId
+    status: Status
+    expires_at: datetime
+
+    def alive(self, at: datetime) -> bool:
+        """Tell whether the family still works."""
+        return self.status is Status.LIVE and at < self.expires_at
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """Who a session stands for today."""
+
+    email: str
+    name: str
+    platform_admin: bool
+    role: str
+    slug: str
+    organization: str
+    policy: str | None
+
+
+queries = Queries("families")
+_insert = queries.command("insert")
+_lock = queries.rows("lock", Family)
+_find_owner = queries.rows("find_owner", Owner)
+_find_standing = queries.rows("find_standing", Standing)
+_advance = queries.command("advance")
+_end_by_session = queries.command("end_by_session")
+
+
+async def insert(
+    tx: Tx,
+    first: Presented,
+    session_id: SessionId,
+    *,
+    at: datetime,
+    idle_ttl: timedelta,
+    absolute_expires_at: datetime,
+    where: Where,
+    recorded: bool,
+) -> None:
+    """Start a family with its first token."""
+    await _insert.run(
+        tx,
+        handle_hash=first.handle_hash,
+        session_id=session_id,
+        token_hash=first.token_hash,
+        at=at,
+        idle_ttl=idle_ttl,
+        idle_expires_at=min(at + idle_ttl, absolute_expires_at),
+        absolute_expires_at=absolute_expires_at,
+        ip=where.ip,
+        network=where.network,
+        agent=where.agent,
+        recorded=recorded,
+    )
+
+
+async def lock(tx: Tx, handle_hash: bytes) -> Family | None:
+    """Return a family and hold it and its session."""
+    return await _lock.maybe(tx, handle_hash=handle_hash)
+
+
+async def find_owner(tx: Tx, handle_hash: bytes) -> Owner | None:
+    """Return whose it is, deciding nothing."""
+    return await _find_owner.maybe(tx, handle_hash=handle_hash)
+
+
+async def find_standing(tx: Tx, session_id: SessionId) -> Standing | None:
+    """Return who a session stands for; None when that person or organization may not act."""
+    return await _find_standing.maybe(tx, session_id=session_id)
+
+
+async def advance(tx: Tx, family: Family, successor: Presented, at: datetime, where: Where) -> None:
+    """Make `successor` the current token of a family the caller holds."""
+    await _advance.run(
+        tx,
+        handle_hash=family.handle_hash,
+        successor_hash=successor.token_hash,
+        at=at,
+        ip=where.ip,
+        network=where.network,
+        agent=where.agent,
+    )
+
+
+async def end_by_session(
+    tx: Tx, session_ids: Sequence[SessionId], status: Status = Status.ENDED
+) -> None:
+    """End the families of sessions the caller has ended."""
+    await _end_by_session.run(tx, session_ids=list(session_ids), status=status.value)

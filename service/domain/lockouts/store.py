@@ -1,0 +1,70 @@
+"""Statements on auth_lockouts.  Each takes the row's lock: attempts queue, and see one another."""
+
+from datetime import datetime
+from uuid import UUID
+
+from service.domain.lockouts.model import ANY_DEVICE, Rules, Strikes
+from service.kernel.ids import DeviceId
+from service.kernel.sql import Queries, Tx
+
+queries = Queries("lockouts")
+_ensure = queries.command("ensure")
+_lock = queries.rows("lock", Strikes)
+_put = queries.command("put")
+_prune = queries.command("prune")
+
+
+async def reserve(
+    tx: Tx, subject: UUID, device: DeviceId | None, at: datetime, rules: Rules
+) -> bool:
+    """Reserve an attempt; False when the account is locked for this device."""
+    device_id = device or ANY_DEVICE
+    await _ensure.run(tx, subject_id=subject, device_id=device_id, touched_at=at)
+    strikes = await _lock.one(tx, subject_id=subject, device_id=device_id)
+    admitted = strikes.reserve(at, rules)
+    await _write(tx, subject, device_id, admitted or strikes, at)
+    return admitted is not None
+
+
+async def fail(
+    tx: Tx,
+    subject: UUID,
+    device: DeviceId | None,
+    reserved_at: datetime,
+    at: datetime,
+    rules: Rules,
+) -> bool:
+    """Count a reserved attempt as failed; True when this very failure locked the account."""
+    device_id = device or ANY_DEVICE
+    strikes = await _lock.maybe(tx, subject_id=subject, device_id=device_id) or Strikes((), None)
+    after = strikes.fail(at, reserved_at, rules)
+    await _write(tx, subject, device_id, after, at)
+    return after.locked(at) and not strikes.locked(at)
+
+
+async def clear(tx: Tx, subject: UUID, device: DeviceId | None, at: datetime) -> bool:
+    """Forget the strikes after a right password; False, and nothing is forgotten, while locked."""
+    device_id = device or ANY_DEVICE
+    strikes = await _lock.maybe(tx, subject_id=subject, device_id=device_id)
+    if strikes is None:
+        return True
+    if strikes.locked(at):
+        return False
+    await _write(tx, subject, device_id, Strikes((), None), at)
+    return True
+
+
+async def prune(tx: Tx, before: datetime) -> int:
+    """Drop counters nobody touched since `before`."""
+    return await _prune.run(tx, before=before)
+
+
+async def _write(tx: Tx, subject: UUID, device_id: UUID, strikes: Strikes, at: datetime) -> None:
+    await _put.run(
+        tx,
+        subject_id=subject,
+        device_id=device_id,
+        attempts=list(strikes.attempts),
+        locked_until=strikes.locked_until,
+        touched_at=at,
+    )

@@ -1,0 +1,83 @@
+"""Spending, in Redis or, while it is gone, in memory."""
+
+import ipaddress
+import math
+from collections import OrderedDict, deque
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from service.kernel.batch import Batcher
+from service.kernel.clock import Clock
+from service.kernel.redis import Redis, RedisLostError
+
+_SCRIPT = Path(__file__).with_name("spend.lua").read_text()
+_REMEMBERED = 10_000
+
+
+class Budget(Struct, frozen=True):
+    """At most `count` in any `window` seconds, for each subject of a bucket."""
+
+    bucket: str
+    count: int
+    window: int
+
+
+class _Asked(Struct, frozen=True):
+    budget: Budget
+    key: str
+
+
+class RateLimits:
+    """Budgets of all workers together; of this one alone while Redis is gone."""
+
+    def __init__(self, redis: Redis, clock: Clock, workers: int) -> None:
+        self._redis = redis
+        self._script = redis.client.register_script(_SCRIPT)
+        self._clock = clock
+        self._workers = workers
+        self._spent: OrderedDict[str, deque[float]] = OrderedDict()
+        self._batcher = Batcher(self._spend, key=lambda asked: asked.key, flights=4)
+
+    async def spend(self, budget: Budget, subject: str) -> int:
+        """Spend one unit; 0, or the whole seconds after which one is free again."""
+        key = f"{self._redis.prefix}limit:{budget.bucket}:{subject}"
+        return math.ceil(await self._batcher.ask(_Asked(budget, key)) / 1000)
+
+    async def _spend(self, asked: list[_Asked]) -> list[int]:
+        keys = [a.key for a in asked]
+        arguments = [part for a in asked for part in (a.budget.count, a.budget.window * 1000)]
+
+        async def run(client: Any) -> list[int]:
+            waits: list[int] = await self._script(keys=keys, args=arguments, client=client)
+            return waits
+
+        try:
+            return await self._redis.ask(run)
+        except RedisLostError:
+            return [self._spend_here(a) for a in asked]
+
+    def _spend_here(self, asked: _Asked) -> int:
+        now = self._clock.monotonic()
+        limit = max(1, asked.budget.count // self._workers)
+        times = self._spent.pop(asked.key, None) or deque()
+        while times and times[0] <= now - asked.budget.window:
+            times.popleft()
+        self._spent[asked.key] = times
+        if len(self._spent) > _REMEMBERED:
+            self._spent.popitem(last=False)
+        if len(times) >= limit:
+            return math.ceil((times[0] + asked.budget.window - now) * 1000)
+        times.append(now)
+        return 0
+
+
+def subject_of(ip: str | None) -> str:
+    """Name the caller behind an address: an IPv4 address, or the /64 of an IPv6 one."""
+    if ip is None:
+        return "unknown"
+    address = ipaddress.ip_address(ip)
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network(f"{ip}/64", strict=False))
+    return str(address)

@@ -1,0 +1,90 @@
+"""The revocations in force, in a worker's memory: a check is a few dictionary look-ups."""
+
+import asyncio
+import heapq
+from bisect import bisect_right
+from collections.abc import Iterable
+from datetime import datetime
+
+from service.domain.revocations.model import Kind, Marks, Revocation
+
+
+class Memory:
+    """Entries by what they name and in the order of `seq`."""
+
+    def __init__(self) -> None:
+        self.seq = 0
+        """The newest entry applied: everything up to here is known."""
+        self._by_mark: dict[tuple[Kind, str], Revocation] = {}
+        self._order: list[int] = []
+        self._by_seq: dict[int, Revocation] = {}
+        self._expiry: list[tuple[float, int]] = []
+        self._news = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._by_seq)
+
+    def apply(self, entries: Iterable[Revocation], head: int) -> None:
+        """Add entries, in order; afterwards everything up to `head` is known."""
+        for entry in entries:
+            if entry.seq <= self.seq:
+                continue
+            mark = (entry.kind, entry.value)
+            before = self._by_mark.get(mark)
+            if before is None or _outlasts(entry, before):
+                self._by_mark[mark] = entry
+            self._order.append(entry.seq)
+            self._by_seq[entry.seq] = entry
+            heapq.heappush(self._expiry, (entry.expires_at.timestamp(), entry.seq))
+            self.seq = entry.seq
+        self.seq = max(self.seq, head)
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def find(self, marks: Marks) -> Revocation | None:
+        """Return a revocation that hits a token."""
+        if not self._by_mark:
+            return None
+        for mark in marks.pairs():
+            entry = self._by_mark.get(mark)
+            if entry is not None and entry.hits(marks.iat):
+                return entry
+        return None
+
+    def find_mark(self, kind: Kind, value: str) -> Revocation | None:
+        """Return the revocation of one mark."""
+        return self._by_mark.get((kind, value))
+
+    def after(self, seq: int, most: int) -> list[Revocation]:
+        """Return up to `most` entries newer than `seq`, in order."""
+        start = bisect_right(self._order, seq)
+        return [self._by_seq[found] for found in self._order[start : start + most]]
+
+    async def news(self, seconds: float) -> None:
+        """Wait for the next entry, for at most `seconds`."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+        except TimeoutError:
+            return
+
+    def prune(self, at: datetime) -> None:
+        """Forget what has expired."""
+        now = at.timestamp()
+        gone: set[int] = set()
+        while self._expiry and self._expiry[0][0] <= now:
+            gone.add(heapq.heappop(self._expiry)[1])
+        for seq in gone:
+            entry = self._by_seq.pop(seq)
+            mark = (entry.kind, entry.value)
+            if self._by_mark.get(mark) is entry:
+                del self._by_mark[mark]
+        if gone:
+            self._order = [seq for seq in self._order if seq not in gone]
+
+
+def _outlasts(entry: Revocation, before: Revocation) -> bool:
+    """A later cutoff covers an earlier one; without a cutoff the later expiry covers."""
+    if entry.cutoff is not None and before.cutoff is not None:
+        return entry.cutoff >= before.cutoff
+    return entry.expires_at >= before.expires_at

@@ -1,0 +1,72 @@
+"""What can be revoked, and whom a revocation hits."""
+
+import math
+from datetime import datetime
+from enum import StrEnum
+
+from msgspec import Struct
+
+from service.kernel.ids import TenantId
+
+
+class Kind(StrEnum):
+    """By what a token is named."""
+
+    JTI = "jti"
+    SID = "sid"
+    SUB = "sub"
+    TENANT_ID = "tenant_id"
+    CLIENT_ID = "client_id"
+    KID = "kid"
+    AKID = "akid"
+
+
+CUTOFF_KINDS = frozenset({Kind.SUB, Kind.TENANT_ID, Kind.CLIENT_ID})
+"""These kill what was issued up to a moment, and spare what is issued afterwards."""
+
+
+class Revocation(Struct, frozen=True, kw_only=True):
+    """One entry.  `seq` is its place in the order of commits, without a hole."""
+
+    seq: int
+    kind: Kind
+    value: str
+    cutoff: datetime | None
+    tenant_id: TenantId | None
+    reason: str
+    revoked_at: datetime
+    expires_at: datetime
+
+    def hits(self, iat: int) -> bool:
+        """Tell whether a token issued at `iat` (whole seconds) is concerned.
+
+        `iat` is cut to the second, so the second of the cutoff itself counts as before it: better a
+        refresh too many than a token too few.
+        """
+        return self.cutoff is None or iat <= math.floor(self.cutoff.timestamp())
+
+
+class Marks(Struct, frozen=True):
+    """All that a token can be revoked by."""
+
+    jti: str
+    iat: int
+    kid: str
+    sub: str
+    client_id: str
+    sid: str | None = None
+    tenant_id: str | None = None
+    akid: str | None = None
+
+    def pairs(self) -> list[tuple[Kind, str]]:
+        """Return (kind, value) of each mark it bears."""
+        every = (
+            (Kind.JTI, self.jti),
+            (Kind.KID, self.kid),
+            (Kind.SUB, self.sub),
+            (Kind.CLIENT_ID, self.client_id),
+            (Kind.SID, self.sid),
+            (Kind.TENANT_ID, self.tenant_id),
+            (Kind.AKID, self.akid),
+        )
+        return [(kind, value) for kind, value in every if value]

@@ -1,0 +1,76 @@
+"""Statements on auth_revocations."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from msgspec import Struct
+
+from service.domain.revocations.model import CUTOFF_KINDS, Kind, Marks, Revocation
+from service.kernel.ids import TenantId
+from service.kernel.sql import Queries, Tx
+
+
+class _Head(Struct, frozen=True):
+    seq: int
+
+
+queries = Queries("revocations")
+_insert = queries.rows("insert", Revocation)
+_head = queries.rows("head", _Head)
+_list_after = queries.rows("list_after", Revocation)
+_find_any = queries.rows("find_any", Revocation)
+_prune = queries.command("prune")
+
+
+async def revoke(
+    tx: Tx,
+    kind: Kind,
+    values: Sequence[str],
+    *,
+    tenant_id: TenantId | None,
+    reason: str,
+    at: datetime,
+    expires_at: datetime,
+) -> list[Revocation]:
+    """Revoke, in the transaction of the act that causes it: the last thing that act does.
+
+    From here to the commit every other revocation of the deployment waits.  `expires_at` is when
+    the last token concerned has expired.
+    """
+    if not values:
+        return []
+    cutoff = at if kind in CUTOFF_KINDS else None
+    return await _insert.all(
+        tx,
+        kinds=[kind.value] * len(values),
+        values=list(values),
+        cutoffs=[cutoff] * len(values),
+        tenant_id=tenant_id,
+        reason=reason,
+        revoked_at=at,
+        expires_at=expires_at,
+    )
+
+
+async def read_head(tx: Tx) -> int:
+    """Return the newest `seq`."""
+    return (await _head.one(tx)).seq
+
+
+async def list_after(tx: Tx, after: int, at: datetime, most: int) -> list[Revocation]:
+    """Return what is in force and newer than `after`, in order."""
+    return await _list_after.all(tx, after=after, at=at, most=most)
+
+
+async def find_any(tx: Tx, marks: Marks, at: datetime) -> Revocation | None:
+    """Return a revocation that hits a token, by asking the table."""
+    pairs = marks.pairs()
+    found = await _find_any.all(
+        tx, kinds=[kind.value for kind, _ in pairs], values=[value for _, value in pairs], at=at
+    )
+    return next((entry for entry in found if entry.hits(marks.iat)), None)
+
+
+async def prune(tx: Tx, before: datetime) -> int:
+    """Drop what no living token can be concerned by."""
+    return await _prune.run(tx, before=before)

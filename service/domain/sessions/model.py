@@ -1,0 +1,49 @@
+"""What a session is."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from msgspec import Struct
+
+from service.kernel.ids import DeviceId, SessionId, TenantId
+
+
+class Why(StrEnum):
+    """Why a session ended."""
+
+    SIGNED_OUT = "signed_out"
+    SIGNED_OUT_EVERYWHERE = "signed_out_everywhere"
+    ENDED_BY_OWNER = "ended_by_owner"
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105 - a word, not a password
+    REPLAYED = "replayed"
+    ORGANIZATION_SWITCHED = "organization_switched"
+
+
+class LiveSession(Struct, frozen=True, kw_only=True):
+    """A session as its owner sees it."""
+
+    session_id: SessionId
+    tenant_id: TenantId
+    created_at: datetime
+    expires_at: datetime
+    last_seen_at: datetime
+    last_ip: str | None
+    last_agent: str
+
+
+class Held(Struct, frozen=True, kw_only=True):
+    """A live session, locked."""
+
+    session_id: SessionId
+    tenant_id: TenantId
+    device_id: DeviceId | None
+    amr: tuple[str, ...]
+    auth_time: datetime
+    expires_at: datetime
+
+
+class Ended(Struct, frozen=True):
+    """A session that has just been ended."""
+
+    session_id: SessionId
+    tenant_id: TenantId

@@ -1,0 +1,74 @@
+"""Statements on auth_sessions."""
+
+from datetime import datetime
+
+from service.domain.sessions.model import Ended, Held, LiveSession, Why
+from service.kernel.ids import DeviceId, SessionId, TenantId, UserId
+from service.kernel.sql import Queries, Tx
+
+queries = Queries("sessions")
+_insert = queries.command("insert")
+_lock_live = queries.rows("lock_live", Held)
+_list_live = queries.rows("list_live", LiveSession)
+_end_one = queries.rows("end_one", Ended)
+_end_all = queries.rows("end_all", Ended)
+_prune = queries.command("prune")
+
+
+async def insert(  # noqa: PLR0913 - a session is this much
+    tx: Tx,
+    session_id: SessionId,
+    *,
+    tenant_id: TenantId,
+    user_id: UserId,
+    device_id: DeviceId | None,
+    client_id: str,
+    amr: tuple[str, ...],
+    auth_time: datetime,
+    at: datetime,
+    expires_at: datetime,
+) -> None:
+    """Open a session; the caller holds the person's lock."""
+    await _insert.run(
+        tx,
+        session_id=session_id,
+        tenant_id=tenant_id,
+        user_id=user_id,
+        device_id=device_id,
+        client_id=client_id,
+        amr=list(amr),
+        auth_time=auth_time,
+        created_at=at,
+        expires_at=expires_at,
+    )
+
+
+async def lock_live(tx: Tx, session_id: SessionId, user_id: UserId, at: datetime) -> Held | None:
+    """Return a person's session and hold it; None when it has ended."""
+    return await _lock_live.maybe(tx, session_id=session_id, user_id=user_id, at=at)
+
+
+async def list_live(tx: Tx, user_id: UserId, at: datetime) -> list[LiveSession]:
+    """Return a person's sessions that still work."""
+    return await _list_live.all(tx, user_id=user_id, at=at)
+
+
+async def end_one(
+    tx: Tx, session_id: SessionId, user_id: UserId, at: datetime, why: Why
+) -> Ended | None:
+    """End one session of a person; None when there is none to end."""
+    return await _end_one.maybe(
+        tx, session_id=session_id, user_id=user_id, ended_at=at, why=why.value
+    )
+
+
+async def end_all(
+    tx: Tx, user_id: UserId, at: datetime, why: Why, *, kept: SessionId | None = None
+) -> list[Ended]:
+    """End all sessions of a person but `kept`; the caller holds the person's lock."""
+    return await _end_all.all(tx, user_id=user_id, kept=kept, ended_at=at, why=why.value)
+
+
+async def prune(tx: Tx, before: datetime) -> int:
+    """Drop sessions, and with them families, that expired before `before`."""
+    return await _prune.run(tx, before=before)

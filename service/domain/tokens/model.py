@@ -1,0 +1,24 @@
+"""What a token says."""
+
+from msgspec import Struct
+
+
+class Claims(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The claims of an access token (RFC 9068 section 2.2), times in seconds since 1970."""
+
+    iss: str
+    sub: str
+    aud: str
+    exp: int
+    iat: int
+    jti: str
+    client_id: str
+    scope: str
+    kid: str = ""
+    """Of the header, filled in by verification; never in the payload."""
+    sid: str | None = None
+    tenant_id: str | None = None
+    roles: tuple[str, ...] = ()
+    auth_time: int | None = None
+    amr: tuple[str, ...] = ()
+    akid: str | None = None

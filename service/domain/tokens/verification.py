@@ -1,0 +1,92 @@
+"""Minting and verifying.
+
+Verified tokens are remembered by the SHA-256 of their text, a bounded number, and are checked for
+expiry at every hit; the caller checks revocation at every hit as well.  A signature is verified
+once per token and worker.
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import datetime
+
+import msgspec
+
+from service.domain.tokens.model import Claims
+from service.kernel import jose
+from service.kernel.refusal import Reason, Refused
+
+LEEWAY = 10
+"""Seconds that clocks may differ (DESIGN 4.4)."""
+
+_LONGEST = 4096
+_REMEMBERED = 20_000
+
+
+class Tokens:
+    """Mints and verifies for one issuer and audience."""
+
+    def __init__(
+        self, issuer: str, audience: str, find_key: Callable[[str], jose.Key | None]
+    ) -> None:
+        self._issuer = issuer
+        self.audience = audience
+        self._find_key = find_key
+        self._verified: OrderedDict[bytes, Claims] = OrderedDict()
+        self._encode = msgspec.json.Encoder().encode
+        self._decode = msgspec.json.Decoder(Claims).decode
+
+    def mint(self, key: jose.Key, claims: Claims) -> str:
+        """Sign claims (tens of microseconds: no decision is open while this runs)."""
+        return key.sign(self._encode(claims))
+
+    def verify(self, token: str, at: datetime) -> Claims:
+        """Return the claims of a genuine, unexpired token.  Refused(UNAUTHENTICATED) otherwise.
+
+        Does not ask whether the token was revoked.
+        """
+        if len(token) > _LONGEST:
+            raise _no("too long")
+        digest = hashlib.sha256(token.encode()).digest()
+        claims = self._verified.get(digest)
+        if claims is None:
+            claims = self._check(token)
+            self._remember(digest, claims)
+        now = at.timestamp()
+        if now >= claims.exp + LEEWAY:
+            raise _no("expired")
+        if now < claims.iat - LEEWAY:
+            raise _no("issued in the future")
+        return claims
+
+    def forget(self) -> None:
+        """Forget every verified token: a key was killed or removed."""
+        self._verified.clear()
+
+    def _check(self, token: str) -> Claims:
+        parts = token.split(".")
+        if len(parts) != 3:  # noqa: PLR2004 - compact JWS
+            raise _no("not a compact JWS")
+        header, payload, signature = parts
+        key = self._find_key(header)
+        if key is None:
+            raise _no("not a header we write")
+        try:
+            genuine = key.verifies(f"{header}.{payload}".encode(), jose.decode(signature))
+            claims = self._decode(jose.decode(payload)) if genuine else None
+        except (ValueError, msgspec.MsgspecError):
+            claims = None
+        if claims is None:
+            raise _no("signature or claims")
+        if claims.iss != self._issuer or claims.aud != self.audience:
+            raise _no("issued by or for another")
+        return msgspec.structs.replace(claims, kid=key.kid)
+
+    def _remember(self, digest: bytes, claims: Claims) -> None:
+        self._verified[digest] = claims
+        if len(self._verified) > _REMEMBERED:
+            self._verified.popitem(last=False)
+
+
+def _no(private: str) -> Refused:
+    return Refused(Reason.UNAUTHENTICATED, private=f"access token: {private}")

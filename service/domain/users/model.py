@@ -1,0 +1,55 @@
+"""What a person is, and what they are where."""
+
+import re
+import unicodedata
+from datetime import datetime
+from typing import Literal, TypeAlias, get_args
+
+from msgspec import Struct
+
+from service.kernel.ids import TenantId, UserId
+
+Role: TypeAlias = Literal["owner", "admin", "member", "auditor"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+_EMAIL = re.compile(
+    r"[^\s@<>()\[\]\\,;:\"\x00-\x1f\x7f]{1,64}@[^\s@<>()\[\]\\,;:\"\x00-\x1f\x7f]{1,255}"
+)
+
+
+class Account(Struct, frozen=True, kw_only=True):
+    """One person, global, known by a unique e-mail."""
+
+    user_id: UserId
+    email: str
+    name: str
+    password_hash: str | None
+    platform_admin: bool
+    disabled_at: datetime | None
+
+
+class Membership(Struct, frozen=True, kw_only=True):
+    """A person's place in an organization that is not disabled."""
+
+    tenant_id: TenantId
+    role: Role
+    slug: str
+    name: str
+    policy: str | None
+
+
+class Scheme(Struct, frozen=True):
+    """A password scheme with its parameters, and one hash made with it."""
+
+    scheme: str
+    example: str
+
+
+def canonical_email(given: str) -> str | None:
+    """Fold an e-mail to the one form it is stored and counted under; None when it is none.
+
+    NFKC and case folding: every spelling of one address shares one account and one lockout.
+    """
+    folded = unicodedata.normalize("NFKC", given).strip().casefold()
+    folded = unicodedata.normalize("NFKC", folded)
+    return folded if _EMAIL.fullmatch(folded) else None

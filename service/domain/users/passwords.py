@@ -1,0 +1,84 @@
+"""What a password may be: length and a block list, no composition rules (NIST SP 800-63B).
+
+The list holds the words that head every published collection of stolen passwords.  A password is
+refused when it is one of them, or two, behind the decorations people add (capitals, digits and signs
+around it, `0` for `o`, `@` for `a`), and when it is a run, a repetition or a walk along the keys.
+"""
+
+import itertools
+import unicodedata
+from functools import cache
+from pathlib import Path
+
+from service.kernel.refusal import Reason, Refused
+
+LEAST, MOST = 8, 1024
+"""Code points after NFC; the password itself is taken as received."""
+
+_WORDS = Path(__file__).with_name("common_passwords.txt")
+_UNLEET = str.maketrans("01345678@$!|", "oleasgtbasil")
+_ROWS = ("01234567890", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "asdfghjkl", "zxcvbnm")
+_SHORTEST_WALK = 3
+
+
+def refuse_weak(password: str, *, email: str, organization: str, field: str = "password") -> None:
+    """Refuse a new password that is too short, too long, or the first thing an attacker tries."""
+    length = len(unicodedata.normalize("NFC", password))
+    if not LEAST <= length <= MOST:
+        raise Refused(
+            Reason.INVALID_REQUEST,
+            f"a password has {LEAST} to {MOST} characters",
+            fields=(field,),
+        )
+    if _too_common(password) or _own(password, email, organization):
+        raise Refused(
+            Reason.INVALID_REQUEST,
+            "this password is too easy to guess: it is common, or one's own e-mail or organization",
+            fields=(field,),
+        )
+
+
+def _own(password: str, email: str, organization: str) -> bool:
+    folded = password.casefold()
+    return folded in {email, email.partition("@")[0], organization.casefold()}
+
+
+def _too_common(password: str) -> bool:
+    folded = unicodedata.normalize("NFKC", password).casefold()
+    if _repeats(folded) or _walks(folded):
+        return True
+    undecorated = folded.strip("0123456789 .,:;_-+*/!?@#$%&()=~^'\"")
+    spellings = {folded, undecorated, folded.translate(_UNLEET), undecorated.translate(_UNLEET)}
+    return any(_common_words(spelling) for spelling in spellings)
+
+
+def _common_words(text: str) -> bool:
+    """Tell whether it is nothing, or one or two of the words."""
+    words = _words()
+    if text == "" or text in words:
+        return True
+    return any(text[:cut] in words and text[cut:] in words for cut in range(3, len(text) - 2))
+
+
+def _repeats(text: str) -> bool:
+    return any(text == (text[:n] * len(text))[: len(text)] for n in range(1, 5))
+
+
+def _walks(text: str) -> bool:
+    """Tell whether it is made of runs along the alphabet, the digits or a row of keys."""
+    rows = [*_ROWS, *(row[::-1] for row in _ROWS)]
+    at = 0
+    while at < len(text):
+        longest = max(
+            (n for n in range(1, len(text) - at + 1) if any(text[at : at + n] in r for r in rows)),
+            default=0,
+        )
+        if longest < _SHORTEST_WALK:
+            return False
+        at += longest
+    return True
+
+
+@cache
+def _words() -> frozenset[str]:
+    return frozenset(itertools.chain.from_iterable(map(str.split, _WORDS.read_text().splitlines())))

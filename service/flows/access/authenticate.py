@@ -1,0 +1,52 @@
+"""Who presents this access token?"""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from service.domain.revocations import Marks
+from service.domain.tokens import Claims
+from service.kernel.call import Person
+from service.kernel.ids import SessionId, TenantId, UserId
+from service.kernel.refusal import Reason, Refused
+from service.runtime import Runtime
+
+
+async def authenticate(rt: Runtime, token: str, at: datetime) -> Person:
+    """Return the person a token stands for.
+
+    No query while the worker's revocations are fresh.  Refused: UNAUTHENTICATED when the token is
+    not genuine, has expired or was revoked; UNAVAILABLE when nobody can say whether it was.
+    """
+    claims = await verify(rt, token, at)
+    if claims.sid is None or claims.tenant_id is None:
+        raise Refused(Reason.UNAUTHENTICATED, private="access token: not a person's")
+    return Person(
+        user_id=UserId(UUID(claims.sub)),
+        tenant_id=TenantId(UUID(claims.tenant_id)),
+        session_id=SessionId(UUID(claims.sid)),
+        roles=claims.roles,
+        scopes=tuple(claims.scope.split()),
+        expires_at=datetime.fromtimestamp(claims.exp, UTC),
+    )
+
+
+async def verify(rt: Runtime, token: str, at: datetime) -> Claims:
+    """Return the claims of a token that is genuine, in time and not revoked."""
+    claims = rt.tokens.verify(token, at)
+    if await rt.revocations.find(marks(claims)) is not None:
+        raise Refused(Reason.UNAUTHENTICATED, private="access token: revoked")
+    return claims
+
+
+def marks(claims: Claims) -> Marks:
+    """Return what a token can be revoked by."""
+    return Marks(
+        jti=claims.jti,
+        iat=claims.iat,
+        kid=claims.kid,
+        sub=claims.sub,
+        client_id=claims.client_id,
+        sid=claims.sid,
+        tenant_id=claims.tenant_id,
+        akid=claims.akid,
+    )

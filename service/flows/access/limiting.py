@@ -1,0 +1,21 @@
+"""Spending a budget of the policy."""
+
+from service.domain.ratelimits import Budget, subject_of
+from service.kernel.call import Call
+from service.kernel.refusal import Reason, Refused
+from service.policy import Limit
+from service.runtime import Runtime
+
+
+async def spend_address(rt: Runtime, call: Call, bucket: str, limit: Limit) -> None:
+    """Spend from the budget of the caller's address.  Refused(TOO_MANY) with the true wait."""
+    await spend(rt, bucket, limit, subject_of(call.ip))
+
+
+async def spend(rt: Runtime, bucket: str, limit: Limit, subject: str) -> None:
+    """Spend from the budget of a subject.  Refused(TOO_MANY) with the true wait."""
+    wait = await rt.ratelimits.spend(Budget(bucket, limit.count, limit.window), subject)
+    if wait:
+        raise Refused(
+            Reason.TOO_MANY, "too many requests", private=f"limit {bucket}", retry_after=wait
+        )

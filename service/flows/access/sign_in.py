@@ -1,0 +1,183 @@
+"""Sign in with e-mail and password."""
+
+from uuid import UUID
+
+from msgspec import Struct
+
+from service.domain import audit, devices, lockouts, users
+from service.domain.audit import events
+from service.domain.keyring import Usage
+from service.domain.lockouts import Rules
+from service.domain.users import Account, Membership
+from service.flows.access import limiting
+from service.flows.access.granting import Granted, Grantee, grant, open_session
+from service.kernel import ids
+from service.kernel.call import Call
+from service.kernel.ids import DeviceId
+from service.kernel.passwords import Verdict
+from service.kernel.refusal import Reason, Refused
+from service.kernel.sql import Tx
+from service.policy import seconds
+from service.runtime import Runtime
+
+AMR = ("pwd",)
+"""RFC 8176."""
+
+
+class Credentials(Struct, frozen=True):
+    """What a person types; `device` is what their browser remembers of an earlier sign-in."""
+
+    email: str
+    password: str
+    organization: str | None = None
+    device: str | None = None
+
+
+class Attempt(Struct, frozen=True):
+    """A reserved attempt: what is known before the password is looked at."""
+
+    subject: UUID
+    account: Account | None
+    device: DeviceId | None
+    admitted: bool
+
+
+async def sign_in(rt: Runtime, call: Call, given: Credentials) -> Granted:
+    """Open a session.  Every way of failing costs the same, reads the same and leaves its mark.
+
+    Refused: TOO_MANY by address; BAD_CREDENTIALS for an unknown, wrong, locked or disabled account
+    alike; UNAVAILABLE when hashing or PostgreSQL cannot keep up.
+    """
+    await limiting.spend_address(rt, call, "login", rt.policy.limits.login)
+    began = rt.clock.monotonic()
+    try:
+        return await _sign_in(rt, call, given)
+    except Refused as refused:
+        if refused.reason is Reason.BAD_CREDENTIALS:
+            await rt.clock.sleep_until(began + rt.passwords.failure_floor())
+        raise
+
+
+async def _sign_in(rt: Runtime, call: Call, given: Credentials) -> Granted:
+    email = users.canonical_email(given.email) or given.email.casefold()
+    async with rt.pg.decision() as tx:
+        account = await users.find_by_email(tx, email)
+        attempt = await reserve(rt, call, tx, account, email, given.device)
+    on_file = attempt.account.password_hash if attempt.account and attempt.admitted else None
+    verdict = await rt.passwords.verify(on_file, given.password)  # slow: never inside a decision
+
+    async with rt.pg.decision() as tx:
+        # The account as it is now: it may have changed while the password was hashed.
+        account = await users.lock(tx, attempt.account.user_id) if attempt.account else None
+        membership = await _find_membership(tx, account, given.organization)
+        why = await judge(rt, call, tx, attempt, account, verdict, membership)
+        if why is None and membership is None:
+            why = "no_membership"
+        if why is not None or account is None or membership is None:
+            await audit.record(
+                tx,
+                call,
+                events.SignInFailed(
+                    tenant_id=membership.tenant_id if membership else None,
+                    user_id=account.user_id if account else None,
+                    why=why or "unknown",
+                ),
+            )
+            raise Refused(Reason.BAD_CREDENTIALS, private=f"sign-in: {why}")
+
+        if verdict.rehash:
+            await users.replace_password_hash(tx, account.user_id, verdict.rehash)
+        device = await _remember_device(rt, call, tx, account, attempt.device)
+        opened = await open_session(rt, call, tx, account.user_id, membership, device, AMR)
+        await audit.record(
+            tx,
+            call,
+            events.SignedIn(
+                tenant_id=membership.tenant_id,
+                user_id=account.user_id,
+                session_id=opened.session_id,
+                known_device=attempt.device is not None,
+                password_rehashed=verdict.rehash is not None,
+            ),
+        )
+    grantee = Grantee.of(account, membership, opened, auth_time=call.at, amr=AMR)
+    device_token = devices.write(rt.keyring.derived(Usage.DEVICE), device)
+    return grant(rt, call, grantee, opened.refresh_token, device_token=device_token)
+
+
+async def reserve(
+    rt: Runtime, call: Call, tx: Tx, account: Account | None, email: str, device: str | None
+) -> Attempt:
+    """Reserve an attempt before hashing, so that parallel guesses buy nothing."""
+    phantom = lockouts.phantom(rt.keyring.derived(Usage.PHANTOM), email)
+    presented = devices.read(rt.keyring.derived(Usage.DEVICE), device)
+    known = None
+    if presented and account:
+        known = await devices.find(tx, presented, account.user_id, call.at)
+    subject = account.user_id if account else phantom
+    admitted = await lockouts.reserve(tx, subject, known, call.at, rules(rt))
+    return Attempt(subject, account, known, admitted)
+
+
+async def judge(
+    rt: Runtime,
+    call: Call,
+    tx: Tx,
+    attempt: Attempt,
+    account: Account | None,
+    verdict: Verdict,
+    membership: Membership | None,
+) -> events.Failure | None:
+    """Settle a reserved attempt: clear the strikes, or say why not and count it."""
+    if not attempt.admitted:
+        return "locked"
+    on_file = attempt.account.password_hash if attempt.account else None
+    if account is None or not verdict.ok or account.password_hash != on_file:
+        locked_now = await lockouts.fail(
+            tx, attempt.subject, attempt.device, call.at, call.at, rules(rt)
+        )
+        if locked_now and account is not None:
+            await audit.record(
+                tx,
+                call,
+                events.LockedOut(
+                    tenant_id=membership.tenant_id if membership else None,
+                    user_id=account.user_id,
+                    known_device=attempt.device is not None,
+                ),
+            )
+        return "unknown" if account is None else "wrong_password"
+    if account.disabled_at is not None:
+        return "disabled"
+    if not await lockouts.clear(tx, attempt.subject, attempt.device, call.at):
+        return "locked"
+    return None
+
+
+def rules(rt: Runtime) -> Rules:
+    """Return the deployment's lockout rules."""
+    policy = rt.policy.lockout
+    return Rules(policy.failures, seconds(policy.window), seconds(policy.duration))
+
+
+async def _find_membership(
+    tx: Tx, account: Account | None, organization: str | None
+) -> Membership | None:
+    """Return the organization asked for, or the person's first."""
+    if account is None:
+        return None
+    memberships = await users.list_memberships(tx, account.user_id)
+    return next((m for m in memberships if organization in (None, m.slug)), None)
+
+
+async def _remember_device(
+    rt: Runtime, call: Call, tx: Tx, account: Account, known: DeviceId | None
+) -> DeviceId:
+    policy = rt.policy.lockout
+    expires_at = call.at + seconds(policy.device_ttl)
+    if known is not None:
+        await devices.touch(tx, known, call.at, expires_at)
+        return known
+    device = DeviceId(ids.new(call.at))
+    await devices.insert(tx, device, account.user_id, call.at, expires_at, policy.devices)
+    return device

@@ -1,0 +1,76 @@
+"""Choose a new password."""
+
+from service.domain import audit, devices, sessions, users
+from service.domain.audit import events
+from service.domain.revocations import Revocation
+from service.domain.sessions import Why
+from service.flows.access import sign_in
+from service.flows.access.ending import close_sessions
+from service.kernel.call import Call, Person
+from service.kernel.refusal import Reason, Refused
+from service.runtime import Runtime
+
+
+async def change_password(
+    rt: Runtime, call: Call, person: Person, current: str, new: str, device: str | None
+) -> None:
+    """Replace the password and end the person's other sessions.
+
+    A door to the same lock as sign-in: attempts count against the same strikes.  Refused:
+    INVALID_REQUEST for a weak password; BAD_CREDENTIALS for a wrong current one or a locked
+    account; UNAUTHENTICATED when the session has ended meanwhile.
+    """
+    async with rt.pg.decision() as tx:
+        account = await users.find(tx, person.user_id)
+        if account is None:
+            raise Refused(Reason.UNAUTHENTICATED, private="password: no such person")
+        memberships = await users.list_memberships(tx, person.user_id)
+        here = next((m for m in memberships if m.tenant_id == person.tenant_id), None)
+        users.refuse_weak(
+            new, email=account.email, organization=here.name if here else "", field="new_password"
+        )
+        attempt = await sign_in.reserve(rt, call, tx, account, account.email, device)
+    verdict = await rt.passwords.verify(
+        account.password_hash if attempt.admitted else None, current
+    )
+    new_hash = await rt.passwords.hash(new) if verdict.ok else ""
+
+    entries: list[Revocation] = []
+    async with rt.pg.decision() as tx:
+        now = await users.lock(tx, person.user_id)
+        why = await sign_in.judge(rt, call, tx, attempt, now, verdict, here)
+        if why is not None:
+            await audit.record(
+                tx,
+                call,
+                events.PasswordChangeFailed(
+                    tenant_id=person.tenant_id,
+                    user_id=person.user_id,
+                    session_id=person.session_id,
+                    why=why,
+                ),
+            )
+            raise Refused(
+                Reason.BAD_CREDENTIALS,
+                "the current password is not right",
+                private=f"password: {why}",
+            )
+        if not await sessions.lock_live(tx, person.session_id, person.user_id, call.at):
+            raise Refused(Reason.UNAUTHENTICATED, private="password: session has ended")
+        await users.change_password(tx, person.user_id, new_hash, call.at)
+        await devices.forget_others(tx, person.user_id, attempt.device)
+        ended = await sessions.end_all(
+            tx, person.user_id, call.at, Why.PASSWORD_CHANGED, kept=person.session_id
+        )
+        await audit.record(
+            tx,
+            call,
+            events.PasswordChanged(
+                tenant_id=person.tenant_id,
+                user_id=person.user_id,
+                session_id=person.session_id,
+                sessions_ended=len(ended),
+            ),
+        )
+        entries = await close_sessions(call, tx, ended, "password changed")
+    await rt.revocations.announce(entries)

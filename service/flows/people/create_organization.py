@@ -1,0 +1,36 @@
+"""Begin an organization."""
+
+import re
+
+from service.domain import audit, organizations
+from service.domain.audit import events
+from service.domain.organizations import Organization
+from service.kernel import ids
+from service.kernel.call import Call
+from service.kernel.ids import TenantId
+from service.kernel.refusal import Reason, Refused
+from service.runtime import Runtime
+
+_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_LONGEST_NAME = 200
+
+
+async def create_organization(rt: Runtime, call: Call, slug: str, name: str) -> Organization:
+    """Create it.  Refused: INVALID_REQUEST, or CONFLICT when the slug is taken."""
+    if not _SLUG.fullmatch(slug):
+        raise Refused(
+            Reason.INVALID_REQUEST,
+            "a slug has 1 to 63 lower-case letters, digits and inner hyphens",
+            fields=("slug",),
+        )
+    if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable():
+        raise Refused(
+            Reason.INVALID_REQUEST, "a name has 1 to 200 printable characters", fields=("name",)
+        )
+    async with rt.pg.decision() as tx:
+        tenant_id = TenantId(ids.new(call.at))
+        made = await organizations.insert(tx, tenant_id, slug, name, call.at)
+        if made is None:
+            raise Refused(Reason.CONFLICT, "this slug is taken", fields=("slug",))
+        await audit.record(tx, call, events.OrganizationCreated(tenant_id=tenant_id, slug=slug))
+    return made

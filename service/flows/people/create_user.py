@@ -1,0 +1,110 @@
+"""Add a person to an organization."""
+
+from msgspec import Struct
+
+from service.domain import audit, organizations, users
+from service.domain.audit import events
+from service.domain.organizations import Organization
+from service.domain.users import ROLES, Account, Role
+from service.kernel import ids
+from service.kernel.call import Call
+from service.kernel.ids import UserId
+from service.kernel.refusal import Reason, Refused
+from service.kernel.sql import Tx
+from service.runtime import Runtime
+
+_LONGEST_NAME = 200
+
+
+class NewUser(Struct, frozen=True, kw_only=True):
+    """What is known of a person to add.  `password_hash` is None: they cannot sign in yet."""
+
+    email: str
+    name: str = ""
+    organization: str | None = None
+    role: str = "member"
+    platform_admin: bool = False
+    password_hash: str | None = None
+    imported: bool = False
+
+
+async def create_user(rt: Runtime, call: Call, new: NewUser, password: str) -> Account:
+    """Create a person with a password.
+
+    Refused: INVALID_REQUEST, NOT_FOUND (no such organization), CONFLICT (the e-mail is taken).
+    """
+    email = checked_email(new.email)
+    async with rt.pg.reading() as tx:
+        organization = await find_organization(tx, new.organization)
+    users.refuse_weak(password, email=email, organization=organization.name if organization else "")
+    hashed = await rt.passwords.hash(password)
+    async with rt.pg.decision() as tx:
+        return await insert(call, tx, new, email, organization, hashed)
+
+
+async def insert(
+    call: Call,
+    tx: Tx,
+    new: NewUser,
+    email: str,
+    organization: Organization | None,
+    password_hash: str,
+) -> Account:
+    """Add the person and their membership, with the events: the tail of create and import."""
+    role = _checked_role(new.role)
+    if len(new.name) > _LONGEST_NAME or not (new.name.isprintable() or new.name == ""):
+        raise Refused(
+            Reason.INVALID_REQUEST, "a name has up to 200 printable characters", fields=("name",)
+        )
+    account = Account(
+        user_id=UserId(ids.new(call.at)),
+        email=email,
+        name=new.name,
+        password_hash=password_hash,
+        platform_admin=new.platform_admin,
+        disabled_at=None,
+    )
+    if not await users.insert(tx, account, call.at):
+        raise Refused(Reason.CONFLICT, "this e-mail is taken", fields=("email",))
+    tenant_id = organization.tenant_id if organization else None
+    await audit.record(
+        tx,
+        call,
+        events.UserCreated(
+            tenant_id=tenant_id,
+            user_id=account.user_id,
+            platform_admin=new.platform_admin,
+            imported=new.imported,
+        ),
+    )
+    if tenant_id is not None:
+        await users.insert_membership(tx, tenant_id, account.user_id, role, call.at)
+        joined = events.MembershipCreated(tenant_id=tenant_id, user_id=account.user_id, role=role)
+        await audit.record(tx, call, joined)
+    return account
+
+
+def checked_email(given: str) -> str:
+    """Return the canonical form.  Refused(INVALID_REQUEST) when it is no address."""
+    email = users.canonical_email(given)
+    if email is None:
+        raise Refused(Reason.INVALID_REQUEST, "not an e-mail address", fields=("email",))
+    return email
+
+
+async def find_organization(tx: Tx, slug: str | None) -> Organization | None:
+    """Return the organization named.  Refused(NOT_FOUND) when there is none of that slug."""
+    if slug is None:
+        return None
+    found = await organizations.find_by_slug(tx, slug)
+    if found is None:
+        raise Refused(Reason.NOT_FOUND, "no such organization", fields=("organization",))
+    return found
+
+
+def _checked_role(role: str) -> Role:
+    if role not in ROLES:
+        raise Refused(
+            Reason.INVALID_REQUEST, f"a role is one of {', '.join(ROLES)}", fields=("role",)
+        )
+    return role

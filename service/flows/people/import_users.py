@@ -1,0 +1,81 @@
+"""Bring people over from another system, with the password hashes they have."""
+
+from collections.abc import AsyncIterator, Iterable
+
+import msgspec
+from msgspec import Struct
+
+from service.flows.people.create_user import NewUser, checked_email, find_organization, insert
+from service.kernel.call import Call
+from service.kernel.passwords import acceptable
+from service.kernel.refusal import Reason, Refused
+from service.runtime import Runtime
+
+_LONGEST_LINE = 16 * 1024
+
+
+class _Line(Struct, frozen=True, forbid_unknown_fields=True):
+    email: str
+    password_hash: str
+    name: str = ""
+    organization: str | None = None
+    role: str = "member"
+
+
+class Outcome(Struct, frozen=True):
+    """What became of a line.  `error` is None when the person went in; it never shows the hash."""
+
+    line: int
+    error: str | None
+
+
+async def import_users(rt: Runtime, call: Call, lines: Iterable[bytes]) -> AsyncIterator[Outcome]:
+    """Import JSON lines, each in a transaction of its own: a bad one is told, the rest goes in.
+
+    bcrypt ($2a$, $2b$, $2y$) and Argon2id hashes; both are replaced at the next sign-in when they
+    are not what policy asks for.  Refused(UNAVAILABLE) ends it; every line told of before is in.
+    """
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            await _import_one(rt, call, line)
+            yield Outcome(number, None)
+        except Refused as refused:
+            if refused.reason is Reason.UNAVAILABLE:
+                raise
+            yield Outcome(number, _told(refused))
+
+
+async def _import_one(rt: Runtime, call: Call, line: bytes) -> None:
+    if len(line) > _LONGEST_LINE:
+        raise Refused(Reason.INVALID_REQUEST, "the line is longer than 16 KiB")
+    try:
+        given = msgspec.json.decode(line, type=_Line)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        raise Refused(
+            Reason.INVALID_REQUEST,
+            "not a JSON object {email, name?, password_hash, organization?, role?}",
+        ) from None
+    email = checked_email(given.email)
+    if not acceptable(given.password_hash):
+        raise Refused(
+            Reason.INVALID_REQUEST,
+            "not a bcrypt ($2a$, $2b$, $2y$, cost 4 to 14) or Argon2id hash we can verify",
+            fields=("password_hash",),
+        )
+    new = NewUser(
+        email=email,
+        name=given.name,
+        organization=given.organization,
+        role=given.role,
+        imported=True,
+    )
+    async with rt.pg.decision() as tx:
+        organization = await find_organization(tx, given.organization)
+        await insert(call, tx, new, email, organization, given.password_hash)
+
+
+def _told(refused: Refused) -> str:
+    where = f"{', '.join(refused.fields)}: " if refused.fields else ""
+    return where + (refused.public or refused.reason.value)

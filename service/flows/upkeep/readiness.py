@@ -1,0 +1,50 @@
+"""Is this worker fit to serve?"""
+
+from msgspec import Struct
+
+from service.kernel.clock import MAX_SKEW
+from service.kernel.refusal import Refused
+from service.runtime import Runtime
+
+_STALEST = 5.0
+
+
+class Readiness(Struct, frozen=True):
+    """Each check by name; Redis is told of, and its loss is no reason to stop serving."""
+
+    checks: dict[str, bool]
+
+    @property
+    def ready(self) -> bool:
+        """Tell whether everything that must hold does."""
+        return all(ok for name, ok in self.checks.items() if name != "redis")
+
+
+async def check_readiness(rt: Runtime) -> Readiness:
+    """Ask the servers and look at the clock, the key ring and the revocations."""
+    return Readiness(
+        {
+            "postgresql": await _postgresql(rt),
+            "redis": await rt.redis.ping(),
+            "signing_key": _signs(rt),
+            "revocations": rt.revocations.staleness() < _STALEST,
+            "clock": abs(rt.clock.skew()) < MAX_SKEW,
+        }
+    )
+
+
+async def _postgresql(rt: Runtime) -> bool:
+    try:
+        async with rt.pg.reading() as tx:
+            await tx.execute("SELECT 1")
+    except Refused:
+        return False
+    return True
+
+
+def _signs(rt: Runtime) -> bool:
+    try:
+        rt.keyring.signing(rt.clock.now())
+    except Refused:
+        return False
+    return True

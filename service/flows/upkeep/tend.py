@@ -1,0 +1,47 @@
+"""What a worker tends to while it serves: the clock, the key ring, costs of hashes, partitions."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from service.domain import audit, users
+from service.kernel.log import log
+from service.runtime import Runtime
+
+_PARTITION_MONTHS = 3
+
+
+async def tend(rt: Runtime) -> None:
+    """Do it for ever.  A fault is logged once and the next round tries again."""
+    await asyncio.gather(
+        _repeat("clock", 15, lambda: rt.clock.discipline(rt.pg.now)),
+        _repeat("key ring", 5, lambda: rt.keyring.refresh(rt.pg)),
+        _repeat("hash costs", 15, lambda: learn_hash_costs(rt)),
+        _repeat("partitions", 3600, lambda: make_partitions(rt)),
+    )
+
+
+async def learn_hash_costs(rt: Runtime) -> None:
+    """Learn what the slowest password scheme on file costs, so that refusals hide who has it."""
+    async with rt.pg.reading() as tx:
+        schemes = await users.list_schemes(tx)
+    for scheme in schemes:
+        await rt.passwords.learn_cost(scheme.scheme, scheme.example)
+
+
+async def make_partitions(rt: Runtime) -> None:
+    """Make the audit trail's partitions of the months to come."""
+    async with rt.pg.reading() as tx:
+        await audit.make_partitions(tx, rt.clock.now(), _PARTITION_MONTHS)
+
+
+async def _repeat(task: str, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
+    failing = False
+    while True:
+        try:
+            await act()
+            failing = False
+        except Exception as exc:  # noqa: BLE001 - upkeep outlives every fault
+            if not failing:
+                log().warning("upkeep failed", task=task, error=f"{type(exc).__name__}: {exc}")
+            failing = True
+        await asyncio.sleep(seconds)

@@ -1,0 +1,1 @@
+"""Wires of getting in, staying in, getting out."""

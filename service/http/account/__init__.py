@@ -1,0 +1,1 @@
+"""Wires of what a signed-in person manages."""

@@ -1,0 +1,132 @@
+"""/auth: what a signed-in person sees and changes of their own."""
+
+from datetime import datetime
+from uuid import UUID
+
+from litestar import Response, Router, delete, get, put
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, JSONBody
+from msgspec import Struct
+
+from service.flows.account.me import describe_me
+from service.flows.account.password import change_password
+from service.flows.account.sessions import end_own_session, list_own_sessions
+from service.http.access.answers import OrganizationAnswer, UserAnswer
+from service.http.asked import Asked, provide_password, provide_signed_in
+from service.http.text import Password
+from service.kernel.ids import SessionId
+from service.kernel.refusal import Reason, Refused
+
+
+class MeAnswer(Struct, frozen=True):
+    """Who the access token stands for."""
+
+    user: UserAnswer
+    organization: OrganizationAnswer
+    roles: tuple[str, ...]
+    scopes: tuple[str, ...]
+    session_id: str
+    expires_at: datetime
+
+
+class SessionAnswer(Struct, frozen=True):
+    """One of one's sessions: a device."""
+
+    id: str
+    tenant_id: str
+    created_at: datetime
+    last_seen_at: datetime
+    expires_at: datetime
+    address: str | None
+    agent: str
+    current: bool
+
+
+class SessionsAnswer(Struct, frozen=True):
+    """All of them, on one page."""
+
+    items: list[SessionAnswer]
+    next_cursor: str | None = None
+
+
+class PasswordForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """The password in force and the one to come."""
+
+    current_password: Password
+    new_password: Password
+
+
+@get("/me")
+async def me(asked: NamedDependency[Asked]) -> MeAnswer:
+    """Return who is signed in."""
+    person = asked.person
+    profile = await describe_me(asked.rt, person)
+    return MeAnswer(
+        user=UserAnswer(str(person.user_id), profile.email, profile.name),
+        organization=OrganizationAnswer(
+            str(person.tenant_id), profile.slug, profile.organization, profile.role
+        ),
+        roles=person.roles,
+        scopes=person.scopes,
+        session_id=str(person.session_id),
+        expires_at=person.expires_at,
+    )
+
+
+@get("/sessions")
+async def list_sessions(asked: NamedDependency[Asked]) -> SessionsAnswer:
+    """Return one's sessions, per device, the newest first."""
+    person = asked.person
+    live = await list_own_sessions(asked.rt, asked.call, person)
+    return SessionsAnswer(
+        [
+            SessionAnswer(
+                id=str(one.session_id),
+                tenant_id=str(one.tenant_id),
+                created_at=one.created_at,
+                last_seen_at=one.last_seen_at,
+                expires_at=one.expires_at,
+                address=one.last_ip,
+                agent=one.last_agent,
+                current=one.session_id == person.session_id,
+            )
+            for one in live
+        ]
+    )
+
+
+@delete("/sessions/{session_id:str}", status_code=204)
+async def end_session(asked: NamedDependency[Asked], session_id: FromPath[str]) -> None:
+    """End one of one's sessions."""
+    await end_own_session(asked.rt, asked.call, asked.person, SessionId(path_id(session_id)))
+
+
+@put("/password", status_code=204, dependencies={"asked": Provide(provide_password)})
+async def put_password(
+    asked: NamedDependency[Asked], data: JSONBody[PasswordForm]
+) -> Response[None]:
+    """Choose a new password; one's other sessions end."""
+    await change_password(
+        asked.rt,
+        asked.call,
+        asked.person,
+        data.current_password,
+        data.new_password,
+        asked.device_token,
+    )
+    return Response(None, status_code=204)
+
+
+def path_id(text: str) -> UUID:
+    """Read an id in a path; what is no id names nothing (Refused NOT_FOUND)."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise Refused(Reason.NOT_FOUND, private="not an id") from None
+
+
+router = Router(
+    "/auth",
+    route_handlers=[me, list_sessions, end_session, put_password],
+    dependencies={"asked": Provide(provide_signed_in)},
+)

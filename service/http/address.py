@@ -1,0 +1,50 @@
+"""Whose address is it?  The peer's, or what trusted proxies say, read from right to left."""
+
+import ipaddress
+from typing import TypeAlias
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def client_address(
+    peer: str | None, forwarded: list[bytes], trusted: tuple[Network, ...]
+) -> str | None:
+    """Return the nearest address no trusted proxy vouches further for; None when there is no peer.
+
+    `forwarded` holds the X-Forwarded-For headers in order.  What is no address ends the walk at the
+    proxy that sent it: a forged header never skips a limit and never fails.
+    """
+    current = _address(peer or "")
+    if current is None:
+        return None
+    hops = [hop.strip() for header in forwarded for hop in header.decode("latin-1").split(",")]
+    while hops and _is_trusted(current, trusted):
+        claimed = _address(hops.pop())
+        if claimed is None:
+            break
+        current = claimed
+    return str(current)
+
+
+def networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
+    """Read the settings' networks."""
+    return tuple(ipaddress.ip_network(text) for text in texts)
+
+
+def _address(text: str) -> Address | None:
+    if text.startswith("[") and "]" in text:
+        text = text[1 : text.index("]")]
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.scope_id is not None:
+            return None
+        return address.ipv4_mapped or address
+    return address
+
+
+def _is_trusted(address: Address, trusted: tuple[Network, ...]) -> bool:
+    return any(address.version == net.version and address in net for net in trusted)

@@ -1,0 +1,70 @@
+"""Every exception becomes an answer here, in the dialect of its path."""
+
+from typing import Any
+
+from litestar import Request, Response
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+
+from service.http import problem
+from service.kernel.log import log
+from service.kernel.refusal import Reason, Refused
+
+_BY_STATUS = {
+    400: Reason.INVALID_REQUEST,
+    401: Reason.UNAUTHENTICATED,
+    403: Reason.FORBIDDEN,
+    404: Reason.NOT_FOUND,
+    405: Reason.METHOD_NOT_ALLOWED,
+    413: Reason.TOO_LARGE,
+    415: Reason.UNSUPPORTED_MEDIA,
+    429: Reason.TOO_MANY,
+    503: Reason.UNAVAILABLE,
+}
+
+
+def on_refused(request: Request[Any, Any, State], refused: Refused) -> Response[Any]:
+    """Answer a refusal."""
+    state = request.scope["state"]
+    state["refusal"] = f"{refused.reason.value}: {refused.private or refused.public}"
+    return problem.render(refused, state["request_id"])
+
+
+def on_http_exception(request: Request[Any, Any, State], exc: HTTPException) -> Response[Any]:
+    """Answer the framework's own refusals; its texts may repeat the request and are dropped."""
+    reason = _BY_STATUS.get(exc.status_code)
+    if reason is None:
+        return on_fault(request, exc)
+    response = on_refused(request, Refused(reason))
+    if allow := (exc.headers or {}).get("Allow"):
+        response.headers["Allow"] = allow
+    return response
+
+
+def on_fault(request: Request[Any, Any, State], exc: Exception) -> Response[Any]:
+    """Answer what nobody foresaw: 500, the request's id and nothing else; the log has the place."""
+    request_id = request.scope["state"]["request_id"]
+    log().error("fault", request_id=request_id, error=type(exc).__name__, where=place(exc))
+    return fault_response(request_id)
+
+
+def fault_response(request_id: str) -> Response[Any]:
+    """Return the bare 500."""
+    told = problem.Problem(
+        type="urn:tesserra:refusal:fault",
+        title="Something went wrong here",
+        status=500,
+        request_id=request_id,
+    )
+    return Response(told, status_code=500, media_type="application/problem+json")
+
+
+def place(exc: BaseException) -> str:
+    """Name the line an exception came from; its text may hold secrets and is left out."""
+    frame = exc.__traceback__
+    spots = []
+    while frame is not None:
+        code = frame.tb_frame.f_code
+        spots.append(f"{code.co_filename.rsplit('/', 1)[-1]}:{frame.tb_lineno} {code.co_name}")
+        frame = frame.tb_next
+    return " < ".join(reversed(spots[-4:]))

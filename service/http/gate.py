@@ -1,0 +1,60 @@
+"""What every body passes before a handler sees it: type, encoding, shape, no key twice.
+
+The framework would take JSON under any content type, drop unknown keys and let the last of two win.
+A refusal names the member at fault and never repeats a value.
+"""
+
+import json
+import re
+from typing import Any
+
+import msgspec
+from litestar import Request
+from litestar.datastructures import State
+from litestar.params import BodyKwarg
+
+from service.http.asked import is_json
+from service.kernel.refusal import Reason, Refused
+
+_FIELD = re.compile(r"at `\$\.([\w.\[\]]{1,80})`|(?:required|unknown) field `(\w{1,80})`")
+
+
+async def check_body(request: Request[Any, Any, State]) -> None:
+    """Refuse a JSON body that is not exactly what its handler takes (runs before each handler)."""
+    field = request.route_handler.parsed_data_field
+    if field is None or not isinstance(field.kwarg_definition, BodyKwarg):
+        return
+    if field.kwarg_definition.media_type != "application/json":
+        return
+    if not is_json(request):
+        raise Refused(Reason.UNSUPPORTED_MEDIA, "send application/json")
+    body = await request.body()
+    try:
+        msgspec.json.decode(body, type=field.annotation)
+        json.loads(body, object_pairs_hook=_refuse_twice)
+    except msgspec.ValidationError as exc:
+        raise Refused(
+            Reason.INVALID_REQUEST, _explained(str(exc)), fields=_fields(str(exc))
+        ) from None
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        raise Refused(Reason.INVALID_REQUEST, "the body is not the JSON expected") from None
+
+
+def _refuse_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key twice")
+    return found
+
+
+def _fields(message: str) -> tuple[str, ...]:
+    match = _FIELD.search(message)
+    return (match[1] or match[2],) if match else ()
+
+
+def _explained(message: str) -> str:
+    if "unknown field" in message:
+        return "the body has a member that is not known here"
+    if "missing required field" in message:
+        return "the body lacks a member"
+    return "a member of the body is not what it must be"

@@ -1,0 +1,37 @@
+"""/healthz: the process lives.  /readyz: it is fit to serve.  No details to strangers."""
+
+from litestar import Response, Router, route
+from litestar.di import NamedDependency, Provide
+from litestar.enums import HttpMethod
+from msgspec import Struct
+
+from service.flows.upkeep.readiness import check_readiness
+from service.http.asked import Asked, provide_open
+from service.kernel.refusal import unavailable
+
+
+class Health(Struct, frozen=True):
+    """`ok`."""
+
+    status: str = "ok"
+
+
+@route("/healthz", http_method=[HttpMethod.GET, HttpMethod.HEAD])
+async def healthz() -> Health:
+    """Answer as long as the process does."""
+    return Health()
+
+
+@route("/readyz", http_method=[HttpMethod.GET, HttpMethod.HEAD], status_code=200)
+async def readyz(asked: NamedDependency[Asked]) -> Response[Health]:
+    """Answer 200 when every dependency that must be there is, 503 otherwise."""
+    readiness = await check_readiness(asked.rt)
+    if not readiness.ready:
+        failing = ", ".join(name for name, ok in readiness.checks.items() if not ok)
+        raise unavailable(f"not ready: {failing}")
+    return Response(Health())
+
+
+router = Router(
+    "/", route_handlers=[healthz, readyz], dependencies={"asked": Provide(provide_open)}
+)

@@ -1,0 +1,68 @@
+"""A refusal, to everyone but OAuth clients: problem+json (RFC 9457)."""
+
+from litestar import Response
+from msgspec import Struct
+
+from service.kernel.refusal import Reason, Refused
+
+STATUS: dict[Reason, tuple[int, str]] = {
+    Reason.INVALID_REQUEST: (400, "The request is not valid"),
+    Reason.UNAUTHENTICATED: (401, "Sign in first"),
+    Reason.BAD_CREDENTIALS: (401, "The credentials are not right"),
+    Reason.INVALID_CLIENT: (401, "The client is not known"),
+    Reason.INVALID_GRANT: (401, "The session cannot be renewed"),
+    Reason.INVALID_SCOPE: (400, "The scope is not valid"),
+    Reason.UNAUTHORIZED_CLIENT: (403, "The client may not do this"),
+    Reason.UNSUPPORTED_GRANT: (400, "The grant type is not supported"),
+    Reason.FORBIDDEN: (403, "This is not allowed"),
+    Reason.INSUFFICIENT_SCOPE: (403, "The scope does not reach this far"),
+    Reason.NOT_FOUND: (404, "There is nothing here"),
+    Reason.METHOD_NOT_ALLOWED: (405, "The method is not allowed"),
+    Reason.CONFLICT: (409, "It is in conflict with what exists"),
+    Reason.TOO_LARGE: (413, "The request is too large"),
+    Reason.UNSUPPORTED_MEDIA: (415, "The media type is not supported"),
+    Reason.TOO_MANY: (429, "Too many requests"),
+    Reason.UNAVAILABLE: (503, "Not available right now"),
+}
+"""Every reason (tested)."""
+
+
+class Problem(Struct, frozen=True, omit_defaults=True):
+    """RFC 9457, with the request's id and the members of the request at fault."""
+
+    type: str
+    title: str
+    status: int
+    request_id: str
+    detail: str = ""
+    fields: tuple[str, ...] = ()
+
+
+def render(refused: Refused, request_id: str) -> Response[Problem]:
+    """Render a refusal; only `public` is shown."""
+    status, title = STATUS[refused.reason]
+    problem = Problem(
+        type=f"urn:tesserra:refusal:{refused.reason.value}",
+        title=title,
+        status=status,
+        request_id=request_id,
+        detail=refused.public,
+        fields=refused.fields,
+    )
+    return Response(
+        problem,
+        status_code=status,
+        media_type="application/problem+json",
+        headers=headers(refused, status),
+    )
+
+
+def headers(refused: Refused, status: int) -> dict[str, str]:
+    """Return what goes with the status: when to come back, how to identify oneself."""
+    found = {}
+    if refused.retry_after is not None:
+        found["Retry-After"] = str(refused.retry_after)
+    if status == 401:  # noqa: PLR2004 - HTTP's own number
+        error = ', error="invalid_token"' if refused.reason is Reason.UNAUTHENTICATED else ""
+        found["WWW-Authenticate"] = f'Bearer realm="tesserra"{error}'
+    return found

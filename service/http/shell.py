@@ -1,0 +1,182 @@
+"""The outermost room: what every answer carries, whoever wrote it.
+
+Middleware is skipped on 404 and 405, so this wraps the whole application: request id, defensive
+headers, CORS, the access log, and a last answer when something below fails.
+"""
+
+import re
+import uuid
+from collections.abc import Callable
+
+import msgspec
+from litestar.enums import ScopeType
+from litestar.types import (
+    ASGIApp,
+    HTTPResponseStartEvent,
+    HTTPScope,
+    Message,
+    Receive,
+    Scope,
+    Send,
+)
+
+from service.http.problem import STATUS, Problem
+from service.kernel.clock import Clock
+from service.kernel.log import log
+from service.kernel.refusal import Reason
+from service.settings import Settings
+
+HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"strict-transport-security", b"max-age=63072000; includeSubDomains"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"permissions-policy", b"interest-cohort=()"),
+)
+_PUBLIC = (b"access-control-allow-origin", b"*")
+_NO_STORE = (b"cache-control", b"no-store")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
+_NOT_CANONICAL = re.compile(rb"//|%2[fF]|%5[cC]|.+/$|/\.{1,2}(/|$)")
+_PREFLIGHT: tuple[tuple[bytes, bytes], ...] = (
+    (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
+    (b"access-control-allow-headers", b"authorization, content-type"),
+    (b"access-control-max-age", b"600"),
+)
+
+
+class Shell:
+    """An ASGI application around another."""
+
+    def __init__(
+        self, app: ASGIApp, settings: Settings, clock: Clock, observe: Callable[..., None]
+    ) -> None:
+        self.app = app
+        self._clock = clock
+        self._origins = {origin.encode() for origin in settings.allowed_origins}
+        self._observe = observe
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != ScopeType.HTTP:
+            await self.app(scope, receive, send)
+            return
+        exchange = _Exchange(scope, send, self._origins, self._clock, self._observe)
+        if exchange.is_preflight():
+            await exchange.answer(204, list(_PREFLIGHT), b"")
+            return
+        if _NOT_CANONICAL.search(scope.get("raw_path") or scope["path"].encode()):
+            await exchange.refuse(Reason.NOT_FOUND)
+            return
+        try:
+            await self.app(scope, receive, exchange.send)
+        except Exception as exc:  # noqa: BLE001 - nothing leaves without an answer
+            log().error("fault", request_id=exchange.request_id, error=type(exc).__name__)
+            if not exchange.started:
+                await exchange.fault()
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    def __init__(
+        self,
+        scope: HTTPScope,
+        send: Send,
+        origins: set[bytes],
+        clock: Clock,
+        observe: Callable[..., None],
+    ) -> None:
+        self._clock = clock
+        self._began = self._clock.monotonic()
+        self._scope = scope
+        self._send = send
+        self._observe = observe
+        self._headers = {name: value for name, value in scope["headers"] if name in _READ}
+        given = self._headers.get(b"x-request-id", b"")
+        self.request_id = given.decode() if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        self._origin = self._headers.get(b"origin")
+        self._allowed = self._origin if self._origin in origins else None
+        self.started = False
+        scope["state"] = {**scope.get("state", {}), "request_id": self.request_id}
+
+    def is_preflight(self) -> bool:
+        """Tell whether a browser asks, for a page we allow, whether it may ask."""
+        return (
+            self._scope["method"] == "OPTIONS"
+            and self._allowed is not None
+            and b"access-control-request-method" in self._headers
+        )
+
+    async def send(self, message: Message) -> None:
+        """Pass a message on, with what every answer carries."""
+        if message["type"] == "http.response.start":
+            self.started = True
+            headers = list(message["headers"])
+            headers += HEADERS
+            headers.append((b"x-request-id", self.request_id.encode()))
+            if not any(name.lower() == b"cache-control" for name, _ in headers):
+                headers.append(_NO_STORE)
+            if self._allowed is not None and _PUBLIC not in headers:
+                headers.append((b"access-control-allow-origin", self._allowed))
+                headers.append((b"access-control-allow-credentials", b"true"))
+                headers.append((b"access-control-expose-headers", b"retry-after, x-request-id"))
+            headers.append((b"vary", b"Origin"))
+            message["headers"] = headers
+            self._note(message["status"])
+        await self._send(message)
+
+    async def answer(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """Answer here, without the application."""
+        start: HTTPResponseStartEvent = {
+            "type": "http.response.start",
+            "status": status,
+            "headers": headers,
+        }
+        await self.send(start)
+        await self.send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def refuse(self, reason: Reason) -> None:
+        """Answer with a problem document."""
+        status, title = STATUS[reason]
+        await self._problem(f"urn:tesserra:refusal:{reason.value}", title, status)
+
+    async def fault(self) -> None:
+        """Answer 500."""
+        await self._problem("urn:tesserra:refusal:fault", "Something went wrong here", 500)
+
+    async def _problem(self, kind: str, title: str, status: int) -> None:
+        body = msgspec.json.encode(Problem(kind, title, status, self.request_id))
+        headers = [
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", str(len(body)).encode()),
+        ]
+        await self.answer(status, headers, body)
+
+    def _note(self, status: int) -> None:
+        took = self._clock.monotonic() - self._began
+        state = self._scope["state"]
+        route = self._scope.get("path_template") or state.get("route") or "-"
+        self._observe(self._scope["method"], route, status, took)
+        log().info(
+            "request",
+            **{
+                "request_id": self.request_id,
+                "tenant_id": state.get("tenant_id"),
+                "actor_id": state.get("actor_id"),
+                "http.request.method": self._scope["method"],
+                "http.route": route,
+                "http.response.status_code": status,
+                "duration_ms": round(took * 1000, 2),
+                "client.address": state.get("client_address"),
+                "reason": state.get("refusal"),
+            },
+        )
+
+
+_READ = frozenset({b"origin", b"x-request-id", b"access-control-request-method"})

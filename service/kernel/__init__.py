@@ -1,0 +1,1 @@
+"""What all of the service leans on.  Knows no domain."""

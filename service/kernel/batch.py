@@ -1,0 +1,74 @@
+"""Gathering: what arrives while a round trip is in flight shares the next one.
+
+Idle, a question is sent at once and waits for nobody; under load a round trip, and a commit, serve
+many.  Two questions with one key never ride in the same round trip.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
+
+
+class Batcher(Generic[Question, Answer]):
+    """Asks in batches of at most `most`, with at most `flights` round trips at a time."""
+
+    def __init__(
+        self,
+        ask: Callable[[list[Question]], Awaitable[list[Answer]]],
+        key: Callable[[Question], Hashable],
+        *,
+        flights: int = 2,
+        most: int = 128,
+    ) -> None:
+        self._ask = ask
+        self._key = key
+        self._flights = flights
+        self._most = most
+        self._waiting: list[tuple[Question, asyncio.Future[Answer]]] = []
+        self._flying: set[asyncio.Task[None]] = set()
+
+    async def ask(self, question: Question) -> Answer:
+        """Ask; raises what the round trip raised, for everyone who rode in it."""
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.append((question, answer))
+        self._take_off()
+        return await answer
+
+    def _take_off(self) -> None:
+        while self._waiting and len(self._flying) < self._flights:
+            flight = asyncio.ensure_future(self._fly(self._board()))
+            self._flying.add(flight)
+            flight.add_done_callback(self._land)
+
+    def _land(self, flight: "asyncio.Task[None]") -> None:
+        self._flying.discard(flight)
+        self._take_off()
+
+    def _board(self) -> list[tuple[Question, "asyncio.Future[Answer]"]]:
+        seen: set[Hashable] = set()
+        aboard: list[tuple[Question, asyncio.Future[Answer]]] = []
+        left: list[tuple[Question, asyncio.Future[Answer]]] = []
+        for seat in self._waiting:
+            key = self._key(seat[0])
+            if len(aboard) < self._most and key not in seen:
+                seen.add(key)
+                aboard.append(seat)
+            else:
+                left.append(seat)
+        self._waiting = left
+        return aboard
+
+    async def _fly(self, aboard: list[tuple[Question, "asyncio.Future[Answer]"]]) -> None:
+        try:
+            answers = await self._ask([question for question, _ in aboard])
+        except Exception as exc:  # noqa: BLE001 - handed to each who asked
+            for _, waiting in aboard:
+                if not waiting.done():
+                    waiting.set_exception(exc)
+            return
+        for (_, waiting), answer in zip(aboard, answers, strict=True):
+            if not waiting.done():
+                waiting.set_result(answer)

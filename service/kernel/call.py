@@ -1,0 +1,60 @@
+"""The facts of one request: who asks, when, from where.  The first word of every flow."""
+
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from service.kernel.ids import SessionId, TenantId, UserId
+
+
+class Nobody(Struct, frozen=True):
+    """A caller that presented no credentials."""
+
+    kind: Literal["nobody"] = "nobody"
+
+    @property
+    def actor_id(self) -> str | None:
+        """Nobody has no id."""
+        return None
+
+
+class Operator(Struct, frozen=True):
+    """Whoever has a shell on the host: the command line and background work."""
+
+    kind: Literal["operator"] = "operator"
+
+    @property
+    def actor_id(self) -> str | None:
+        """The host does not tell who it was."""
+        return None
+
+
+class Person(Struct, frozen=True, kw_only=True):
+    """A signed-in user, acting in one organization."""
+
+    user_id: UserId
+    tenant_id: TenantId
+    session_id: SessionId
+    roles: tuple[str, ...]
+    scopes: tuple[str, ...]
+    expires_at: datetime
+    kind: Literal["user"] = "user"
+
+    @property
+    def actor_id(self) -> str | None:
+        """The user's id."""
+        return str(self.user_id)
+
+
+Actor: TypeAlias = Nobody | Operator | Person
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """One request.  `at` is the one `now` of every decision made for it (UTC)."""
+
+    request_id: str
+    at: datetime
+    ip: str | None = None
+    user_agent: str = ""
+    actor: Actor = Nobody()

@@ -1,0 +1,114 @@
+"""Signatures on tokens (RFC 7515) and public keys (RFC 7517), for the three algorithms we issue.
+
+joserfc makes keys, thumbprints and JWKs.  Signing and verifying go to `cryptography` directly,
+since every request pays for them; a test holds this file against joserfc, token by token.
+
+A header we would have written is compared as text: there is nothing to parse in it, so `alg`,
+`typ`, `crit`, `jku` and the rest cannot be argued with.
+"""
+
+import base64
+import binascii
+from typing import Final, Literal, TypeAlias, cast
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import (
+    decode_dss_signature,
+    encode_dss_signature,
+)
+from cryptography.hazmat.primitives.hashes import SHA256
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+Algorithm: TypeAlias = Literal["ES256", "RS256", "EdDSA"]
+_Private: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+_Public: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
+
+ACCESS_TOKEN: Final = "at+jwt"  # noqa: S105 - a media type (RFC 9068 section 2.1)
+_KEY_TYPES: Final[dict[Algorithm, type[ECKey | RSAKey | OKPKey]]] = {
+    "ES256": ECKey,
+    "RS256": RSAKey,
+    "EdDSA": OKPKey,
+}
+_SHA256 = SHA256()
+_ECDSA = ec.ECDSA(_SHA256)
+_PKCS1 = padding.PKCS1v15()
+_SCALAR = 32
+_PUBLIC_MEMBERS = frozenset({"kty", "crv", "x", "y", "n", "e"})
+
+
+def encode(raw: bytes) -> str:
+    """Base64url without padding (RFC 7515 section 2)."""
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def decode(text: str) -> bytes:
+    """Undo `encode`; ValueError for anything but its alphabet."""
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
+    except binascii.Error as exc:
+        raise ValueError(str(exc)) from None
+
+
+def generate(algorithm: Algorithm) -> bytes:
+    """Make a private key, as PKCS#8 PEM."""
+    match algorithm:
+        case "ES256":
+            return ECKey.generate_key("P-256").as_pem(private=True)
+        case "RS256":
+            return RSAKey.generate_key(2048).as_pem(private=True)
+        case "EdDSA":
+            return OKPKey.generate_key("Ed25519").as_pem(private=True)
+
+
+class Key:
+    """A signing key: its id is its thumbprint (RFC 7638)."""
+
+    def __init__(self, algorithm: Algorithm, pem: bytes) -> None:
+        parsed = _KEY_TYPES[algorithm].import_key(pem)
+        self.algorithm = algorithm
+        self.kid: str = parsed.thumbprint()
+        self._private = cast("_Private", parsed.private_key)
+        self._public = cast("_Public", parsed.public_key)
+        members = parsed.as_dict(private=False)
+        self.jwk: dict[str, str] = {
+            **{name: str(members[name]) for name in sorted(members.keys() & _PUBLIC_MEMBERS)},
+            "kid": self.kid,
+            "use": "sig",
+            "alg": algorithm,
+        }
+        fields = {"alg": algorithm, "kid": self.kid, "typ": ACCESS_TOKEN}
+        self.header = encode(msgspec.json.encode(fields))
+
+    def sign(self, payload: bytes) -> str:
+        """Make an access token: compact JWS over `payload`."""
+        signed = f"{self.header}.{encode(payload)}"
+        return f"{signed}.{encode(self._signature(signed.encode()))}"
+
+    def verifies(self, signed: bytes, signature: bytes) -> bool:
+        """Tell whether `signature` is this key's over `signed`."""
+        public = self._public
+        try:
+            if isinstance(public, ec.EllipticCurvePublicKey):
+                if len(signature) != 2 * _SCALAR:
+                    return False
+                r = int.from_bytes(signature[:_SCALAR])
+                s = int.from_bytes(signature[_SCALAR:])
+                public.verify(encode_dss_signature(r, s), signed, _ECDSA)
+            elif isinstance(public, rsa.RSAPublicKey):
+                public.verify(signature, signed, _PKCS1, _SHA256)
+            else:
+                public.verify(signature, signed)
+        except InvalidSignature:
+            return False
+        return True
+
+    def _signature(self, signed: bytes) -> bytes:
+        private = self._private
+        if isinstance(private, ec.EllipticCurvePrivateKey):
+            r, s = decode_dss_signature(private.sign(signed, _ECDSA))
+            return r.to_bytes(_SCALAR) + s.to_bytes(_SCALAR)
+        if isinstance(private, rsa.RSAPrivateKey):
+            return private.sign(signed, _PKCS1, _SHA256)
+        return private.sign(signed)

@@ -1,0 +1,126 @@
+"""Forward-only migrations: sql/migrations/NNNN_idea.sql, checksummed, each in its transaction.
+
+The lock is polled (`pg_try_advisory_lock`): a blocking wait holds a snapshot and can deadlock with
+the holder's CREATE INDEX CONCURRENTLY.  A first line `-- no-transaction` runs a file outside one.
+"""
+
+import asyncio
+import hashlib
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from service.kernel.sql import SQL
+
+if TYPE_CHECKING:
+    import asyncpg
+
+_NAME = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
+_POLL_SECONDS = 0.2
+_PATIENCE_SECONDS = 60.0
+
+
+class MigrationError(Exception):
+    """The schema and the files disagree, or another migration does not end."""
+
+
+class Migration(Struct, frozen=True):
+    """One file."""
+
+    version: int
+    name: str
+    text: str
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the text, in hex."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def known(folder: Path = SQL / "migrations") -> list[Migration]:
+    """Read the files, in order."""
+    found: list[Migration] = []
+    for path in sorted(folder.glob("*.sql")):
+        match = _NAME.match(path.name)
+        if not match:
+            raise MigrationError(f"{path.name}: a migration is named NNNN_idea.sql")
+        found.append(Migration(int(match[1]), match[2], path.read_text()))
+    if [m.version for m in found] != list(range(1, len(found) + 1)):
+        raise MigrationError("migrations are not numbered 0001, 0002, ... without a gap")
+    return found
+
+
+async def pending(connection: "asyncpg.Connection[asyncpg.Record]") -> list[Migration]:
+    """Return the migrations this schema still lacks.  MigrationError when a file was changed."""
+    table = await connection.fetchval("SELECT to_regclass('schema_migrations')")
+    applied = {}
+    if table is not None:
+        rows = await connection.fetch("SELECT version, checksum FROM schema_migrations")
+        applied = {row["version"]: row["checksum"] for row in rows}
+    migrations = known()
+    for migration in migrations:
+        if applied.get(migration.version, migration.checksum) != migration.checksum:
+            raise MigrationError(
+                f"migration {migration.version:04} was changed after it had been applied"
+            )
+    newest = max(applied, default=0)
+    if newest > len(migrations):
+        raise MigrationError(
+            f"the database is at migration {newest:04}, newer than this release knows"
+        )
+    return [m for m in migrations if m.version not in applied]
+
+
+async def migrate(connection: "asyncpg.Connection[asyncpg.Record]", schema: str) -> list[Migration]:
+    """Apply what is pending, one at a time; return what was applied."""
+    await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_identifier(schema)}")
+    key = int.from_bytes(hashlib.sha256(f"migrate {schema}".encode()).digest()[:8], signed=True)
+    await _lock(connection, key)
+    try:
+        await connection.execute(
+            "CREATE TABLE IF NOT EXISTS schema_migrations ("
+            " version integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL,"
+            " applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+        applied = await pending(connection)
+        for migration in applied:
+            await _apply(connection, migration)
+        return applied
+    finally:
+        await connection.execute("SELECT pg_advisory_unlock($1)", key)
+
+
+async def _lock(connection: "asyncpg.Connection[asyncpg.Record]", key: int) -> None:
+    waited = 0.0
+    while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", key):
+        if waited >= _PATIENCE_SECONDS:
+            raise MigrationError(
+                f"another migration has been running for {_PATIENCE_SECONDS:.0f} s"
+            )
+        await asyncio.sleep(_POLL_SECONDS)
+        waited += _POLL_SECONDS
+
+
+async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration) -> None:
+    record = (
+        "INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)",
+        migration.version,
+        migration.name,
+        migration.checksum,
+    )
+    if migration.text.startswith("-- no-transaction"):
+        await connection.execute(migration.text)
+        await connection.execute(*record)
+        return
+    async with connection.transaction():
+        await connection.execute("SET LOCAL lock_timeout = '5s'")
+        await connection.execute(migration.text)
+        await connection.execute(*record)
+
+
+def _identifier(name: str) -> str:
+    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", name):
+        raise MigrationError(f"not a schema name: {name[:80]!r}")
+    return f'"{name}"'

@@ -1,0 +1,166 @@
+"""Password hashing: Argon2id for all that is new, bcrypt verified and replaced.
+
+Hashing is what a sign-in is bought with, and it is bounded three ways: as many threads as cores, a
+queue that sheds with 503 rather than grow, and stored parameters that are checked before they are
+obeyed.  The permit belongs to the job, not to the request: a client that hangs up frees nothing
+before its hash is done.  argon2-cffi and bcrypt let go of the GIL while they work.
+"""
+
+import asyncio
+import os
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import argon2
+import bcrypt
+from argon2.exceptions import InvalidHashError, VerificationError
+from msgspec import Struct
+
+from service.kernel.clock import Clock
+from service.kernel.refusal import unavailable
+
+T = TypeVar("T")
+
+_ARGON2 = re.compile(
+    r"^\$argon2id\$v=19\$m=(\d{1,8}),t=(\d{1,3}),p=(\d{1,2})\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{22,86}$"
+)
+_BCRYPT = re.compile(r"^\$2[aby]\$(\d{2})\$[./A-Za-z0-9]{53}$")
+_BCRYPT_BYTES = 72
+_BCRYPT_MOST = 14
+_MEMORY_FLOOR, _MEMORY_MOST = 19 * 1024, 256 * 1024
+_TIME_MOST, _LANES_MOST = 10, 8
+
+
+class HashParameters(Struct, frozen=True):
+    """Argon2id: memory in KiB, passes, lanes.  OWASP's floor is 19 MiB, 2, 1."""
+
+    memory_kib: int = 19 * 1024
+    passes: int = 2
+    lanes: int = 1
+
+
+class Verdict(Struct, frozen=True):
+    """Whether the password is right, and the hash to store instead when the old one is outdated."""
+
+    ok: bool
+    rehash: str | None = None
+
+
+def acceptable(password_hash: str) -> bool:
+    """Tell whether a stored hash is one we verify, with parameters we are willing to obey."""
+    if match := _ARGON2.match(password_hash):
+        memory, passes, lanes = (int(part) for part in match.groups())
+        bounded = 8 * lanes <= memory <= _MEMORY_MOST and passes <= _TIME_MOST
+        return bounded and passes >= 1 and 1 <= lanes <= _LANES_MOST
+    if match := _BCRYPT.match(password_hash):
+        return 4 <= int(match[1]) <= _BCRYPT_MOST  # noqa: PLR2004 - bcrypt's own smallest cost
+    return False
+
+
+class Passwords:
+    """The bounded executor and the hasher.  One per process."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        parameters: HashParameters,
+        *,
+        threads: int | None = None,
+        queue_seconds: float = 2.0,
+        floor_kib: int = _MEMORY_FLOOR,
+    ) -> None:
+        if parameters.memory_kib < floor_kib:
+            raise ValueError(f"Argon2id memory is below the floor of {floor_kib} KiB")
+        self._clock = clock
+        self._hasher = argon2.PasswordHasher(
+            time_cost=parameters.passes,
+            memory_cost=parameters.memory_kib,
+            parallelism=parameters.lanes,
+        )
+        self._threads = threads or os.cpu_count() or 1
+        self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="hash")
+        self._queue_seconds = queue_seconds
+        self._waiting = 0
+        self._decoy = self._hasher.hash(os.urandom(16))
+        self._seconds_each = self._measure(lambda: self._matches(self._decoy, "decoy"))
+        self._costs: dict[str, float] = {}
+        self.observe: Callable[[float], None] = lambda _seconds: None
+
+    async def hash(self, password: str) -> str:
+        """Hash a new password.  Refused(UNAVAILABLE) when the queue is full."""
+        return await self._run(lambda: self._hasher.hash(password.encode()))
+
+    async def verify(self, on_file: str | None, password: str) -> Verdict:
+        """Check a password against what is on file; against a decoy when there is nothing.
+
+        The work is done either way, so that an unknown account costs what a known one does.
+        Refused(UNAVAILABLE) when the queue is full.
+        """
+        return await self._run(lambda: self._verify(on_file, password))
+
+    async def learn_cost(self, prefix: str, example: str) -> None:
+        """Measure once what verifying hashes of one scheme costs (see `failure_floor`)."""
+        if prefix not in self._costs and acceptable(example):
+            self._costs[prefix] = await self._run(
+                lambda: self._measure(lambda: self._matches(example, "decoy"))
+            )
+
+    def failure_floor(self) -> float:
+        """Seconds that every failed sign-in takes at least: twice the slowest scheme on file.
+
+        Legacy hashes cost other times than ours.  Refusals that end at one moment for all accounts
+        do not tell which kind an account has; sleeping costs nothing, unlike a second hash.
+        """
+        return 2 * max([self._seconds_each, *self._costs.values()])
+
+    def close(self) -> None:
+        """Let running jobs end; drop those that wait."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, job: Callable[[], T]) -> T:
+        expected = self._waiting * self._seconds_each / self._threads
+        if self._waiting >= self._threads and expected > self._queue_seconds:
+            raise unavailable("password hashing queue is full", retry_after=2)
+        self._waiting += 1
+        future = self._executor.submit(self._timed, job)
+        loop = asyncio.get_running_loop()
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._release))
+        return await asyncio.shield(asyncio.wrap_future(future))
+
+    def _release(self) -> None:
+        self._waiting -= 1
+
+    def _timed(self, job: Callable[[], T]) -> T:
+        began = self._clock.monotonic()
+        try:
+            return job()
+        finally:
+            self.observe(self._clock.monotonic() - began)
+
+    def _measure(self, job: Callable[[], object]) -> float:
+        began = self._clock.monotonic()
+        job()
+        return self._clock.monotonic() - began
+
+    def _verify(self, on_file: str | None, password: str) -> Verdict:
+        usable = on_file is not None and acceptable(on_file)
+        stored = on_file if usable and on_file is not None else self._decoy
+        ok = self._matches(stored, password) and usable
+        if ok and self._outdated(stored):
+            return Verdict(ok=True, rehash=self._hasher.hash(password.encode()))
+        return Verdict(ok=ok)
+
+    def _matches(self, stored: str, password: str) -> bool:
+        given = password.encode()
+        if stored.startswith("$2"):
+            # bcrypt 5 raises above 72 bytes where older libraries cut: cut as they did.
+            return bcrypt.checkpw(given[:_BCRYPT_BYTES], stored.encode())
+        try:
+            return self._hasher.verify(stored, given)
+        except (VerificationError, InvalidHashError):
+            return False
+
+    def _outdated(self, stored: str) -> bool:
+        return stored.startswith("$2") or self._hasher.check_needs_rehash(stored)

@@ -1,0 +1,125 @@
+"""PostgreSQL: a pool, and the two ways to use it - reading, and deciding."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, cast
+
+import asyncpg
+from asyncpg.pool import Pool
+
+from service.kernel.refusal import Refused, unavailable
+from service.kernel.sql import Tx
+
+SCHEMA_VARIABLE = "search_path"
+
+LOST = (
+    OSError,
+    TimeoutError,
+    asyncio.TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # not a PostgresError: seen on COMMIT after a backend was killed
+    asyncpg.CannotConnectNowError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.DeadlockDetectedError,
+)
+"""What a server that went away, is full or is only a replica raises: 503, never a 500."""
+
+
+class _Lean(asyncpg.Connection[asyncpg.Record]):
+    """A connection that keeps no session state, so that giving it back costs no round trip."""
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
+class Postgres:
+    """The pool.  Opened by `connect`, closed by `close`."""
+
+    def __init__(self, pool: "Pool[asyncpg.Record]") -> None:
+        self._pool = pool
+
+    @classmethod
+    async def connect(cls, url: str, schema: str, *, most: int = 12) -> "Postgres":
+        """Open the pool; raises what asyncpg raises when the server cannot be reached."""
+        pool = await asyncpg.create_pool(
+            url,
+            min_size=1,
+            max_size=most,
+            timeout=3,
+            command_timeout=10,
+            max_inactive_connection_lifetime=300,
+            connection_class=_Lean,
+            server_settings={
+                SCHEMA_VARIABLE: schema,
+                "timezone": "UTC",
+                "application_name": "tesserra-auth",
+                "jit": "off",
+                "idle_in_transaction_session_timeout": "15000",
+            },
+        )
+        return cls(pool)
+
+    async def close(self) -> None:
+        """Close the pool, without waiting longer than 5 s for those who still use it."""
+        with contextlib.suppress(TimeoutError, asyncpg.InterfaceError):
+            async with asyncio.timeout(5):
+                await self._pool.close()
+                return
+        self._pool.terminate()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Tx]:
+        """Lend a connection; each statement stands alone.  Refused(UNAVAILABLE) when it is lost."""
+        try:
+            async with self._pool.acquire(timeout=3) as tx:
+                yield tx
+        except LOST as lost:
+            raise unavailable(f"postgresql: {type(lost).__name__}") from lost
+
+    @asynccontextmanager
+    async def decision(self) -> AsyncIterator[Tx]:
+        """One transaction that commits on return *and* on Refused, and rolls back on anything else.
+
+        Refusals write: a wrong password adds a strike, a replayed token burns a family, and both
+        leave an event.  A COMMIT whose answer was lost is Refused(UNAVAILABLE): the outcome is
+        unknown, the caller may retry, and nothing here retries it.
+        """
+        refusal: Refused | None = None
+        try:
+            async with self._pool.acquire(timeout=3) as tx, tx.transaction():
+                try:
+                    yield tx
+                except Refused as refused:
+                    await tx.execute("SELECT")  # loud if a failed statement already doomed it
+                    refusal = refused
+        except LOST as lost:
+            raise unavailable(f"postgresql: {type(lost).__name__}") from lost
+        if refusal:
+            raise refusal
+
+    async def now(self) -> datetime:
+        """Ask the database for the time."""
+        async with self._pool.acquire(timeout=3) as tx:
+            told: datetime = await tx.fetchval("SELECT clock_timestamp()")
+        return told
+
+    def gauges(self) -> dict[str, int]:
+        """How many connections are open and how many of them idle."""
+        return {"open": self._pool.get_size(), "idle": self._pool.get_idle_size()}
+
+
+async def connect_once(url: str, schema: str) -> "asyncpg.Connection[asyncpg.Record]":
+    """Open one plain connection, for migrations."""
+    connection: Any = await asyncpg.connect(
+        url, timeout=5, server_settings={SCHEMA_VARIABLE: schema, "timezone": "UTC"}
+    )
+    return cast("asyncpg.Connection[asyncpg.Record]", connection)

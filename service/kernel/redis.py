@@ -1,0 +1,77 @@
+"""Redis: what is fast and may be lost.  Fails in milliseconds, never blocks a decision.
+
+The client's own defaults would retry a script eleven times and take seconds to give up on a dead
+server; here nothing is retried, and after a failure nobody asks again for a second.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from service.kernel.clock import Clock
+
+T = TypeVar("T")
+
+_TIMEOUT = 0.25
+_PAUSE = 1.0
+
+
+class RedisLostError(Exception):
+    """Redis did not answer, or did not a moment ago."""
+
+
+class Redis:
+    """The pool, its circuit breaker, and the prefix of this deployment's keys."""
+
+    def __init__(self, url: str, schema: str, clock: Clock) -> None:
+        self._pool = redis.asyncio.BlockingConnectionPool.from_url(
+            url,
+            max_connections=32,
+            timeout=_TIMEOUT,
+            socket_timeout=_TIMEOUT,
+            socket_connect_timeout=_TIMEOUT,
+            retry=Retry(NoBackoff(), 0),
+            decode_responses=False,
+        )
+        self.client = redis.asyncio.Redis(connection_pool=self._pool)
+        # A connection of its own for what waits on purpose, with a timeout beyond that wait.
+        self.blocking = redis.asyncio.Redis.from_url(
+            url,
+            socket_timeout=5,
+            socket_connect_timeout=_TIMEOUT,
+            retry=Retry(NoBackoff(), 0),
+            decode_responses=False,
+        )
+        self._clock = clock
+        self._closed_until = 0.0
+        # One hash tag: every key of a script lives in one slot of a cluster.
+        self.prefix = f"tesserra:{{{schema}}}:"
+
+    async def ask(self, question: Callable[[redis.asyncio.Redis], Awaitable[T]]) -> T:
+        """Ask; RedisLostError when there is no answer, at once while the breaker is open."""
+        if self._clock.monotonic() < self._closed_until:
+            raise RedisLostError("breaker is open")
+        try:
+            answer = await question(self.client)
+        except (RedisError, OSError, TimeoutError) as exc:
+            self._closed_until = self._clock.monotonic() + _PAUSE
+            raise RedisLostError(type(exc).__name__) from exc
+        return answer
+
+    async def ping(self) -> bool:
+        """Tell whether it answers."""
+        try:
+            await self.ask(lambda client: client.exists(self.prefix))
+        except RedisLostError:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.client.aclose()
+        await self.blocking.aclose()
+        await self._pool.disconnect()

@@ -1,0 +1,111 @@
+"""Statements live in sql/queries/<slice>.sql, declared like functions, and are bound at import.
+
+Grammar of a header: `-- name: consume(token_id, used_at)`, then a line of why, then plain SQL whose
+$1, $2 stand in the order of the parameters.  An unknown name stops the start; a wrong keyword is a
+TypeError that names the signature.  A test prepares every statement on the migrated schema and
+compares its columns with the struct its rows become.
+"""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+    from asyncpg.pool import PoolConnectionProxy
+
+Row = TypeVar("Row")
+Tx: TypeAlias = "Connection[Record] | PoolConnectionProxy[Record]"
+
+SQL = Path(__file__).resolve().parents[2] / "sql"
+_HEADER = re.compile(r"^-- name: (\w+)\(([\w, ]*)\)$", re.MULTILINE)
+
+
+class Statement(Struct, frozen=True):
+    """One declared statement and its parameters, in order."""
+
+    name: str
+    parameters: tuple[str, ...]
+    text: str
+
+    def arguments(self, given: dict[str, Any]) -> list[Any]:
+        """Order keyword arguments as $1, $2...; TypeError names the signature when they differ."""
+        if given.keys() != set(self.parameters):
+            signature = f"{self.name}({', '.join(self.parameters)})"
+            raise TypeError(f"{signature} was given {sorted(given)}")
+        return [given[name] for name in self.parameters]
+
+
+class Rows(Struct, Generic[Row], frozen=True):
+    """A statement that answers with rows of one shape."""
+
+    statement: Statement
+    row: type[Row]
+
+    async def maybe(self, tx: Tx, **given: Any) -> Row | None:
+        """Return the one row, or None."""
+        record = await tx.fetchrow(self.statement.text, *self.statement.arguments(given))
+        return None if record is None else msgspec.convert(dict(record), self.row)
+
+    async def one(self, tx: Tx, **given: Any) -> Row:
+        """Return the one row; LookupError when there is none."""
+        found = await self.maybe(tx, **given)
+        if found is None:
+            raise LookupError(self.statement.name)
+        return found
+
+    async def all(self, tx: Tx, **given: Any) -> list[Row]:
+        """Return every row."""
+        records = await tx.fetch(self.statement.text, *self.statement.arguments(given))
+        return [msgspec.convert(dict(record), self.row) for record in records]
+
+
+class Command(Struct, frozen=True):
+    """A statement that answers with how many rows it touched."""
+
+    statement: Statement
+
+    async def run(self, tx: Tx, **given: Any) -> int:
+        """Run it; return the number of rows."""
+        tag = await tx.execute(self.statement.text, *self.statement.arguments(given))
+        return int(tag.rsplit(" ", 1)[-1]) if tag[-1:].isdigit() else 0
+
+
+Bound: TypeAlias = Rows[Any] | Command
+
+
+class Queries:
+    """The statements of one slice.  `bound` is what the slice really uses (tested: all of them)."""
+
+    def __init__(self, name: str) -> None:
+        source = (SQL / "queries" / f"{name}.sql").read_text()
+        self.statements = _parse(source)
+        self.bound: dict[str, Bound] = {}
+
+    def rows(self, name: str, row: type[Row]) -> Rows[Row]:
+        """Bind a statement to the struct its rows become."""
+        bound = Rows(self.statements[name], row)
+        self.bound[name] = bound
+        return bound
+
+    def command(self, name: str) -> Command:
+        """Bind a statement that returns no rows."""
+        bound = Command(self.statements[name])
+        self.bound[name] = bound
+        return bound
+
+
+def _parse(source: str) -> dict[str, Statement]:
+    headers = list(_HEADER.finditer(source))
+    found: dict[str, Statement] = {}
+    for here, following in zip(headers, [*headers[1:], None], strict=True):
+        body = source[here.end() : following.start() if following else None]
+        name = here[1]
+        if name in found:
+            raise ValueError(f"statement {name} is declared twice")
+        parameters = tuple(p.strip() for p in here[2].split(",") if p.strip())
+        found[name] = Statement(name, parameters, body.strip().rstrip(";"))
+    return found

@@ -1,0 +1,105 @@
+"""Policy: lifetimes, thresholds and limits.  From a TOML file, with overrides per organization.
+
+Durations in the file are seconds (`access_token_ttl = 900`).
+"""
+
+import functools
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from service.kernel.jose import Algorithm
+from service.kernel.passwords import HashParameters
+
+
+class PolicyError(Exception):
+    """The policy file cannot be read or holds a value out of bounds.  One line says where."""
+
+
+def _between(least: int, most: int) -> Meta:
+    return Meta(ge=least, le=most)
+
+
+class Tokens(Struct, frozen=True, forbid_unknown_fields=True):
+    """Lifetimes, in seconds."""
+
+    access_token_ttl: Annotated[int, _between(60, 3600)] = 900
+    session_absolute_ttl: Annotated[int, _between(300, 31_536_000)] = 30 * 86_400
+    session_idle_ttl: Annotated[int, _between(60, 31_536_000)] = 7 * 86_400
+    refresh_grace: Annotated[int, _between(0, 30)] = 10
+    audience: Annotated[str, Meta(max_length=200)] = ""
+    """The `aud` of access tokens; empty means the issuer."""
+    algorithm: Algorithm = "ES256"
+    record_every_rotation: bool = False
+
+
+class Lockout(Struct, frozen=True, forbid_unknown_fields=True):
+    """How many failures lock an account, in what window, for how long (seconds)."""
+
+    failures: Annotated[int, _between(1, 100)] = 5
+    window: Annotated[int, _between(60, 86_400)] = 900
+    duration: Annotated[int, _between(60, 86_400)] = 900
+    devices: Annotated[int, _between(1, 100)] = 10
+    device_ttl: Annotated[int, _between(86_400, 31_536_000)] = 180 * 86_400
+
+
+class Limit(Struct, frozen=True, forbid_unknown_fields=True):
+    """At most `count` in any `window` seconds."""
+
+    count: Annotated[int, _between(1, 1_000_000)]
+    window: Annotated[int, _between(1, 86_400)]
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True):
+    """Budgets.  One bucket each; never two routes on one counter."""
+
+    login: Limit = Limit(5, 900)
+    me: Limit = Limit(60, 60)
+    create: Limit = Limit(30, 60)
+    refresh: Limit = Limit(120, 60)
+
+
+class Policy(Struct, frozen=True, forbid_unknown_fields=True):
+    """All of it.  `tokens` may be overridden per organization; the rest is the deployment's."""
+
+    tokens: Tokens = Tokens()
+    lockout: Lockout = Lockout()
+    limits: Limits = Limits()
+    hashing: HashParameters = HashParameters()
+    scopes: tuple[str, ...] = ("agentes", "proxy-ollama")
+    """Scopes that API keys and people may hold, beside the service's own."""
+    role_scopes: dict[str, tuple[str, ...]] = {
+        "owner": ("agentes", "proxy-ollama"),
+        "admin": ("agentes", "proxy-ollama"),
+        "member": ("agentes", "proxy-ollama"),
+        "auditor": (),
+    }
+
+    def tokens_for(self, overrides: str | None) -> Tokens:
+        """Return the lifetimes of one organization, whose overrides are a JSON object."""
+        return _overridden(self.tokens, overrides) if overrides else self.tokens
+
+
+@functools.lru_cache(maxsize=1024)
+def _overridden(tokens: Tokens, overrides: str) -> Tokens:
+    given = msgspec.json.decode(overrides, type=dict[str, object])
+    return msgspec.convert({**msgspec.to_builtins(tokens), **given}, Tokens)
+
+
+def seconds(count: int) -> timedelta:
+    """Turn a policy's seconds into a duration."""
+    return timedelta(seconds=count)
+
+
+def load(path: Path | None) -> Policy:
+    """Read the policy file; the defaults when there is none."""
+    if path is None:
+        return Policy()
+    try:
+        return msgspec.convert(tomllib.loads(path.read_text()), Policy)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as exc:
+        raise PolicyError(f"AUTH_POLICY_FILE: {exc}") from None

@@ -1,0 +1,134 @@
+"""What a process holds open: the first parameter of every flow."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+
+from service import policy as policies
+from service.domain.families import Rotations
+from service.domain.keyring import KeyRing, make_root, open_root
+from service.domain.ratelimits import RateLimits
+from service.domain.revocations import Follower
+from service.domain.tokens import Tokens
+from service.domain.users import Profiles
+from service.kernel import migrate
+from service.kernel.clock import Clock
+from service.kernel.passwords import Passwords
+from service.kernel.postgres import LOST, Postgres, connect_once
+from service.kernel.redis import Redis
+from service.kernel.refusal import Refused
+from service.kernel.seal import Seal, SealBrokenError
+from service.policy import Policy
+from service.settings import Settings
+
+
+class StartError(Exception):
+    """The service refuses to start.  One line says which setting, server or key is at fault."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The ports of a process.  Flows get it first, then the Call."""
+
+    settings: Settings
+    policy: Policy
+    clock: Clock
+    pg: Postgres
+    redis: Redis
+    passwords: Passwords
+    keyring: KeyRing
+    tokens: Tokens
+    revocations: Follower
+    ratelimits: RateLimits
+    rotations: Rotations
+    profiles: Profiles
+
+
+@asynccontextmanager
+async def open_runtime(settings: Settings, *, follow: bool = True) -> AsyncIterator[Runtime]:
+    """Open everything, checked; StartError when something is wrong.
+
+    `follow` keeps the revocations current: the server needs it, a command does not.
+    """
+    try:
+        policy = policies.load(settings.policy_file)
+        clock = Clock()
+        passwords = Passwords(clock, policy.hashing)
+    except (policies.PolicyError, ValueError) as exc:
+        raise StartError(f"policy: {exc}") from None
+    seal = _seal(settings)
+    await check_schema(settings)
+    pg = await Postgres.connect(settings.database_url, settings.database_schema)
+    redis = Redis(settings.redis_url, settings.database_schema, clock)
+    try:
+        await clock.discipline(pg.now)
+        keyring = await _open_keyring(pg, seal, clock, policy)
+        audience = policy.tokens.audience or settings.issuer
+        runtime = Runtime(
+            settings=settings,
+            policy=policy,
+            clock=clock,
+            pg=pg,
+            redis=redis,
+            passwords=passwords,
+            keyring=keyring,
+            tokens=Tokens(settings.issuer, audience, keyring.find),
+            revocations=Follower(pg, redis, clock),
+            ratelimits=RateLimits(redis, clock, settings.workers),
+            rotations=Rotations(pg),
+            profiles=Profiles(clock),
+        )
+        if follow:
+            await runtime.revocations.start()
+        yield runtime
+        if follow:
+            await runtime.revocations.stop()
+    finally:
+        passwords.close()
+        await redis.close()
+        await pg.close()
+
+
+async def check_schema(settings: Settings) -> None:
+    """Refuse a database that cannot be reached or whose migrations are not these."""
+    try:
+        connection = await connect_once(settings.database_url, settings.database_schema)
+    except (*LOST, asyncpg.PostgresError) as exc:
+        raise StartError(
+            f"AUTH_DATABASE_URL: PostgreSQL cannot be used ({type(exc).__name__})"
+        ) from None
+    except ValueError:
+        raise StartError("AUTH_DATABASE_URL is not a PostgreSQL URL") from None
+    try:
+        pending = await migrate.pending(connection)
+    except migrate.MigrationError as exc:
+        raise StartError(str(exc)) from None
+    finally:
+        await connection.close()
+    if pending:
+        names = ", ".join(f"{m.version:04}_{m.name}" for m in pending)
+        raise StartError(f"migrations are pending ({names}): run `tesserra-auth migrate`")
+
+
+def _seal(settings: Settings) -> Seal:
+    try:
+        return Seal(settings.master_keys)
+    except SealBrokenError as exc:
+        raise StartError(f"AUTH_MASTER_KEYS: {exc}") from None
+
+
+async def _open_keyring(pg: Postgres, seal: Seal, clock: Clock, policy: Policy) -> KeyRing:
+    try:
+        async with pg.decision() as tx:
+            await make_root(tx, seal, clock.now())
+        async with pg.reading() as tx:
+            root = await open_root(tx, seal)
+        keyring = KeyRing(seal, root, clock)
+        await keyring.ensure(pg, policy.tokens.algorithm)
+    except SealBrokenError as exc:
+        raise StartError(f"AUTH_MASTER_KEYS: not the master key of this database ({exc})") from None
+    except Refused as exc:
+        raise StartError(f"AUTH_DATABASE_URL: {exc}") from None
+    return keyring

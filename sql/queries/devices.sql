@@ -1,0 +1,35 @@
+-- Devices that signed in to an account before.  Writes auth_devices.
+
+-- name: find(device_id, user_id, at)
+-- Bound to the account: another person's device is no known device.
+SELECT device_id
+  FROM auth_devices
+ WHERE device_id = $1
+   AND user_id = $2
+   AND expires_at > $3;
+
+-- name: insert(device_id, user_id, at, expires_at)
+INSERT INTO auth_devices (device_id, user_id, created_at, used_at, expires_at)
+VALUES ($1, $2, $3, $3, $4);
+
+-- name: touch(device_id, at, expires_at)
+UPDATE auth_devices
+   SET used_at = $2, expires_at = $3
+ WHERE device_id = $1;
+
+-- name: forget_oldest(user_id, most)
+-- A bounded number per account, the longest unused go first.
+DELETE FROM auth_devices
+ WHERE device_id IN (
+        SELECT device_id FROM auth_devices WHERE user_id = $1
+         ORDER BY used_at DESC OFFSET $2::integer);
+
+-- name: forget_others(user_id, kept)
+-- After a change of password only the device it was changed on stays known.
+DELETE FROM auth_devices
+ WHERE user_id = $1
+   AND device_id IS DISTINCT FROM $2::uuid;
+
+-- name: prune(before)
+DELETE FROM auth_devices
+ WHERE expires_at < $1;

@@ -1,0 +1,111 @@
+-- Refresh-token families: one row each, constant size.  Writes auth_families.
+
+-- name: insert(handle_hash, session_id, token_hash, at, idle_ttl, idle_expires_at, absolute_expires_at, ip, network, agent, recorded)
+INSERT INTO auth_families (handle_hash, session_id, token_hash, rotated_at, idle_ttl, idle_expires_at,
+                           absolute_expires_at, last_ip, last_network, last_agent, recorded)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+
+-- name: rotate(handle_hashes, generations, token_hashes, successor_hashes, ats, ips, networks, agents)
+-- The routine rotation of many families in one round trip and one commit: the current token, in time,
+-- of a person and organization in good standing, from where it was last seen.  A family that is
+-- not answered here is none of that, and is decided by `lock` and model.py.  Locks in one order, so
+-- that two batches never deadlock; the verdict is taken on the locked row.
+WITH asked AS (
+    SELECT *
+      FROM unnest($1::bytea[], $2::integer[], $3::bytea[], $4::bytea[], $5::timestamptz[],
+                  $6::text[], $7::text[], $8::text[])
+        AS a (handle_hash, generation, token_hash, successor_hash, at, ip, network, agent)
+), routine AS (
+    SELECT f.handle_hash
+      FROM auth_families f
+      JOIN asked a USING (handle_hash)
+     WHERE f.status = 'live'
+       AND NOT f.recorded
+       AND f.generation = a.generation
+       AND f.token_hash = a.token_hash
+       AND f.idle_expires_at > a.at
+       AND f.absolute_expires_at > a.at
+       AND f.last_network IS NOT DISTINCT FROM a.network
+       AND f.last_agent = a.agent
+     ORDER BY f.handle_hash
+       FOR UPDATE OF f
+)
+UPDATE auth_families f
+   SET generation = f.generation + 1,
+       token_hash = a.successor_hash,
+       rotated_at = a.at,
+       idle_expires_at = least(a.at + f.idle_ttl, f.absolute_expires_at),
+       last_ip = a.ip
+  FROM routine
+  JOIN asked a USING (handle_hash)
+  JOIN auth_families me USING (handle_hash)
+  JOIN auth_sessions s USING (session_id)
+  JOIN auth_users u USING (user_id)
+  JOIN auth_memberships m ON m.user_id = s.user_id AND m.tenant_id = s.tenant_id
+  JOIN auth_organizations o ON o.tenant_id = s.tenant_id
+ WHERE f.handle_hash = routine.handle_hash
+   AND f.generation = a.generation
+   AND s.ended_at IS NULL
+   AND u.disabled_at IS NULL
+   AND o.disabled_at IS NULL
+RETURNING f.handle_hash, f.absolute_expires_at, s.session_id, s.tenant_id, s.user_id, s.client_id, s.amr,
+          s.auth_time, u.email, u.name, u.platform_admin, m.role,
+          o.slug, o.name AS organization, o.policy::text AS policy;
+
+-- name: lock(handle_hash)
+-- All a decision about a presented token is made on, session first, then family.
+SELECT f.handle_hash, f.absolute_expires_at, s.session_id, s.tenant_id, s.user_id, s.client_id, s.amr,
+       s.auth_time, f.status, f.generation, f.token_hash, f.rotated_at,
+       f.idle_ttl, f.idle_expires_at, f.last_network, f.last_agent, f.recorded,
+       s.ended_at AS session_ended_at
+  FROM auth_sessions s
+  JOIN auth_families f USING (session_id)
+ WHERE f.handle_hash = $1
+   FOR UPDATE OF s, f;
+
+-- name: find_owner(handle_hash)
+-- Whose token it is, without deciding anything: to take the person's lock first.
+SELECT s.user_id, s.session_id, s.tenant_id, f.status,
+       least(f.idle_expires_at, f.absolute_expires_at) AS expires_at
+  FROM auth_families f
+  JOIN auth_sessions s USING (session_id)
+ WHERE f.handle_hash = $1;
+
+-- name: find_standing(session_id)
+-- Who a session stands for today: name, role, organization.
+SELECT u.email, u.name, u.platform_admin, m.role, o.slug, o.name AS organization,
+       o.policy::text AS policy
+  FROM auth_sessions s
+  JOIN auth_users u USING (user_id)
+  JOIN auth_memberships m ON m.user_id = s.user_id AND m.tenant_id = s.tenant_id
+  JOIN auth_organizations o ON o.tenant_id = s.tenant_id
+ WHERE s.session_id = $1
+   AND u.disabled_at IS NULL
+   AND o.disabled_at IS NULL;
+
+-- name: advance(handle_hash, successor_hash, at, ip, network, agent)
+-- The rotation of a family whose row the caller has locked.
+UPDATE auth_families
+   SET generation = generation + 1,
+       token_hash = $2,
+       rotated_at = $3,
+       idle_expires_at = least($3 + idle_ttl, absolute_expires_at),
+       last_ip = $4,
+       last_network = $5,
+       last_agent = $6
+ WHERE handle_hash = $1;
+
+-- name: end_by_session(session_ids, status)
+-- Ends the families of sessions that the caller has ended, locked in one order.
+WITH doomed AS (
+    SELECT handle_hash
+      FROM auth_families
+     WHERE session_id = ANY ($1::uuid[])
+       AND status = 'live'
+     ORDER BY handle_hash
+       FOR UPDATE
+)
+UPDATE auth_families f
+   SET status = $2
+  FROM doomed
+ WHERE f.handle_hash = doomed.handle_hash;

@@ -1,0 +1,26 @@
+-- Strikes and lockouts, per account and device.  Writes auth_lockouts.
+
+-- name: ensure(subject_id, device_id, touched_at)
+-- The row a reservation locks must be there first.
+INSERT INTO auth_lockouts (subject_id, device_id, touched_at)
+VALUES ($1, $2, $3)
+ON CONFLICT DO NOTHING;
+
+-- name: lock(subject_id, device_id)
+-- Parallel guesses queue here, each sees those before it.
+SELECT attempts, locked_until
+  FROM auth_lockouts
+ WHERE subject_id = $1
+   AND device_id = $2
+   FOR UPDATE;
+
+-- name: put(subject_id, device_id, attempts, locked_until, touched_at)
+UPDATE auth_lockouts
+   SET attempts = $3, locked_until = $4, touched_at = $5
+ WHERE subject_id = $1
+   AND device_id = $2;
+
+-- name: prune(before)
+DELETE FROM auth_lockouts
+ WHERE touched_at < $1
+   AND (locked_until IS NULL OR locked_until < $1);

@@ -1,0 +1,43 @@
+-- Revocations.  Writes auth_revocations, auth_revocation_head.
+
+-- name: insert(kinds, values, cutoffs, tenant_id, reason, revoked_at, expires_at)
+-- Takes the counter's row and keeps it until commit: readers see entries in the order of `seq`,
+-- without a hole.  The last lock a transaction takes, so that it is held for one round trip.
+WITH asked AS (
+    SELECT *
+      FROM unnest($1::text[], $2::text[], $3::timestamptz[]) WITH ORDINALITY
+        AS a (kind, value, cutoff, place)
+), head AS (
+    UPDATE auth_revocation_head
+       SET seq = seq + cardinality($1::text[])
+    RETURNING seq - cardinality($1::text[]) AS base
+)
+INSERT INTO auth_revocations (seq, kind, value, cutoff, tenant_id, reason, revoked_at, expires_at)
+SELECT head.base + asked.place, asked.kind, asked.value, asked.cutoff, $4, $5, $6, $7
+  FROM asked, head
+RETURNING seq, kind, value, cutoff, tenant_id, reason, revoked_at, expires_at;
+
+-- name: head()
+SELECT seq
+  FROM auth_revocation_head;
+
+-- name: list_after(after, at, most)
+-- What is in force and newer than a cursor.
+SELECT seq, kind, value, cutoff, tenant_id, reason, revoked_at, expires_at
+  FROM auth_revocations
+ WHERE seq > $1
+   AND expires_at > $2
+ ORDER BY seq
+ LIMIT $3;
+
+-- name: find_any(kinds, values, at)
+-- The direct question, for a worker that cannot vouch for its memory.
+SELECT r.seq, r.kind, r.value, r.cutoff, r.tenant_id, r.reason, r.revoked_at, r.expires_at
+  FROM unnest($1::text[], $2::text[]) AS a (kind, value)
+  JOIN auth_revocations r USING (kind, value)
+ WHERE r.expires_at > $3
+ ORDER BY r.seq;
+
+-- name: prune(before)
+DELETE FROM auth_revocations
+ WHERE expires_at < $1;

@@ -1,0 +1,59 @@
+-- Sessions: one sign-in on one device.  Writes auth_sessions.
+
+-- name: insert(session_id, tenant_id, user_id, device_id, client_id, amr, auth_time, created_at, expires_at)
+INSERT INTO auth_sessions (session_id, tenant_id, user_id, device_id, client_id, amr, auth_time,
+                           created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+
+-- name: lock_live(session_id, user_id, at)
+-- For an act that needs the session to be there still.
+SELECT session_id, tenant_id, device_id, amr, auth_time, expires_at
+  FROM auth_sessions
+ WHERE session_id = $1
+   AND user_id = $2
+   AND ended_at IS NULL
+   AND expires_at > $3
+   FOR UPDATE;
+
+-- name: list_live(user_id, at)
+-- A person's own, over all organizations, the newest first.
+SELECT s.session_id, s.tenant_id, s.created_at, s.expires_at,
+       f.rotated_at AS last_seen_at, f.last_ip, f.last_agent
+  FROM auth_sessions s
+  JOIN auth_families f USING (session_id)
+ WHERE s.user_id = $1
+   AND s.ended_at IS NULL
+   AND f.absolute_expires_at > $2
+   AND f.idle_expires_at > $2
+ ORDER BY s.session_id DESC;
+
+-- name: end_one(session_id, user_id, ended_at, why)
+-- No row: not this person's, or ended before.
+UPDATE auth_sessions
+   SET ended_at = $3, ended_why = $4
+ WHERE session_id = $1
+   AND user_id = $2
+   AND ended_at IS NULL
+RETURNING session_id, tenant_id;
+
+-- name: end_all(user_id, kept, ended_at, why)
+-- All of a person's but one; the caller holds the person's lock, so none is opened meanwhile.
+WITH doomed AS (
+    SELECT session_id
+      FROM auth_sessions
+     WHERE user_id = $1
+       AND session_id IS DISTINCT FROM $2::uuid
+       AND ended_at IS NULL
+     ORDER BY session_id
+       FOR UPDATE
+)
+UPDATE auth_sessions s
+   SET ended_at = $3, ended_why = $4
+  FROM doomed
+ WHERE s.session_id = doomed.session_id
+RETURNING s.session_id, s.tenant_id;
+
+-- name: prune(before)
+-- Long after the end: `GET /auth/sessions` never showed them again, the audit trail still does.
+DELETE FROM auth_sessions
+ WHERE expires_at < $1;

@@ -1,0 +1,69 @@
+-- People and their memberships.  Writes auth_users, auth_memberships.
+
+-- name: insert(user_id, email, name, password_hash, platform_admin, created_at)
+-- No row when the e-mail is taken.
+INSERT INTO auth_users (user_id, email, name, password_hash, password_changed_at, platform_admin, created_at)
+VALUES ($1, $2, $3, $4::text, CASE WHEN $4 IS NULL THEN NULL ELSE $6::timestamptz END, $5, $6)
+ON CONFLICT (email) DO NOTHING
+RETURNING user_id;
+
+-- name: insert_membership(tenant_id, user_id, role, created_at)
+-- No row when the person is a member already.
+INSERT INTO auth_memberships (tenant_id, user_id, role, created_at)
+VALUES ($1, $2, $3, $4)
+ON CONFLICT (user_id, tenant_id) DO NOTHING
+RETURNING user_id;
+
+-- name: find_by_email(email)
+SELECT user_id, email, name, password_hash, platform_admin, disabled_at
+  FROM auth_users
+ WHERE email = $1;
+
+-- name: find(user_id)
+SELECT user_id, email, name, password_hash, platform_admin, disabled_at
+  FROM auth_users
+ WHERE user_id = $1;
+
+-- name: lock(user_id)
+-- First in the lock order user, session, family: whoever ends all sessions of a person and whoever
+-- opens one take this lock, so that none slips between.
+SELECT user_id, email, name, password_hash, platform_admin, disabled_at
+  FROM auth_users
+ WHERE user_id = $1
+   FOR UPDATE;
+
+-- name: replace_password_hash(user_id, password_hash)
+-- The same password under new parameters: not a change of password.
+UPDATE auth_users
+   SET password_hash = $2
+ WHERE user_id = $1;
+
+-- name: change_password(user_id, password_hash, changed_at)
+UPDATE auth_users
+   SET password_hash = $2, password_changed_at = $3
+ WHERE user_id = $1;
+
+-- name: list_memberships(user_id)
+-- The oldest first: where a sign-in that names no organization goes.
+SELECT m.tenant_id, m.role, o.slug, o.name, o.policy::text AS policy
+  FROM auth_memberships m
+  JOIN auth_organizations o USING (tenant_id)
+ WHERE m.user_id = $1
+   AND o.disabled_at IS NULL
+ ORDER BY m.created_at, m.tenant_id;
+
+-- name: list_schemes()
+-- Each password scheme on file with one example, by jumps through its index and not a scan.
+WITH RECURSIVE scheme AS (
+    (SELECT password_scheme FROM auth_users WHERE password_scheme IS NOT NULL
+      ORDER BY password_scheme LIMIT 1)
+    UNION ALL
+    SELECT (SELECT u.password_scheme FROM auth_users u WHERE u.password_scheme > scheme.password_scheme
+             ORDER BY u.password_scheme LIMIT 1)
+      FROM scheme
+     WHERE scheme.password_scheme IS NOT NULL
+)
+SELECT s.password_scheme AS scheme,
+       (SELECT u.password_hash FROM auth_users u WHERE u.password_scheme = s.password_scheme LIMIT 1) AS example
+  FROM scheme s
+ WHERE s.password_scheme IS NOT NULL;
