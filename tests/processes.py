@@ -95,7 +95,7 @@ class Running:
         if self.is_running():
             self.child.send_signal(with_signal)
         deadline = time.monotonic() + _STOP_SECONDS
-        while self.is_running() and time.monotonic() < deadline:
+        while self.is_running() and time.monotonic() < deadline:  # noqa: ASYNC110 - no event to await
             await asyncio.sleep(0.02)
         self._leave_nothing()
         return self.child.wait()
@@ -142,7 +142,7 @@ async def service(
         environment |= env or {}
         log = folder / "log"
         with log.open("wb") as sink:
-            child = subprocess.Popen(
+            child = subprocess.Popen(  # noqa: ASYNC220 - our own program; it returns at once
                 launched("self", signal.SIGTERM, sys.executable, "-P", "-m", "service", "serve"),
                 env=environment,
                 stdin=subprocess.DEVNULL,

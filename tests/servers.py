@@ -135,8 +135,8 @@ def _is_empty(redis_url: str, number: int) -> bool:
 def _in_docker(stack: ExitStack) -> Servers:
     if not docker_answers():
         raise UnavailableError("no Docker engine answers")
-    from testcontainers.community.postgres import PostgresContainer
-    from testcontainers.community.redis import RedisContainer
+    from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415 - slow, rarely used
+    from testcontainers.community.redis import RedisContainer  # noqa: PLC0415
 
     try:
         settings = " ".join(f"-c {name}={value}" for name, value in _FAST.items())
@@ -333,7 +333,7 @@ def run(work: Coroutine[Any, Any, Answer]) -> Answer:
     def body() -> None:
         try:
             done.append(asyncio.run(work))
-        except BaseException as exc:
+        except BaseException as exc:  # noqa: BLE001 - raised again below, in the caller's thread
             failed.append(exc)
 
     thread = threading.Thread(target=body)

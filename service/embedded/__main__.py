@@ -13,11 +13,11 @@ def main(arguments: list[str]) -> int:
     try:
         match arguments:
             case ["serve"]:
-                from service.embedded.serve import serve
+                from service.embedded.serve import serve  # noqa: PLC0415 - each verb loads its own
 
                 return serve()
             case ["cli", *rest]:
-                from service.embedded.serve import cli
+                from service.embedded.serve import cli  # noqa: PLC0415
 
                 return cli(rest)
             case ["reset"]:
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
                 print("The development servers' data is gone.")
                 return 0
             case ["schema", *rest] if rest in ([], ["--check"]):
-                from service.embedded.schema import schema
+                from service.embedded.schema import schema  # noqa: PLC0415
 
                 return schema(check=bool(rest))
             case _:

@@ -107,7 +107,7 @@ def settings(given: Mapping[str, str], data: Path) -> dict[str, str]:
 
 def _master_key(data: Path) -> Path:
     """Return the file of this checkout's master key: 32 random bytes, base64url (Fernet's form)."""
-    import base64
+    import base64  # noqa: PLC0415 - first run only
 
     path = data / "master.key"
     if not path.exists():

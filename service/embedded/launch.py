@@ -32,7 +32,7 @@ def main(mode: str, signal_number: str, parent: str, *program: str) -> None:
         libc.prctl(_PR_SET_PDEATHSIG, int(signal_number), 0, 0, 0)
     if os.getppid() != int(parent):
         sys.exit("the process that asked for this server is gone")
-    os.execv(program[0], program)
+    os.execv(program[0], program)  # noqa: S606 - no shell is wanted
 
 
 def _nobody() -> None:

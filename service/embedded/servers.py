@@ -240,7 +240,7 @@ class Postgres(Server):
             lines = (self.cluster / "postmaster.pid").read_text().splitlines()
         except OSError:
             return False
-        return len(lines) > 7 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
+        return len(lines) > 7 and lines[0] == str(self.pid) and lines[7].strip() == "ready"  # noqa: PLR2004 - its eighth line
 
     def _run(self, *arguments: str, program: Path | None = None, stdin: str = "") -> str:
         command = [str(program or self.program), *arguments]
@@ -343,7 +343,7 @@ def free_port(preferred: int = 0) -> int:
     Below the range of outgoing connections, so that no client takes it while its server restarts.
     """
     candidates = [preferred] if preferred else []
-    candidates += [random.randint(15_000, 32_000) for _ in range(64)]
+    candidates += [random.randint(15_000, 32_000) for _ in range(64)]  # noqa: S311 - no secret
     for port in candidates:
         if can_bind("127.0.0.1", port):
             return port

@@ -137,7 +137,7 @@ def make_copy(root: Path, *, owner: int | None = None, base: str = sys.executabl
 
 
 def _digest(path: Path) -> str:
-    import hashlib
+    import hashlib  # noqa: PLC0415 - next to its one use
 
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
