@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from service.kernel.jose import Algorithm
 from service.kernel.passwords import HashParameters
@@ -72,12 +72,12 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     hashing: HashParameters = HashParameters()
     scopes: tuple[str, ...] = ("agentes", "proxy-ollama")
     """Scopes that API keys and people may hold, beside the service's own."""
-    role_scopes: dict[str, tuple[str, ...]] = {
-        "owner": ("agentes", "proxy-ollama"),
-        "admin": ("agentes", "proxy-ollama"),
-        "member": ("agentes", "proxy-ollama"),
-        "auditor": (),
-    }
+    role_scopes: dict[str, tuple[str, ...]] = field(
+        default_factory=lambda: dict.fromkeys(
+            ("owner", "admin", "member"), ("agentes", "proxy-ollama")
+        )
+    )
+    """What a person may do by their role; a role that is not here holds no scope."""
 
     def tokens_for(self, overrides: str | None) -> Tokens:
         """Return the lifetimes of one organization, whose overrides are a JSON object."""

@@ -1,10 +1,11 @@
 """What a wire is handed: the runtime, the call, and who is calling.  One dependency, not five."""
 
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 from litestar import Request
 from litestar.datastructures import State
+from litestar.params import Dependency
 from msgspec import Struct
 
 from service.flows.access.authenticate import authenticate
@@ -31,6 +32,10 @@ class Asked(Struct, frozen=True):
         if not isinstance(self.call.actor, Person):
             raise Refused(Reason.UNAUTHENTICATED, private="no bearer token")
         return self.call.actor
+
+
+FromCaller: TypeAlias = Annotated[Asked, Dependency(skip_validation=True)]
+"""How a handler asks for it."""
 
 
 async def provide_open(request: Request[Any, Any, State]) -> Asked:
@@ -148,6 +153,7 @@ def _agent(headers: list[tuple[bytes, bytes]]) -> str:
 
 __all__ = [
     "Asked",
+    "FromCaller",
     "provide_by_cookie",
     "provide_open",
     "provide_password",

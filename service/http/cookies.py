@@ -33,20 +33,21 @@ def read(headers: Iterable[tuple[bytes, bytes]], name: str) -> str | None:
     return found[0].decode("ascii")
 
 
-def write(name: str, value: str, max_age: int) -> Cookie:
-    """Return a cookie to set; `max_age` in seconds, never beyond the session's absolute end.
+class _HostCookie(Cookie):
+    """Written as the standard spells it: no quotes, and the same bytes on every Python."""
 
-    `__Host-` demands Secure, Path=/ and no Domain (RFC 6265bis section 4.1.3.2).
-    """
-    return Cookie(
-        key=name,
-        value=value,
-        max_age=max_age,
-        path="/",
-        secure=True,
-        httponly=True,
-        samesite="strict",
-    )
+    def to_header(self, **_options: object) -> str:
+        """Return the header's value.
+
+        `__Host-` demands Secure, Path=/ and no Domain (RFC 6265bis section 4.1.3.2).
+        """
+        flags = "Path=/; Secure; HttpOnly; SameSite=Strict"
+        return f"{self.key}={self.value}; Max-Age={self.max_age}; {flags}"
+
+
+def write(name: str, value: str, max_age: int) -> Cookie:
+    """Return a cookie to set; `max_age` in seconds, never beyond the session's absolute end."""
+    return _HostCookie(key=name, value=value, max_age=max_age)
 
 
 def clear(name: str) -> Cookie:

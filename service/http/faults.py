@@ -36,7 +36,7 @@ def on_http_exception(request: Request[Any, Any, State], exc: HTTPException) -> 
     if reason is None:
         return on_fault(request, exc)
     response = on_refused(request, Refused(reason))
-    if allow := (exc.headers or {}).get("Allow"):
+    if allow := (exc.headers or {}).get("allow"):
         response.headers["Allow"] = allow
     return response
 

@@ -1,12 +1,12 @@
 """/healthz: the process lives.  /readyz: it is fit to serve.  No details to strangers."""
 
 from litestar import Response, Router, route
-from litestar.di import NamedDependency, Provide
+from litestar.di import Provide
 from litestar.enums import HttpMethod
 from msgspec import Struct
 
 from service.flows.upkeep.readiness import check_readiness
-from service.http.asked import Asked, provide_open
+from service.http.asked import FromCaller, provide_open
 from service.kernel.refusal import unavailable
 
 
@@ -23,7 +23,7 @@ async def healthz() -> Health:
 
 
 @route("/readyz", http_method=[HttpMethod.GET, HttpMethod.HEAD], status_code=200)
-async def readyz(asked: NamedDependency[Asked]) -> Response[Health]:
+async def readyz(asked: FromCaller) -> Response[Health]:
     """Answer 200 when every dependency that must be there is, 503 otherwise."""
     readiness = await check_readiness(asked.rt)
     if not readiness.ready:

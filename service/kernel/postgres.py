@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
 from asyncpg.pool import Pool
@@ -34,7 +34,13 @@ LOST = (
 """What a server that went away, is full or is only a replica raises: 503, never a 500."""
 
 
-class _Lean(asyncpg.Connection[asyncpg.Record]):
+if TYPE_CHECKING:
+    _Connection = asyncpg.Connection[asyncpg.Record]
+else:
+    _Connection = asyncpg.Connection  # not subscriptable at run time
+
+
+class _Lean(_Connection):
     """A connection that keeps no session state, so that giving it back costs no round trip."""
 
     def get_reset_query(self) -> str:

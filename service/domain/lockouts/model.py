@@ -61,4 +61,4 @@ class Strikes(Struct, frozen=True):
 
 def phantom(key: bytes, email: str) -> UUID:
     """Name the account that does not exist: the same lockout as one that does, no way to tell."""
-    return UUID(bytes=hmac.digest(key, email.encode(), hashlib.sha256)[:16], version=8)
+    return UUID(bytes=hmac.digest(key, email.encode(), hashlib.sha256)[:16])

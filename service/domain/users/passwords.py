@@ -1,8 +1,8 @@
 """What a password may be: length and a block list, no composition rules (NIST SP 800-63B).
 
-The list holds the words that head every published collection of stolen passwords.  A password is
-refused when it is one of them, or two, behind the decorations people add (capitals, digits and signs
-around it, `0` for `o`, `@` for `a`), and when it is a run, a repetition or a walk along the keys.
+The list holds the words that head every published collection of stolen passwords.  Refused is one
+of them, or two, behind the decorations people add (capitals, digits and signs around it, `0` for
+`o`, `@` for `a`); and a run, a repetition or a walk along the keys.
 """
 
 import itertools

@@ -1,7 +1,7 @@
 """/auth: sign in, renew, sign out, switch organization."""
 
 from litestar import Response, Router, post
-from litestar.di import NamedDependency, Provide
+from litestar.di import Provide
 from litestar.params import JSONBody
 from msgspec import Struct
 
@@ -11,7 +11,7 @@ from service.flows.access.sign_out import sign_out, sign_out_everywhere
 from service.flows.access.switch_organization import switch_organization
 from service.http import cookies
 from service.http.access.answers import SignedInAnswer, render_granted
-from service.http.asked import Asked, provide_by_cookie, provide_sign_in, provide_signed_in
+from service.http.asked import FromCaller, provide_by_cookie, provide_sign_in, provide_signed_in
 from service.http.text import Email, Password, Slug
 from service.kernel.refusal import Reason, Refused
 
@@ -35,9 +35,7 @@ class OrganizationForm(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @post("/login", status_code=200, dependencies={"asked": Provide(provide_sign_in)})
-async def login(
-    asked: NamedDependency[Asked], data: JSONBody[SignInForm]
-) -> Response[SignedInAnswer]:
+async def login(asked: FromCaller, data: JSONBody[SignInForm]) -> Response[SignedInAnswer]:
     """Sign in with e-mail and password."""
     given = Credentials(data.email, data.password, data.organization, asked.device_token)
     return render_granted(await sign_in(asked.rt, asked.call, given))
@@ -45,7 +43,7 @@ async def login(
 
 @post("/refresh", status_code=200, dependencies={"asked": Provide(provide_by_cookie)})
 async def renew(
-    asked: NamedDependency[Asked],
+    asked: FromCaller,
     data: JSONBody[Nothing],  # noqa: ARG001 - checked at the gate
 ) -> Response[SignedInAnswer]:
     """Renew the session of the refresh cookie."""
@@ -55,23 +53,21 @@ async def renew(
 
 
 @post("/logout", status_code=204, dependencies={"asked": Provide(provide_by_cookie)})
-async def logout(asked: NamedDependency[Asked]) -> Response[None]:
+async def logout(asked: FromCaller) -> Response[None]:
     """Sign out of this session."""
     await sign_out(asked.rt, asked.call, asked.refresh_token)
     return _signed_out()
 
 
 @post("/logout-all", status_code=204, dependencies={"asked": Provide(provide_by_cookie)})
-async def logout_all(asked: NamedDependency[Asked]) -> Response[None]:
+async def logout_all(asked: FromCaller) -> Response[None]:
     """Sign out of every session one has."""
     await sign_out_everywhere(asked.rt, asked.call, asked.refresh_token)
     return _signed_out()
 
 
 @post("/organization", status_code=200, dependencies={"asked": Provide(provide_signed_in)})
-async def switch(
-    asked: NamedDependency[Asked], data: JSONBody[OrganizationForm]
-) -> Response[SignedInAnswer]:
+async def switch(asked: FromCaller, data: JSONBody[OrganizationForm]) -> Response[SignedInAnswer]:
     """Go on in another of one's organizations."""
     granted = await switch_organization(asked.rt, asked.call, asked.person, data.organization)
     return render_granted(granted)

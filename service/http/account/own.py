@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from litestar import Response, Router, delete, get, put
-from litestar.di import NamedDependency, Provide
+from litestar.di import Provide
 from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
@@ -12,7 +12,7 @@ from service.flows.account.me import describe_me
 from service.flows.account.password import change_password
 from service.flows.account.sessions import end_own_session, list_own_sessions
 from service.http.access.answers import OrganizationAnswer, UserAnswer
-from service.http.asked import Asked, provide_password, provide_signed_in
+from service.http.asked import FromCaller, provide_password, provide_signed_in
 from service.http.text import Password
 from service.kernel.ids import SessionId
 from service.kernel.refusal import Reason, Refused
@@ -57,7 +57,7 @@ class PasswordForm(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @get("/me")
-async def me(asked: NamedDependency[Asked]) -> MeAnswer:
+async def me(asked: FromCaller) -> MeAnswer:
     """Return who is signed in."""
     person = asked.person
     profile = await describe_me(asked.rt, person)
@@ -74,7 +74,7 @@ async def me(asked: NamedDependency[Asked]) -> MeAnswer:
 
 
 @get("/sessions")
-async def list_sessions(asked: NamedDependency[Asked]) -> SessionsAnswer:
+async def list_sessions(asked: FromCaller) -> SessionsAnswer:
     """Return one's sessions, per device, the newest first."""
     person = asked.person
     live = await list_own_sessions(asked.rt, asked.call, person)
@@ -96,15 +96,13 @@ async def list_sessions(asked: NamedDependency[Asked]) -> SessionsAnswer:
 
 
 @delete("/sessions/{session_id:str}", status_code=204)
-async def end_session(asked: NamedDependency[Asked], session_id: FromPath[str]) -> None:
+async def end_session(asked: FromCaller, session_id: FromPath[str]) -> None:
     """End one of one's sessions."""
     await end_own_session(asked.rt, asked.call, asked.person, SessionId(path_id(session_id)))
 
 
 @put("/password", status_code=204, dependencies={"asked": Provide(provide_password)})
-async def put_password(
-    asked: NamedDependency[Asked], data: JSONBody[PasswordForm]
-) -> Response[None]:
+async def put_password(asked: FromCaller, data: JSONBody[PasswordForm]) -> Response[None]:
     """Choose a new password; one's other sessions end."""
     await change_password(
         asked.rt,
