@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from litestar import Litestar
 from litestar.config.app import AppConfig
 from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
 
 from service import settings as deployment
 from service.flows.upkeep.tend import learn_hash_costs, tend
@@ -72,8 +73,9 @@ def build(settings: Settings, opened: Runtime | None = None) -> Shell:
 def litestar_app(
     settings: Settings,
     lifespan: list[Callable[[Litestar], contextlib.AbstractAsyncContextManager[None]]],
+    openapi: OpenAPIConfig | None = None,
 ) -> Litestar:
-    """Put the wires together."""
+    """Put the wires together; the running service serves no document of itself."""
     app = Litestar(
         route_handlers=[session.router, own.router, health.router, wellknown.router],
         before_request=check_body,
@@ -83,7 +85,7 @@ def litestar_app(
             Exception: faults.on_fault,
         },
         lifespan=lifespan,
-        openapi_config=OPENAPI,
+        openapi_config=openapi,
         request_max_body_size=_LARGEST_BODY,
         on_app_init=[_quiet],
     )
@@ -99,7 +101,7 @@ def openapi_document() -> str:
         redis_url=Secret(""),
         master_keys=(),
     )
-    schema = litestar_app(settings, []).openapi_schema.to_schema()
+    schema = litestar_app(settings, [], OPENAPI).openapi_schema.to_schema()
     return json.dumps(finished(schema), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 

@@ -47,15 +47,23 @@ class Runtime:
 
 
 @asynccontextmanager
-async def open_runtime(settings: Settings, *, follow: bool = True) -> AsyncIterator[Runtime]:
+async def open_runtime(
+    settings: Settings,
+    *,
+    follow: bool = True,
+    clock: Clock | None = None,
+    policy: Policy | None = None,
+    passwords: Passwords | None = None,
+) -> AsyncIterator[Runtime]:
     """Open everything, checked; StartError when something is wrong.
 
-    `follow` keeps the revocations current: the server needs it, a command does not.
+    `follow` keeps the revocations current: the server needs it, a command does not.  The others are
+    for tests, which freeze the clock, lower limits and hash cheaply.
     """
+    clock = clock or Clock()
     try:
-        policy = policies.load(settings.policy_file)
-        clock = Clock()
-        passwords = Passwords(clock, policy.hashing)
+        policy = policy or policies.load(settings.policy_file)
+        passwords = passwords or Passwords(clock, policy.hashing)
     except (policies.PolicyError, ValueError) as exc:
         raise StartError(f"policy: {exc}") from None
     seal = _seal(settings)

@@ -8,6 +8,8 @@ import pytest
 from service.embedded.servers import EmbeddedError
 from tests import servers
 
+pytest_plugins = ["tests.world"]
+
 _open = ExitStack()
 
 

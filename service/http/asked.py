@@ -1,11 +1,12 @@
 """What a wire is handed: the runtime, the call, and who is calling.  One dependency, not five."""
 
-from typing import Annotated, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 from litestar import Request
 from litestar.datastructures import State
-from litestar.params import Dependency
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
 from msgspec import Struct
 
 from service.flows.access.authenticate import authenticate
@@ -34,7 +35,7 @@ class Asked(Struct, frozen=True):
         return self.call.actor
 
 
-FromCaller: TypeAlias = Annotated[Asked, Dependency(skip_validation=True)]
+FromCaller: TypeAlias = NamedDependency[SkipValidation[Asked]]
 """How a handler asks for it."""
 
 

@@ -3,15 +3,14 @@
 from typing import Any
 
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
 
 OPENAPI = OpenAPIConfig(
     title="Tesserra Auth",
     version="0.1.0",
     create_examples=False,
     use_handler_docstrings=True,
-    render_plugins=[],
-    enabled_endpoints=set(),
-    path="/openapi",
+    render_plugins=[JsonRenderPlugin()],
 )
 
 _PROBLEM = {

@@ -1,7 +1,7 @@
 -- The root secret (every HMAC key is derived from it) and the signing keys, both sealed.
 
 CREATE TABLE auth_root (
-    only       boolean PRIMARY KEY DEFAULT true CHECK (only),
+    single     boolean PRIMARY KEY DEFAULT true CHECK (single),
     sealed     bytea NOT NULL,
     created_at timestamptz NOT NULL
 );

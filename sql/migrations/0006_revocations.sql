@@ -2,7 +2,7 @@
 
 -- One counter row, locked until commit: the order of `seq` is the order of commits and has no hole.
 CREATE TABLE auth_revocation_head (
-    only boolean PRIMARY KEY DEFAULT true CHECK (only),
+    single boolean PRIMARY KEY DEFAULT true CHECK (single),
     seq  bigint NOT NULL
 );
 INSERT INTO auth_revocation_head (seq) VALUES (0);

@@ -1,0 +1,115 @@
+"""The world before a test, made in SQL: no flow is its own witness."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from service.kernel import ids
+from service.kernel.ids import TenantId, UserId
+from service.runtime import Runtime
+
+PASSWORD = "correct unicorn paperclip"
+
+
+@dataclass(frozen=True)
+class Given:
+    """A person in an organization."""
+
+    user_id: UserId
+    email: str
+    password: str
+    tenant_id: TenantId
+    slug: str
+
+
+async def an_organization(
+    rt: Runtime, slug: str = "acme", *, policy: str | None = None
+) -> TenantId:
+    tenant_id = TenantId(ids.new(rt.clock.now()))
+    async with rt.pg.reading() as tx:
+        await tx.execute(
+            "INSERT INTO auth_organizations (tenant_id, slug, name, policy, created_at)"
+            " VALUES ($1, $2, $3, $4::text::jsonb, $5)",
+            tenant_id,
+            slug,
+            slug.title(),
+            policy,
+            rt.clock.now(),
+        )
+    return tenant_id
+
+
+async def a_person(
+    rt: Runtime,
+    email: str = "ada@acme.example",
+    *,
+    password: str = PASSWORD,
+    password_hash: str | None = None,
+    slug: str = "acme",
+    role: str = "member",
+    platform_admin: bool = False,
+) -> Given:
+    """Make a person, and the organization if it is not there."""
+    async with rt.pg.reading() as tx:
+        found = await tx.fetchval("SELECT tenant_id FROM auth_organizations WHERE slug = $1", slug)
+    tenant_id = TenantId(found) if found else await an_organization(rt, slug)
+    user_id = UserId(ids.new(rt.clock.now()))
+    hashed = password_hash or await rt.passwords.hash(password)
+    async with rt.pg.reading() as tx:
+        await tx.execute(
+            "INSERT INTO auth_users (user_id, email, name, password_hash, platform_admin, created_at)"
+            " VALUES ($1, $2, $3, $4, $5, $6)",
+            user_id,
+            email,
+            email.partition("@")[0].title(),
+            hashed,
+            platform_admin,
+            rt.clock.now(),
+        )
+    await a_membership(rt, user_id, tenant_id, role)
+    return Given(user_id, email, password, tenant_id, slug)
+
+
+async def a_membership(rt: Runtime, user_id: UserId, tenant_id: TenantId, role: str) -> None:
+    async with rt.pg.reading() as tx:
+        await tx.execute(
+            "INSERT INTO auth_memberships (tenant_id, user_id, role, created_at) VALUES ($1, $2, $3, $4)",
+            tenant_id,
+            user_id,
+            role,
+            rt.clock.now(),
+        )
+
+
+async def events(rt: Runtime, *types: str) -> list[dict[str, Any]]:
+    """Return the audit trail in order, of some types or of all."""
+    async with rt.pg.reading() as tx:
+        rows = await tx.fetch("SELECT * FROM auth_eventos ORDER BY occurred_at, event_id")
+    told = [{**row, "detail": msgspec.json.decode(row["detail"])} for row in map(dict, rows)]
+    return [event for event in told if not types or event["event_type"] in types]
+
+
+async def kinds(rt: Runtime) -> list[str]:
+    """Return the types of all events, in order."""
+    return [event["event_type"] for event in await events(rt)]
+
+
+async def live_families(rt: Runtime, user_id: UUID | None = None) -> int:
+    """Count families that still yield tokens."""
+    async with rt.pg.reading() as tx:
+        found: int = await tx.fetchval(
+            "SELECT count(*) FROM auth_families JOIN auth_sessions USING (session_id)"
+            " WHERE status = 'live' AND ended_at IS NULL AND ($1::uuid IS NULL OR user_id = $1)",
+            user_id,
+        )
+    return found
+
+
+async def set_user(rt: Runtime, user_id: UserId, *, disabled_at: datetime | None) -> None:
+    async with rt.pg.reading() as tx:
+        await tx.execute(
+            "UPDATE auth_users SET disabled_at = $2 WHERE user_id = $1", user_id, disabled_at
+        )
