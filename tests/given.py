@@ -60,7 +60,8 @@ async def a_person(
     hashed = password_hash or await rt.passwords.hash(password)
     async with rt.pg.reading() as tx:
         await tx.execute(
-            "INSERT INTO auth_users (user_id, email, name, password_hash, platform_admin, created_at)"
+            "INSERT INTO auth_users"
+            " (user_id, email, name, password_hash, platform_admin, created_at)"
             " VALUES ($1, $2, $3, $4, $5, $6)",
             user_id,
             email,
@@ -76,7 +77,8 @@ async def a_person(
 async def a_membership(rt: Runtime, user_id: UserId, tenant_id: TenantId, role: str) -> None:
     async with rt.pg.reading() as tx:
         await tx.execute(
-            "INSERT INTO auth_memberships (tenant_id, user_id, role, created_at) VALUES ($1, $2, $3, $4)",
+            "INSERT INTO auth_memberships (tenant_id, user_id, role, created_at)"
+            " VALUES ($1, $2, $3, $4)",
             tenant_id,
             user_id,
             role,
