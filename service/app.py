@@ -34,7 +34,11 @@ from service.kernel.secret import Secret
 from service.runtime import Runtime, open_runtime
 from service.settings import Settings
 
+PARENT = "TESSERRA_PARENT"
+"""The environment variable by which `serve` tells its workers who it is."""
+
 _LARGEST_BODY = 64 * 1024
+_PR_SET_PDEATHSIG = 1
 
 
 def create_app() -> Shell:
@@ -116,9 +120,13 @@ def _observe(method: str, route: str, status: int, seconds: float) -> None:
 
 
 def _end_with_parent() -> None:
-    """Have the kernel end this worker when the process that started it dies, however it dies."""
-    parent = os.getppid()
+    """Have the kernel end this worker when the process that started it dies, however it dies.
+
+    At once: a worker that is still starting does not act on SIGTERM, and what it was deciding is
+    rolled back by PostgreSQL.
+    """
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGTERM)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    parent = os.environ.get(PARENT, str(os.getppid()))
+    if parent != str(os.getppid()):  # it died before the kernel knew
+        os._exit(1)

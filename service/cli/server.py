@@ -1,5 +1,6 @@
 """`serve`, `migrate`, `prune`, `openapi`."""
 
+import os
 from pathlib import Path
 
 import asyncpg
@@ -26,6 +27,7 @@ def serve() -> None:
     settings = edge.settings()
     edge.finish(_try(settings))
     host, _, port = settings.bind.rpartition(":")
+    os.environ["TESSERRA_PARENT"] = str(os.getpid())  # app.PARENT: workers end with us
     Granian(
         "service.app:create_app",
         factory=True,

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -116,8 +117,13 @@ class Dev:
         return self.child.wait(PATIENCE)
 
 
-def make_copy(root: Path, *, owner: int | None = None, base: str = sys.executable) -> Copy:
-    """Copy the tree there, with a virtual environment that borrows this one's packages."""
+def make_copy(
+    root: Path, *, owner: int | None = None, base: str = sys.executable, data: Path | None = None
+) -> Copy:
+    """Copy the tree there, with a virtual environment that borrows this one's packages.
+
+    `data` is a .data/ of another copy to begin with.
+    """
     shutil.copytree(ROOT, root, ignore=LEFT_OUT, symlinks=True)
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     venv = root / ".venv" / version
@@ -130,6 +136,8 @@ def make_copy(root: Path, *, owner: int | None = None, base: str = sys.executabl
     )
     stamp = {name: _digest(root / "requirements" / f"{name}.txt") for name in ("run", "dev")}
     (venv / "installed.json").write_text(json.dumps(stamp))
+    if data is not None:
+        subprocess.check_call(["/bin/cp", "-a", data, root / ".data"])
     if owner is not None:
         for path in (root, *root.rglob("*")):
             os.chown(path, owner, owner, follow_symlinks=False)
@@ -187,3 +195,17 @@ def printed_password(output: str) -> str:
     found = re.search(r"^  password  (\S+)$", output, re.MULTILINE)
     assert found, output
     return found[1]
+
+
+def python_for_everyone() -> str:
+    """Return a Python of this minor version that every user may run, or nothing."""
+    wanted = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for candidate in (sys.executable, shutil.which(wanted, path=os.defpath)):
+        if candidate and is_open(Path(candidate).resolve()):
+            return candidate
+    return ""
+
+
+def is_open(path: Path) -> bool:
+    """Whether every user may enter it, or run it."""
+    return all(part.stat().st_mode & stat.S_IXOTH for part in (path, *path.parents))

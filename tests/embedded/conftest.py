@@ -21,9 +21,28 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def copy(folder: Path) -> Copy:
-    """Return a copy of this checkout."""
-    return make_copy(folder / "one")
+def fresh(folder: Path) -> Copy:
+    """Return a copy of this checkout that has never run."""
+    return make_copy(folder / "fresh")
+
+
+@pytest.fixture(scope="session")
+def data_of_a_first_run() -> Iterator[Path]:
+    """Return the .data/ that one `./dev serve` left: a first run takes its time."""
+    made = Path(tempfile.mkdtemp(prefix="tesserra-first-run-"))
+    made.chmod(0o755)
+    first = make_copy(made / "first")
+    dev = first.start("serve")
+    dev.wait_until_serving()
+    dev.end()
+    yield first.root / ".data"
+    shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture
+def copy(folder: Path, data_of_a_first_run: Path) -> Copy:
+    """Return a copy of this checkout that has run before."""
+    return make_copy(folder / "one", data=data_of_a_first_run)
 
 
 @pytest.fixture

@@ -2,10 +2,12 @@
 
 import json
 import os
+import platform
 import shutil
 import signal
 import socket
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -18,9 +20,11 @@ from tests.embedded.checkouts import (
     Copy,
     Dev,
     answers,
+    is_open,
     living,
     make_copy,
     printed_password,
+    python_for_everyone,
     wait_until,
 )
 
@@ -29,14 +33,16 @@ Serving = Callable[[Copy], Dev]
 _NOBODY = 65534
 
 
-def test_a_first_run_makes_an_owner_and_a_second_one_is_quick(copy: Copy, serving: Serving) -> None:
-    first = serving(copy)
+def test_a_first_run_makes_an_owner_and_a_second_one_is_quick(
+    fresh: Copy, serving: Serving
+) -> None:
+    first = serving(fresh)
     printed_password(first.output())
-    assert f"{copy.url}/auth/login" in first.output()
+    assert f"{fresh.url}/auth/login" in first.output()
     assert first.end() == 0
 
     started = time.monotonic()
-    second = serving(copy)
+    second = serving(fresh)
     took = time.monotonic() - started
     assert took < 10, f"{took:.1f} s"  # 3 s is the promise, on a machine with nothing else to do
     assert "Making the organization" not in second.output()
@@ -71,26 +77,29 @@ def test_ctrl_c_in_a_terminal_reaches_all_and_still_stops_in_order(
 
 
 def test_killed_while_it_starts_it_leaves_nothing_and_starts_again(
-    copy: Copy, serving: Serving
+    fresh: Copy, serving: Serving
 ) -> None:
-    dev = copy.start("serve")
+    dev = fresh.start("serve")
     dev.wait_for("Starting PostgreSQL")
     time.sleep(0.3)  # somewhere in the middle of initdb
     family = dev.family()
     dev.end(signal.SIGKILL)
     wait_until(lambda: not living(family), 20)
     assert not living(family)
-    serving(copy)
+    serving(fresh)
 
 
-def test_two_checkouts_do_not_disturb_each_other(folder: Path, serving: Serving) -> None:
-    one, two = make_copy(folder / "one"), make_copy(folder / "two")
-    first, second = serving(one), serving(two)
-    assert answers(one.port)
-    assert answers(two.port)
-    assert printed_password(first.output()) != printed_password(second.output())
+def test_two_checkouts_do_not_disturb_each_other(
+    copy: Copy, folder: Path, data_of_a_first_run: Path, serving: Serving
+) -> None:
+    """Even when one is a copy of the other and remembers the same ports."""
+    other = make_copy(folder / "two", data=data_of_a_first_run)
+    first = serving(copy)
+    serving(other)
+    assert answers(copy.port)
+    assert answers(other.port)
     first.end()
-    assert answers(two.port, "/readyz")
+    assert answers(other.port, "/readyz")
 
 
 def test_a_second_one_in_the_same_checkout_is_told(copy: Copy, serving: Serving) -> None:
@@ -191,13 +200,13 @@ def test_a_server_that_dies_comes_back_on_its_port(copy: Copy, serving: Serving)
 
 
 def test_with_addresses_given_nothing_embedded_starts(
-    copy: Copy, database_url: str, redis_url: str
+    fresh: Copy, database_url: str, redis_url: str
 ) -> None:
-    dev = copy.start("serve", env={"AUTH_DATABASE_URL": database_url, "AUTH_REDIS_URL": redis_url})
+    dev = fresh.start("serve", env={"AUTH_DATABASE_URL": database_url, "AUTH_REDIS_URL": redis_url})
     try:
         dev.wait_until_serving()
         assert not any("/postgres -D" in line for line in dev.family().values())
-        assert not (copy.root / ".data" / "postgres").exists()
+        assert not (fresh.root / ".data" / "postgres").exists()
     finally:
         dev.end()
 
@@ -223,7 +232,7 @@ def test_commands_run_beside_it_and_without_it(copy: Copy, serving: Serving) -> 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_an_ordinary_user_can_do_all_this(folder: Path) -> None:
-    base = _python_for_everyone()
+    base = _python_like_this_one()
     folder.chmod(0o777)
     copy = make_copy(folder / "theirs", owner=_NOBODY, base=base)
     dev = copy.start("serve", python=base)
@@ -238,18 +247,17 @@ def test_an_ordinary_user_can_do_all_this(folder: Path) -> None:
     assert not living(family)
 
 
-def _python_for_everyone() -> str:
-    """Return a Python like this one that every user may run, with packages they may read."""
-    wanted = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    for candidate in (sys.executable, shutil.which(wanted, path=os.defpath) or ""):
-        path = Path(candidate).resolve() if candidate else None
-        if path and all(part.stat().st_mode & stat.S_IXOTH for part in (path, *path.parents)):
-            break
-    else:
-        pytest.skip(f"no {wanted} that every user may run")
-    if not all(part.stat().st_mode & stat.S_IXOTH for part in Path(sys.prefix).resolve().parents):
+def _python_like_this_one() -> str:
+    """Return a Python that every user may run and that can borrow this one's packages."""
+    found = python_for_everyone()
+    if not found:
+        pytest.skip("no Python like this one that every user may run")
+    version = subprocess.check_output([found, "-V"], text=True).split()[1]
+    if version != platform.python_version():  # packages are chosen by the exact version
+        pytest.skip(f"no Python {platform.python_version()} that every user may run")
+    if not is_open(Path(sys.prefix).resolve()):
         pytest.skip("the packages of this virtual environment are closed to other users")
-    return candidate
+    return found
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="about what root does")

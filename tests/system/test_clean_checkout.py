@@ -1,10 +1,13 @@
 """What a new user does: an empty environment, a clean checkout, `./dev serve`, the printed line."""
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +16,17 @@ import jwt
 import pytest
 
 from service.embedded.checkout import ROOT
-from tests.embedded.checkouts import LEFT_OUT, Copy, Dev, make_copy, printed_password
+from service.embedded.launch import NOBODY
+from tests.embedded.checkouts import (
+    LEFT_OUT,
+    Copy,
+    Dev,
+    living,
+    make_copy,
+    printed_password,
+    python_for_everyone,
+    wait_until,
+)
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
 
@@ -73,17 +86,31 @@ def _sh(line: str, folder: Path) -> str:
     return subprocess.check_output(["/bin/sh", "-c", line], cwd=folder, text=True)
 
 
-def test_cold_with_pip_it_answers_within_a_minute(tmp_path: Path) -> None:
-    shutil.copytree(ROOT, tmp_path / "cold", ignore=LEFT_OUT, symlinks=True)
-    copy = Copy(tmp_path / "cold")
-    started = time.monotonic()
-    dev = copy.start("serve", python=str(Path(sys.executable).resolve()))
+def test_cold_with_pip_it_answers_within_a_minute() -> None:
+    """As an ordinary user where root can become one."""
+    python = str(Path(sys.executable).resolve())
+    folder = Path(tempfile.mkdtemp(prefix="tesserra-cold-"))
+    copy = Copy(folder / "cold")
+    shutil.copytree(ROOT, copy.root, ignore=LEFT_OUT, symlinks=True)
+    if os.geteuid() == 0 and (everyones := python_for_everyone()):
+        python, copy.user = everyones, NOBODY
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+    started, family = time.monotonic(), dict[int, str]()
+    dev = copy.start("serve", python=python)
     try:
         dev.wait_until_serving()
+        took = time.monotonic() - started
+        family = dev.family()
+        if copy.user is not None:
+            assert {Path(f"/proc/{pid}").stat().st_uid for pid in family} == {copy.user}
     except AssertionError:
         if re.search(r"Max retries|NewConnectionError|No matching distribution", dev.output()):
             pytest.skip("the package index is not reachable")
         raise
     finally:
-        dev.end()
-    assert time.monotonic() - started < 60
+        dev.end(signal.SIGKILL)
+        wait_until(lambda: not living(family), 20)
+        shutil.rmtree(folder, ignore_errors=True)
+    assert not living(family)
+    assert took < 60
