@@ -64,6 +64,8 @@ class Batcher(Generic[Question, Answer]):
     async def _fly(self, aboard: list[tuple[Question, "asyncio.Future[Answer]"]]) -> None:
         try:
             answers = await self._ask([question for question, _ in aboard])
+            if len(answers) != len(aboard):
+                raise ValueError(f"{len(aboard)} questions, {len(answers)} answers")  # noqa: TRY301
         except Exception as exc:  # noqa: BLE001 - handed to each who asked
             for _, waiting in aboard:
                 if not waiting.done():

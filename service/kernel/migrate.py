@@ -17,6 +17,7 @@ from service.kernel.sql import SQL
 if TYPE_CHECKING:
     import asyncpg
 
+FOLDER = SQL / "migrations"
 _NAME = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
 _POLL_SECONDS = 0.2
 _PATIENCE_SECONDS = 60.0
@@ -39,7 +40,7 @@ class Migration(Struct, frozen=True):
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
-def known(folder: Path = SQL / "migrations") -> list[Migration]:
+def known(folder: Path = FOLDER) -> list[Migration]:
     """Read the files, in order."""
     found: list[Migration] = []
     for path in sorted(folder.glob("*.sql")):
@@ -52,14 +53,16 @@ def known(folder: Path = SQL / "migrations") -> list[Migration]:
     return found
 
 
-async def pending(connection: "asyncpg.Connection[asyncpg.Record]") -> list[Migration]:
+async def pending(
+    connection: "asyncpg.Connection[asyncpg.Record]", folder: Path = FOLDER
+) -> list[Migration]:
     """Return the migrations this schema still lacks.  MigrationError when a file was changed."""
     table = await connection.fetchval("SELECT to_regclass('schema_migrations')")
     applied = {}
     if table is not None:
         rows = await connection.fetch("SELECT version, checksum FROM schema_migrations")
         applied = {row["version"]: row["checksum"] for row in rows}
-    migrations = known()
+    migrations = known(folder)
     for migration in migrations:
         if applied.get(migration.version, migration.checksum) != migration.checksum:
             raise MigrationError(
@@ -73,18 +76,21 @@ async def pending(connection: "asyncpg.Connection[asyncpg.Record]") -> list[Migr
     return [m for m in migrations if m.version not in applied]
 
 
-async def migrate(connection: "asyncpg.Connection[asyncpg.Record]", schema: str) -> list[Migration]:
+async def migrate(
+    connection: "asyncpg.Connection[asyncpg.Record]", schema: str, folder: Path = FOLDER
+) -> list[Migration]:
     """Apply what is pending, one at a time; return what was applied."""
-    await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_identifier(schema)}")
+    create_schema = f"CREATE SCHEMA IF NOT EXISTS {_identifier(schema)}"
     key = int.from_bytes(hashlib.sha256(f"migrate {schema}".encode()).digest()[:8], signed=True)
     await _lock(connection, key)
     try:
+        await connection.execute(create_schema)  # under the lock: two at once would collide
         await connection.execute(
             "CREATE TABLE IF NOT EXISTS schema_migrations ("
             " version integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL,"
             " applied_at timestamptz NOT NULL DEFAULT now())"
         )
-        applied = await pending(connection)
+        applied = await pending(connection, folder)
         for migration in applied:
             await _apply(connection, migration)
         return applied

@@ -24,9 +24,10 @@ from service.kernel.refusal import unavailable
 T = TypeVar("T")
 
 _ARGON2 = re.compile(
-    r"^\$argon2id\$v=19\$m=(\d{1,8}),t=(\d{1,3}),p=(\d{1,2})\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{22,86}$"
+    r"\$argon2id\$v=19\$m=(\d{1,8}),t=(\d{1,3}),p=(\d{1,2})\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{22,86}",
+    re.ASCII,
 )
-_BCRYPT = re.compile(r"^\$2[aby]\$(\d{2})\$[./A-Za-z0-9]{53}$")
+_BCRYPT = re.compile(r"\$2[aby]\$(\d{2})\$[./A-Za-z0-9]{53}", re.ASCII)
 _BCRYPT_BYTES = 72
 _BCRYPT_MOST = 14
 _MEMORY_FLOOR, _MEMORY_MOST = 19 * 1024, 256 * 1024
@@ -50,11 +51,11 @@ class Verdict(Struct, frozen=True):
 
 def acceptable(password_hash: str) -> bool:
     """Tell whether a stored hash is one we verify, with parameters we are willing to obey."""
-    if match := _ARGON2.match(password_hash):
+    if match := _ARGON2.fullmatch(password_hash):
         memory, passes, lanes = (int(part) for part in match.groups())
         bounded = 8 * lanes <= memory <= _MEMORY_MOST and passes <= _TIME_MOST
         return bounded and passes >= 1 and 1 <= lanes <= _LANES_MOST
-    if match := _BCRYPT.match(password_hash):
+    if match := _BCRYPT.fullmatch(password_hash):
         return 4 <= int(match[1]) <= _BCRYPT_MOST  # noqa: PLR2004 - bcrypt's own smallest cost
     return False
 

@@ -47,6 +47,10 @@ class _Lean(_Connection):
         return ""
 
 
+class DoomedError(Exception):
+    """A failed statement had already doomed a transaction that was to commit: a fault of ours."""
+
+
 class Postgres:
     """The pool.  Opened by `connect`, closed by `close`."""
 
@@ -97,16 +101,22 @@ class Postgres:
 
         Refusals write: a wrong password adds a strike, a replayed token burns a family, and both
         leave an event.  A COMMIT whose answer was lost is Refused(UNAVAILABLE): the outcome is
-        unknown, the caller may retry, and nothing here retries it.
+        unknown, the caller may retry, and nothing here retries it.  DoomedError when a statement
+        failed and the failure was swallowed: nothing was written.
         """
         refusal: Refused | None = None
         try:
-            async with self._pool.acquire(timeout=3) as tx, tx.transaction():
+            async with self._pool.acquire(timeout=3) as tx:
+                await tx.execute("BEGIN")
                 try:
                     yield tx
                 except Refused as refused:
-                    await tx.execute("SELECT")  # loud if a failed statement already doomed it
                     refusal = refused
+                except BaseException:
+                    with contextlib.suppress(*LOST):
+                        await tx.execute("ROLLBACK")
+                    raise
+                await _commit(tx)
         except LOST as lost:
             raise unavailable(f"postgresql: {type(lost).__name__}") from lost
         if refusal:
@@ -121,6 +131,12 @@ class Postgres:
     def gauges(self) -> dict[str, int]:
         """How many connections are open and how many of them idle."""
         return {"open": self._pool.get_size(), "idle": self._pool.get_idle_size()}
+
+
+async def _commit(tx: Tx) -> None:
+    """Commit.  PostgreSQL answers the COMMIT of a doomed transaction with a quiet ROLLBACK."""
+    if await tx.execute("COMMIT") != "COMMIT":
+        raise DoomedError
 
 
 async def connect_once(url: str, schema: str) -> "asyncpg.Connection[asyncpg.Record]":

@@ -22,6 +22,7 @@ Tx: TypeAlias = "Connection[Record] | PoolConnectionProxy[Record]"
 
 SQL = Path(__file__).resolve().parents[2] / "sql"
 _HEADER = re.compile(r"^-- name: (\w+)\(([\w, ]*)\)$", re.MULTILINE)
+_MARK = re.compile(r"^\s*--\s*name\b", re.MULTILINE)
 
 
 class Statement(Struct, frozen=True):
@@ -100,6 +101,8 @@ class Queries:
 
 def _parse(source: str) -> dict[str, Statement]:
     headers = list(_HEADER.finditer(source))
+    if len(headers) != len(_MARK.findall(source)):
+        raise ValueError("a `-- name:` line is not of the form `-- name: statement(a, b)`")
     found: dict[str, Statement] = {}
     for here, following in zip(headers, [*headers[1:], None], strict=True):
         body = source[here.end() : following.start() if following else None]

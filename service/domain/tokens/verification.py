@@ -45,8 +45,8 @@ class Tokens:
 
         Does not ask whether the token was revoked.
         """
-        if len(token) > _LONGEST:
-            raise _no("too long")
+        if len(token) > _LONGEST or not token.isascii():
+            raise _no("too long, or not ASCII")
         digest = hashlib.sha256(token.encode()).digest()
         claims = self._verified.get(digest)
         if claims is None:
