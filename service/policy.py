@@ -24,6 +24,10 @@ def _between(least: int, most: int) -> Meta:
     return Meta(ge=least, le=most)
 
 
+SERVICE_SCOPES = ("revocations:read", "api-keys:verify", "secrets:sealed")
+"""Scopes of the service itself, for clients."""
+
+
 class Tokens(Struct, frozen=True, forbid_unknown_fields=True):
     """Lifetimes, in seconds."""
 

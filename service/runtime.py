@@ -4,9 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import asyncpg
-
 from service import policy as policies
+from service.domain.clients import KnownClients
 from service.domain.families import Rotations
 from service.domain.keyring import KeyRing, make_root, open_root
 from service.domain.ratelimits import RateLimits
@@ -15,8 +14,9 @@ from service.domain.tokens import Tokens
 from service.domain.users import Profiles
 from service.kernel import migrate
 from service.kernel.clock import Clock
+from service.kernel.once import Once
 from service.kernel.passwords import Passwords
-from service.kernel.postgres import LOST, Postgres, connect_once
+from service.kernel.postgres import CannotConnectError, Postgres, connect_once
 from service.kernel.redis import Redis
 from service.kernel.refusal import Refused
 from service.kernel.seal import Seal, SealBrokenError
@@ -44,6 +44,8 @@ class Runtime:
     ratelimits: RateLimits
     rotations: Rotations
     profiles: Profiles
+    clients: KnownClients
+    assertions: Once
 
 
 @asynccontextmanager
@@ -87,6 +89,8 @@ async def open_runtime(
             ratelimits=RateLimits(redis, clock, settings.workers),
             rotations=Rotations(pg),
             profiles=Profiles(clock),
+            clients=KnownClients(pg),
+            assertions=Once(redis, clock, "assertion"),
         )
         if follow:
             await runtime.revocations.start()
@@ -103,12 +107,8 @@ async def check_schema(settings: Settings) -> None:
     """Refuse a database that cannot be reached or whose migrations are not these."""
     try:
         connection = await connect_once(settings.database_url, settings.database_schema)
-    except (*LOST, asyncpg.PostgresError) as exc:
-        raise StartError(
-            f"AUTH_DATABASE_URL: PostgreSQL cannot be used ({type(exc).__name__})"
-        ) from None
-    except ValueError:
-        raise StartError("AUTH_DATABASE_URL is not a PostgreSQL URL") from None
+    except CannotConnectError as exc:
+        raise StartError(f"AUTH_DATABASE_URL: {exc}") from None
     try:
         pending = await migrate.pending(connection)
     except migrate.MigrationError as exc:

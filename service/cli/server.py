@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-import asyncpg
 import click
 from granian import Granian
 from granian.constants import Interfaces, SSLProtocols
@@ -14,7 +13,7 @@ from service.cli import edge
 from service.flows.upkeep import prune as upkeep
 from service.kernel import migrate as migrations
 from service.kernel.call import Call
-from service.kernel.postgres import LOST, connect_once
+from service.kernel.postgres import CannotConnectError, connect_once
 from service.runtime import Runtime, StartError, open_runtime
 from service.settings import Settings
 
@@ -98,8 +97,8 @@ async def _try(settings: Settings) -> None:
 async def _migrate(settings: Settings) -> list[migrations.Migration]:
     try:
         connection = await connect_once(settings.database_url, settings.database_schema)
-    except (*LOST, asyncpg.PostgresError, ValueError) as exc:
-        raise StartError(f"AUTH_DATABASE_URL: cannot be used ({type(exc).__name__})") from None
+    except CannotConnectError as exc:
+        raise StartError(f"AUTH_DATABASE_URL: {exc}") from None
     try:
         return await migrations.migrate(connection, settings.database_schema)
     finally:

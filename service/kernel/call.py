@@ -47,7 +47,21 @@ class Person(Struct, frozen=True, kw_only=True):
         return str(self.user_id)
 
 
-Actor: TypeAlias = Nobody | Operator | Person
+class Service(Struct, frozen=True, kw_only=True):
+    """An OAuth client acting for itself.  `tenant_id` is None for a service of the platform."""
+
+    client_id: str
+    tenant_id: TenantId | None
+    scopes: tuple[str, ...]
+    kind: Literal["client"] = "client"
+
+    @property
+    def actor_id(self) -> str | None:
+        """The client's id."""
+        return self.client_id
+
+
+Actor: TypeAlias = Nobody | Operator | Person | Service
 
 
 class Call(Struct, frozen=True, kw_only=True):

@@ -47,6 +47,10 @@ class _Lean(_Connection):
         return ""
 
 
+class CannotConnectError(Exception):
+    """The address is no PostgreSQL URL, or nothing usable answers there.  The message says which."""
+
+
 class DoomedError(Exception):
     """A failed statement had already doomed a transaction that was to commit: a fault of ours."""
 
@@ -140,8 +144,13 @@ async def _commit(tx: Tx) -> None:
 
 
 async def connect_once(url: str, schema: str) -> "asyncpg.Connection[asyncpg.Record]":
-    """Open one plain connection, for migrations."""
-    connection: Any = await asyncpg.connect(
-        url, timeout=5, server_settings={SCHEMA_VARIABLE: schema, "timezone": "UTC"}
-    )
+    """Open one plain connection, for migrations and to look before starting.  CannotConnectError."""
+    try:
+        connection: Any = await asyncpg.connect(
+            url, timeout=5, server_settings={SCHEMA_VARIABLE: schema, "timezone": "UTC"}
+        )
+    except (*LOST, asyncpg.PostgresError) as exc:
+        raise CannotConnectError(f"PostgreSQL cannot be used ({type(exc).__name__})") from None
+    except ValueError:
+        raise CannotConnectError("not a PostgreSQL URL") from None
     return cast("asyncpg.Connection[asyncpg.Record]", connection)

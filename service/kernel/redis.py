@@ -5,7 +5,7 @@ server; here nothing is retried, and after a failure nobody asks again for a sec
 """
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import redis.asyncio
 from redis.asyncio.retry import Retry
@@ -39,7 +39,7 @@ class Redis:
         )
         self.client = redis.asyncio.Redis(connection_pool=self._pool)
         # A connection of its own for what waits on purpose, with a timeout beyond that wait.
-        self.blocking = redis.asyncio.Redis.from_url(
+        self._blocking = redis.asyncio.Redis.from_url(
             url,
             socket_timeout=5,
             socket_connect_timeout=_TIMEOUT,
@@ -62,6 +62,18 @@ class Redis:
             raise RedisLostError(type(exc).__name__) from exc
         return answer
 
+    async def await_news(self, stream: str, last: bytes, seconds: float) -> bytes:
+        """Wait for an entry of a stream newer than `last`; return the newest id, or `last`.
+
+        RedisLostError when the connection breaks.
+        """
+        try:
+            streams: Any = await self._blocking.xread({stream: last}, block=int(seconds * 1000))
+        except (RedisError, OSError, TimeoutError) as exc:
+            raise RedisLostError(type(exc).__name__) from exc
+        newest: bytes = streams[0][1][-1][0] if streams else last
+        return newest
+
     async def ping(self) -> bool:
         """Tell whether it answers."""
         try:
@@ -73,5 +85,5 @@ class Redis:
     async def close(self) -> None:
         """Close every connection."""
         await self.client.aclose()
-        await self.blocking.aclose()
+        await self._blocking.aclose()
         await self._pool.disconnect()

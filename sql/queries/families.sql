@@ -65,7 +65,7 @@ SELECT f.handle_hash, f.absolute_expires_at, s.session_id, s.tenant_id, s.user_i
 
 -- name: find_owner(handle_hash)
 -- Whose token it is, without deciding anything: to take the person's lock first.
-SELECT s.user_id, s.session_id, s.tenant_id, f.status,
+SELECT s.user_id, s.session_id, s.tenant_id, s.client_id, f.status,
        least(f.idle_expires_at, f.absolute_expires_at) AS expires_at
   FROM auth_families f
   JOIN auth_sessions s USING (session_id)

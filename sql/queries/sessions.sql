@@ -36,19 +36,41 @@ UPDATE auth_sessions
    AND ended_at IS NULL
 RETURNING session_id, tenant_id;
 
--- name: end_all(user_id, kept, ended_at, why)
--- All of a person's but one; the caller holds the person's lock, so none is opened meanwhile.
+-- name: find(session_id)
+SELECT session_id, tenant_id, user_id
+  FROM auth_sessions
+ WHERE session_id = $1;
+
+-- name: end_organization(tenant_id, ended_at, why)
 WITH doomed AS (
     SELECT session_id
       FROM auth_sessions
-     WHERE user_id = $1
-       AND session_id IS DISTINCT FROM $2::uuid
+     WHERE tenant_id = $1
        AND ended_at IS NULL
      ORDER BY session_id
        FOR UPDATE
 )
 UPDATE auth_sessions s
-   SET ended_at = $3, ended_why = $4
+   SET ended_at = $2, ended_why = $3
+  FROM doomed
+ WHERE s.session_id = doomed.session_id
+RETURNING s.session_id, s.tenant_id;
+
+-- name: end_all(user_id, kept, tenant_id, ended_at, why)
+-- All of a person's but one, in one organization or in all; the caller holds the person's lock, so
+-- none is opened meanwhile.
+WITH doomed AS (
+    SELECT session_id
+      FROM auth_sessions
+     WHERE user_id = $1
+       AND session_id IS DISTINCT FROM $2::uuid
+       AND ($3::uuid IS NULL OR tenant_id = $3)
+       AND ended_at IS NULL
+     ORDER BY session_id
+       FOR UPDATE
+)
+UPDATE auth_sessions s
+   SET ended_at = $4, ended_why = $5
   FROM doomed
  WHERE s.session_id = doomed.session_id
 RETURNING s.session_id, s.tenant_id;

@@ -45,6 +45,7 @@ class SessionEnded(Event, tag="session.ended", frozen=True):
 
     why: str
     count: int = 1
+    crossing_from: TenantId | None = None
 
 
 class SessionMoved(Event, tag="session.moved", frozen=True):
@@ -103,3 +104,26 @@ class MembershipCreated(Event, tag="membership.created", frozen=True):
     """A person became a member."""
 
     role: str
+
+
+class ClientCreated(Event, tag="client.created", frozen=True):
+    """A service was given a name and scopes."""
+
+    client_id: str
+    scopes: tuple[str, ...]
+
+
+class Revoked(Event, tag="revocation.created", frozen=True):
+    """Tokens were revoked by hand, or by the client that held one."""
+
+    kind: str
+    value: str
+    reason: str
+    crossing_from: TenantId | None = None
+
+
+class Crossed(Event, tag="organization.crossed", frozen=True):
+    """A platform administrator looked into an organization that is not theirs (authz_admin)."""
+
+    crossing_from: TenantId
+    act: str

@@ -16,6 +16,7 @@ class Owner(Struct, frozen=True):
     user_id: UserId
     session_id: SessionId
     tenant_id: TenantId
+    client_id: str
     status: Status
     expires_at: datetime
 

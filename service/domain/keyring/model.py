@@ -17,6 +17,7 @@ class Usage(StrEnum):
     PHANTOM = "phantom-account"
     CURSOR = "cursor"
     API_KEY = "api-key"
+    CLIENT = "client-secret"
 
 
 class Stored(Struct, frozen=True, kw_only=True):

@@ -8,24 +8,21 @@ themselves.
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from typing import Any
-
-from redis.exceptions import RedisError
 
 from service.domain.revocations import store
+from service.domain.revocations.fanout import Fanout
 from service.domain.revocations.memory import Memory
-from service.domain.revocations.model import Marks, Revocation
+from service.domain.revocations.model import Kind, Marks, Revocation
 from service.kernel.clock import Clock
 from service.kernel.log import log
 from service.kernel.postgres import Postgres
 from service.kernel.redis import Redis, RedisLostError
-from service.kernel.refusal import Refused
+from service.kernel.refusal import Refused, unavailable
 
 POLL_SECONDS = 0.25
 STALE_SECONDS = 1.0
 _PAGE = 5_000
 _PRUNE_SECONDS = 10.0
-_STREAM_LENGTH = 1_000
 
 
 class Follower:
@@ -36,11 +33,10 @@ class Follower:
         self._pg = pg
         self._redis = redis
         self._clock = clock
-        self._stream = f"{redis.prefix}revocations"
+        self._fanout = Fanout(redis, clock)
         self._fresh_as_of = float("-inf")
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._publishing: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Load what is in force, then follow.  Refused(UNAVAILABLE) when it cannot be loaded."""
@@ -48,6 +44,7 @@ class Follower:
         self._tasks = [
             asyncio.create_task(self._follow(), name="revocations: follow"),
             asyncio.create_task(self._listen(), name="revocations: listen"),
+            asyncio.create_task(self._vouch(), name="revocations: vouch"),
         ]
 
     async def stop(self) -> None:
@@ -60,40 +57,59 @@ class Follower:
         """Seconds since the memory was last known to be complete."""
         return self._clock.monotonic() - self._fresh_as_of
 
-    async def find(self, marks: Marks) -> Revocation | None:
-        """Return a revocation that hits a token.
+    def is_fresh(self) -> bool:
+        """Tell whether the memory alone may decide."""
+        return self.staleness() <= STALE_SECONDS
 
-        From memory while that is fresh; from PostgreSQL when it is not.  Refused(UNAVAILABLE) when
-        neither can vouch: never fails open.
+    async def is_revoked(self, marks: Marks) -> bool:
+        """Tell whether a token is revoked.
+
+        From memory while that is fresh; else from Redis while somebody vouches for it; else from
+        PostgreSQL.  Refused(UNAVAILABLE) when none can say: never fails open.
         """
-        if self.staleness() <= STALE_SECONDS:
-            return self.memory.find(marks)
-        found = self.memory.find(marks)
-        if found is not None:
-            return found
+        if self.memory.find(marks) is not None:
+            return True
+        if self.is_fresh():
+            return False
+        with contextlib.suppress(RedisLostError):
+            told = await self._fanout.find(marks)
+            if told is not None:
+                return told
         async with self._pg.reading() as tx:
-            return await store.find_any(tx, marks, self._clock.now())
+            return await store.find_any(tx, marks, self._clock.now()) is not None
+
+    async def current(self) -> Memory:
+        """Return a memory that is fresh, catching up first when it is not.
+
+        Refused(UNAVAILABLE) when it cannot be made fresh.
+        """
+        if not self.is_fresh():
+            await self._catch_up()
+        if not self.is_fresh():
+            raise unavailable("revocations are stale")
+        return self.memory
+
+    async def catch_up_to(self, seq: int) -> bool:
+        """Look once more whether the table has come as far as `seq`."""
+        if seq > self.memory.seq:
+            await self._catch_up()
+        return seq <= self.memory.seq
+
+    def changed_at(self, kind: Kind, value: str) -> Revocation | None:
+        """Return the revocation in force of one mark."""
+        return self.memory.find_mark(kind, value)
 
     async def announce(self, entries: Sequence[Revocation]) -> None:
-        """Spread entries whose transaction has committed: here at once, elsewhere by the stream."""
+        """Spread entries whose transaction has committed: here at once, elsewhere by the stream.
+
+        Whatever fails here is made up for by every worker's own look at the table.
+        """
         if not entries:
             return
-        await self._sync()
-        task = asyncio.create_task(self._publish(entries[-1].seq))
-        self._publishing.add(task)
-        task.add_done_callback(self._publishing.discard)
-
-    async def _publish(self, seq: int) -> None:
-        with contextlib.suppress(RedisLostError):
-            await self._redis.ask(
-                lambda client: client.xadd(
-                    self._stream, {"seq": seq}, maxlen=_STREAM_LENGTH, approximate=True
-                )
-            )
-
-    async def _sync(self) -> None:
         with contextlib.suppress(Refused):
             await self._catch_up()
+        with contextlib.suppress(RedisLostError):
+            await self._fanout.wake(entries[-1].seq)
 
     async def _catch_up(self) -> None:
         async with self._pg.reading() as tx:
@@ -102,8 +118,7 @@ class Follower:
                 head = await store.read_head(tx)
                 if head <= self.memory.seq:
                     break
-                at = self._clock.now()
-                page = await store.list_after(tx, self.memory.seq, at, _PAGE)
+                page = await store.list_after(tx, self.memory.seq, self._clock.now(), _PAGE)
                 complete = len(page) < _PAGE
                 self.memory.apply(page, head if complete else page[-1].seq)
         self._fresh_as_of = max(self._fresh_as_of, asked)
@@ -124,18 +139,30 @@ class Follower:
                     pruned = self._clock.monotonic()
             except Exception as exc:  # noqa: BLE001 - the loop outlives every fault
                 if not failing:
-                    log().warning("revocations not followed", error=str(exc))
+                    log().warning("revocations not followed", error=type(exc).__name__)
                 failing = True
 
     async def _listen(self) -> None:
-        last: Any = b"$"
+        """Let the stream wake the follower: news arrives in milliseconds."""
+        last = b"$"
         while True:
             try:
-                streams: Any = await self._redis.blocking.xread({self._stream: last}, block=1_000)
-                if streams:
-                    last = streams[0][1][-1][0]
-                    self._wake.set()
-            except (RedisError, OSError, TimeoutError):
-                last = b"$"
-                self._wake.set()
+                newest = await self._redis.await_news(self._fanout.stream, last, 1.0)
+            except RedisLostError:
+                newest = b"$"
                 await asyncio.sleep(POLL_SECONDS)
+            if newest != last:
+                last = newest
+                self._wake.set()
+
+    async def _vouch(self) -> None:
+        """Keep Redis filled and vouched for, as long as this worker is fresh itself."""
+        while True:
+            try:
+                if self.staleness() <= 2 * POLL_SECONDS:
+                    await self._fanout.vouch(self.memory)
+            except RedisLostError:
+                pass
+            except Exception as exc:  # noqa: BLE001 - the loop outlives every fault
+                log().warning("revocations not vouched for", error=type(exc).__name__)
+            await asyncio.sleep(POLL_SECONDS)

@@ -55,10 +55,11 @@ class Memory:
         """Return the revocation of one mark."""
         return self._by_mark.get((kind, value))
 
-    def after(self, seq: int, most: int) -> list[Revocation]:
-        """Return up to `most` entries newer than `seq`, in order."""
+    def after(self, seq: int, most: int | None = None) -> list[Revocation]:
+        """Return entries newer than `seq`, in order; at most `most` of them."""
         start = bisect_right(self._order, seq)
-        return [self._by_seq[found] for found in self._order[start : start + most]]
+        end = None if most is None else start + most
+        return [self._by_seq[found] for found in self._order[start:end]]
 
     async def news(self, seconds: float) -> None:
         """Wait for the next entry, for at most `seconds`."""

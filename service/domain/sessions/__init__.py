@@ -1,15 +1,27 @@
 """Sessions: one sign-in on one device.  Table auth_sessions."""
 
-from service.domain.sessions.model import Ended, Held, LiveSession, Why
-from service.domain.sessions.store import end_all, end_one, insert, list_live, lock_live, prune
+from service.domain.sessions.model import Ended, Found, Held, LiveSession, Why
+from service.domain.sessions.store import (
+    end_all,
+    end_one,
+    end_organization,
+    find,
+    insert,
+    list_live,
+    lock_live,
+    prune,
+)
 
 __all__ = [
     "Ended",
+    "Found",
     "Held",
     "LiveSession",
     "Why",
     "end_all",
     "end_one",
+    "end_organization",
+    "find",
     "insert",
     "list_live",
     "lock_live",

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from service.kernel.ids import DeviceId, SessionId, TenantId
+from service.kernel.ids import DeviceId, SessionId, TenantId, UserId
 
 
 class Why(StrEnum):
@@ -15,6 +15,7 @@ class Why(StrEnum):
     SIGNED_OUT_EVERYWHERE = "signed_out_everywhere"
     ENDED_BY_OWNER = "ended_by_owner"
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 - a word, not a password
+    ENDED_BY_ADMIN = "ended_by_admin"
     REPLAYED = "replayed"
     ORGANIZATION_SWITCHED = "organization_switched"
 
@@ -40,6 +41,14 @@ class Held(Struct, frozen=True, kw_only=True):
     amr: tuple[str, ...]
     auth_time: datetime
     expires_at: datetime
+
+
+class Found(Struct, frozen=True):
+    """Whose session it is."""
+
+    session_id: SessionId
+    tenant_id: TenantId
+    user_id: UserId
 
 
 class Ended(Struct, frozen=True):

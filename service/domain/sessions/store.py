@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from service.domain.sessions.model import Ended, Held, LiveSession, Why
+from service.domain.sessions.model import Ended, Found, Held, LiveSession, Why
 from service.kernel.ids import DeviceId, SessionId, TenantId, UserId
 from service.kernel.sql import Queries, Tx
 
@@ -12,6 +12,8 @@ _lock_live = queries.rows("lock_live", Held)
 _list_live = queries.rows("list_live", LiveSession)
 _end_one = queries.rows("end_one", Ended)
 _end_all = queries.rows("end_all", Ended)
+_find = queries.rows("find", Found)
+_end_organization = queries.rows("end_organization", Ended)
 _prune = queries.command("prune")
 
 
@@ -63,10 +65,31 @@ async def end_one(
 
 
 async def end_all(
-    tx: Tx, user_id: UserId, at: datetime, why: Why, *, kept: SessionId | None = None
+    tx: Tx,
+    user_id: UserId,
+    at: datetime,
+    why: Why,
+    *,
+    kept: SessionId | None = None,
+    tenant_id: TenantId | None = None,
 ) -> list[Ended]:
-    """End all sessions of a person but `kept`; the caller holds the person's lock."""
-    return await _end_all.all(tx, user_id=user_id, kept=kept, ended_at=at, why=why.value)
+    """End all sessions of a person but `kept`, in one organization or in all.
+
+    The caller holds the person's lock.
+    """
+    return await _end_all.all(
+        tx, user_id=user_id, kept=kept, tenant_id=tenant_id, ended_at=at, why=why.value
+    )
+
+
+async def end_organization(tx: Tx, tenant_id: TenantId, at: datetime, why: Why) -> list[Ended]:
+    """End every session of an organization."""
+    return await _end_organization.all(tx, tenant_id=tenant_id, ended_at=at, why=why.value)
+
+
+async def find(tx: Tx, session_id: SessionId) -> Found | None:
+    """Return whose a session is, ended or not."""
+    return await _find.maybe(tx, session_id=session_id)
 
 
 async def prune(tx: Tx, before: datetime) -> int:

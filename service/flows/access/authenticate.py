@@ -33,7 +33,7 @@ async def authenticate(rt: Runtime, token: str, at: datetime) -> Person:
 async def verify(rt: Runtime, token: str, at: datetime) -> Claims:
     """Return the claims of a token that is genuine, in time and not revoked."""
     claims = rt.tokens.verify(token, at)
-    if await rt.revocations.find(marks(claims)) is not None:
+    if await rt.revocations.is_revoked(marks(claims)):
         raise Refused(Reason.UNAUTHENTICATED, private="access token: revoked")
     return claims
 

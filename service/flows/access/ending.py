@@ -10,7 +10,7 @@ from service.kernel.call import Call
 from service.kernel.sql import Tx
 from service.policy import seconds
 
-_LONGEST_TOKEN = 3600
+LONGEST_TOKEN = 3600
 """Seconds; what policy allows an access token at most, whatever an organization overrides."""
 
 
@@ -40,6 +40,6 @@ async def close_sessions(
             tenant_id=group[0].tenant_id,
             reason=reason,
             at=call.at,
-            expires_at=call.at + seconds(_LONGEST_TOKEN + 60),
+            expires_at=call.at + seconds(LONGEST_TOKEN + 60),
         )
     return entries

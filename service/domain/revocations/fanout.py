@@ -1,0 +1,70 @@
+"""The revocations in Redis: keys that expire with what they concern, and a stream that wakes.
+
+Keys `revoked:<kind>:<value>` hold the cutoff in seconds, or nothing.  Key `revocations:head` vouches
+for them: it is there only while some worker has read the head of the table within the last two
+seconds, and after that worker had put everything up to it here.  Redis that lost its memory has no
+such key, and is filled anew.
+"""
+
+from collections.abc import Sequence
+
+from service.domain.revocations.memory import Memory
+from service.domain.revocations.model import Marks, Revocation
+from service.kernel.clock import Clock
+from service.kernel.redis import Redis
+
+_VOUCHED_MS = 1_500
+_CHUNK = 1_000
+_STREAM_LENGTH = 1_000
+
+
+class Fanout:
+    """Puts revocations into Redis and asks it for them.  RedisLostError when it does not answer."""
+
+    def __init__(self, redis: Redis, clock: Clock) -> None:
+        self._redis = redis
+        self._clock = clock
+        self.stream = f"{redis.prefix}revocations"
+        self._head = f"{redis.prefix}revocations:head"
+        self._published = 0
+
+    async def vouch(self, memory: Memory) -> None:
+        """Put everything up to `memory.seq` into Redis, then vouch for it."""
+        head = memory.seq
+        there = await self._redis.ask(lambda client: client.get(self._head))
+        entries = memory.after(self._published if there is not None else 0)
+        for start in range(0, len(entries), _CHUNK):
+            await self._put(entries[start : start + _CHUNK])
+        self._published = head
+        await self._redis.ask(lambda client: client.set(self._head, head, px=_VOUCHED_MS))
+
+    async def wake(self, seq: int) -> None:
+        """Tell every worker that there is news."""
+        await self._redis.ask(
+            lambda client: client.xadd(
+                self.stream, {"seq": seq}, maxlen=_STREAM_LENGTH, approximate=True
+            )
+        )
+
+    async def find(self, marks: Marks) -> bool | None:
+        """Tell whether a token is revoked; None when nobody vouches for what is here."""
+        keys = [self._key(kind.value, value) for kind, value in marks.pairs()]
+        head, *found = await self._redis.ask(lambda client: client.mget([self._head, *keys]))
+        if head is None:
+            return None
+        return any(
+            cutoff == b"" or marks.iat <= int(cutoff) for cutoff in found if cutoff is not None
+        )
+
+    async def _put(self, entries: Sequence[Revocation]) -> None:
+        now = self._clock.now()
+        pipe = self._redis.client.pipeline(transaction=False)
+        for entry in entries:
+            lasts = int((entry.expires_at - now).total_seconds() * 1000)
+            if lasts > 0:
+                cutoff = "" if entry.cutoff is None else str(int(entry.cutoff.timestamp()))
+                pipe.set(self._key(entry.kind.value, entry.value), cutoff, px=lasts)
+        await self._redis.ask(lambda _client: pipe.execute())
+
+    def _key(self, kind: str, value: str) -> str:
+        return f"{self._redis.prefix}revoked:{kind}:{value}"

@@ -1,0 +1,1 @@
+"""Administration, of one's own organization or across all."""

@@ -1,0 +1,106 @@
+"""Administrators see people's sessions and end them: one, all of a person, all of an organization."""
+
+from service.domain import audit, sessions, users
+from service.domain.audit import events
+from service.domain.sessions import LiveSession, Why
+from service.flows.access.ending import close_sessions
+from service.flows.authority import Act, is_platform_admin, reaches, require
+from service.kernel.call import Call, Person
+from service.kernel.ids import SessionId, TenantId, UserId
+from service.kernel.refusal import Reason, Refused
+from service.runtime import Runtime
+
+
+async def list_sessions(rt: Runtime, call: Call, user_id: UserId) -> list[LiveSession]:
+    """Return a person's live sessions in the administrator's reach.
+
+    Refused(NOT_FOUND) for a person who is no member of one's organization, as for none at all.
+    """
+    person = require(call, Act.READ_SESSIONS)
+    async with rt.pg.decision() as tx:
+        memberships = await users.list_memberships(tx, user_id)
+        account = await users.find(tx, user_id)
+        here = [m for m in memberships if reaches(person, m.tenant_id)]
+        if account is None or (not here and not is_platform_admin(person)):
+            raise Refused(Reason.NOT_FOUND, "no such person")
+        live = await sessions.list_live(tx, user_id, call.at)
+        crossed = {one.tenant_id for one in live} - {person.tenant_id}
+        if is_platform_admin(person):
+            for tenant_id in sorted(crossed):
+                await audit.record(tx, call, _crossing(person, tenant_id, user_id, "sessions.read"))
+    return [one for one in live if reaches(person, one.tenant_id)]
+
+
+async def end_session(rt: Runtime, call: Call, session_id: SessionId) -> None:
+    """End one session.  Refused(NOT_FOUND) for a foreign, an ended and an unknown one alike."""
+    person = require(call, Act.END_SESSIONS)
+    async with rt.pg.decision() as tx:
+        found = await sessions.find(tx, session_id)
+        ended = None
+        if found is not None and reaches(person, found.tenant_id):
+            ended = await sessions.end_one(
+                tx, session_id, found.user_id, call.at, Why.ENDED_BY_ADMIN
+            )
+        if found is None or ended is None:
+            raise Refused(Reason.NOT_FOUND, "no such session")
+        await audit.record(tx, call, _ended(person, found.tenant_id, found.user_id, session_id, 1))
+        entries = await close_sessions(call, tx, [ended], "ended by an administrator")
+    await rt.revocations.announce(entries)
+
+
+async def end_person_sessions(rt: Runtime, call: Call, user_id: UserId) -> int:
+    """End all sessions of a person within reach; return how many."""
+    person = require(call, Act.END_SESSIONS)
+    async with rt.pg.decision() as tx:
+        account = await users.lock(tx, user_id)
+        memberships = await users.list_memberships(tx, user_id)
+        everywhere = is_platform_admin(person)
+        here = any(m.tenant_id == person.tenant_id for m in memberships)
+        if account is None or not (everywhere or here):
+            raise Refused(Reason.NOT_FOUND, "no such person")
+        within = None if everywhere else person.tenant_id
+        ended = await sessions.end_all(tx, user_id, call.at, Why.ENDED_BY_ADMIN, tenant_id=within)
+        for tenant_id in sorted({one.tenant_id for one in ended} or {person.tenant_id}):
+            count = sum(one.tenant_id == tenant_id for one in ended)
+            await audit.record(tx, call, _ended(person, tenant_id, user_id, None, count))
+        entries = await close_sessions(call, tx, ended, "ended by an administrator")
+    await rt.revocations.announce(entries)
+    return len(ended)
+
+
+async def end_organization_sessions(rt: Runtime, call: Call, tenant_id: TenantId) -> int:
+    """End every session of an organization; return how many."""
+    person = require(call, Act.END_ORGANIZATION_SESSIONS)
+    if not reaches(person, tenant_id):
+        raise Refused(Reason.NOT_FOUND, "no such organization")
+    async with rt.pg.decision() as tx:
+        ended = await sessions.end_organization(tx, tenant_id, call.at, Why.ENDED_BY_ADMIN)
+        if not ended and tenant_id != person.tenant_id:
+            raise Refused(Reason.NOT_FOUND, "no such organization, or nobody is signed in")
+        await audit.record(tx, call, _ended(person, tenant_id, None, None, len(ended)))
+        entries = await close_sessions(call, tx, ended, "organization signed out")
+    await rt.revocations.announce(entries)
+    return len(ended)
+
+
+def _ended(
+    person: Person,
+    tenant_id: TenantId,
+    user_id: UserId | None,
+    session_id: SessionId | None,
+    count: int,
+) -> events.SessionEnded:
+    return events.SessionEnded(
+        tenant_id=tenant_id,
+        user_id=user_id,
+        session_id=session_id,
+        why=Why.ENDED_BY_ADMIN,
+        count=count,
+        crossing_from=person.tenant_id if tenant_id != person.tenant_id else None,
+    )
+
+
+def _crossing(person: Person, tenant_id: TenantId, user_id: UserId, act: str) -> events.Crossed:
+    return events.Crossed(
+        tenant_id=tenant_id, user_id=user_id, crossing_from=person.tenant_id, act=act
+    )

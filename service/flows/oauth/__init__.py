@@ -1,0 +1,1 @@
+"""What OAuth clients do for themselves: tokens, introspection, revocation."""

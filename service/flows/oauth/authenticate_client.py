@@ -1,0 +1,85 @@
+"""Which client is this?  By secret, or by an assertion it signed."""
+
+import msgspec
+from msgspec import Struct
+
+from service.domain import clients
+from service.domain.clients import AssertionRefusedError, Client
+from service.domain.keyring import Usage
+from service.domain.revocations import Kind
+from service.flows.access.granting import CONSOLE
+from service.kernel import jose
+from service.kernel.call import Call
+from service.kernel.refusal import Reason, Refused
+from service.runtime import Runtime
+
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+"""RFC 7523 section 2.2."""
+
+
+class Presented(Struct, frozen=True):
+    """How a client identifies itself: exactly one way (RFC 6749 section 2.3)."""
+
+    client_id: str | None = None
+    secret: str | None = None
+    assertion: str | None = None
+
+
+class _Claimed(Struct, frozen=True):
+    sub: str
+
+
+async def authenticate_client(rt: Runtime, call: Call, presented: Presented) -> Client:
+    """Return the client.  No query, as a rule.  Refused(INVALID_CLIENT): all failures alike."""
+    if presented.assertion is not None:
+        return await _by_assertion(rt, call, presented)
+    if presented.client_id is None or presented.secret is None:
+        raise _no("no credentials")
+    client = await _find(rt, call, presented.client_id)
+    key = rt.keyring.derived(Usage.CLIENT)
+    if client is None or client.secret_mac is None:
+        clients.secret_mac(key, presented.secret)  # an unknown client costs what a known one does
+        raise _no("unknown client")
+    if not client.has_secret(key, presented.secret):
+        raise _no("wrong secret")
+    return client
+
+
+def is_console(presented: Presented) -> bool:
+    """Tell whether it is the console: a public client, known by its id alone."""
+    return presented.client_id == CONSOLE and presented.secret is presented.assertion is None
+
+
+async def _by_assertion(rt: Runtime, call: Call, presented: Presented) -> Client:
+    assertion = presented.assertion or ""
+    claimed = presented.client_id or _claimed_id(assertion)
+    client = await _find(rt, call, claimed)
+    if client is None:
+        raise _no("unknown client")
+    issuer = rt.settings.issuer
+    audiences = frozenset({issuer, f"{issuer}/oauth/token"})
+    try:
+        jti, exp = clients.check_assertion(client, assertion, audiences, call.at)
+    except AssertionRefusedError as exc:
+        raise _no(f"assertion: {exc}") from None
+    left = int(exp - call.at.timestamp()) + 30
+    if not await rt.assertions.use(f"{client.client_id}:{jti[:200]}", left):
+        raise _no("assertion used twice")
+    return client
+
+
+async def _find(rt: Runtime, call: Call, client_id: str) -> Client | None:
+    changed = rt.revocations.changed_at(Kind.CLIENT_ID, client_id)
+    return await rt.clients.find(client_id, call.at, changed.revoked_at if changed else None)
+
+
+def _claimed_id(assertion: str) -> str:
+    """Read whom an assertion claims to come from, before its signature is checked by that name."""
+    try:
+        return msgspec.json.decode(jose.decode(assertion.split(".")[1]), type=_Claimed).sub
+    except (ValueError, IndexError, msgspec.MsgspecError):
+        raise _no("assertion: no subject") from None
+
+
+def _no(private: str) -> Refused:
+    return Refused(Reason.INVALID_CLIENT, private=f"client: {private}")

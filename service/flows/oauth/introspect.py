@@ -1,0 +1,29 @@
+"""Is this token good, and whose is it?  (RFC 7662)"""
+
+from uuid import UUID
+
+from service.domain.clients import Client
+from service.domain.tokens import Claims
+from service.flows.access.authenticate import verify
+from service.kernel.call import Call
+from service.kernel.ids import TenantId
+from service.kernel.refusal import Reason, Refused
+from service.runtime import Runtime
+
+
+async def introspect(rt: Runtime, call: Call, client: Client, token: str) -> Claims | None:
+    """Return what a token says, or None: not genuine, expired, revoked, or none of the client's.
+
+    No query while the worker's revocations are fresh.  Refused(UNAVAILABLE) when nobody can say
+    whether it was revoked.
+    """
+    try:
+        claims = await verify(rt, token, call.at)
+    except Refused as refused:
+        if refused.reason is Reason.UNAUTHENTICATED:
+            return None
+        raise
+    tenant_id = TenantId(UUID(claims.tenant_id)) if claims.tenant_id else None
+    if client.tenant_id is not None and client.tenant_id != tenant_id:
+        return None
+    return claims

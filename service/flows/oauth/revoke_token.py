@@ -1,0 +1,97 @@
+"""Revoke a token its own client gives up (RFC 7009)."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from service.domain import audit, families, revocations, sessions
+from service.domain.audit import events
+from service.domain.clients import Client
+from service.domain.families import Presented
+from service.domain.revocations import Kind, Revocation
+from service.domain.sessions import Why
+from service.domain.tokens import Claims
+from service.flows.access.ending import close_sessions
+from service.flows.access.granting import CONSOLE, minter
+from service.kernel.call import Call
+from service.kernel.ids import SessionId, TenantId, UserId
+from service.kernel.refusal import Reason, Refused
+from service.runtime import Runtime
+
+_LEEWAY = timedelta(seconds=60)
+
+
+async def revoke_token(rt: Runtime, call: Call, client: Client | None, token: str) -> None:
+    """Revoke an access or a refresh token of this client (None: the console).
+
+    A token that is unknown, expired or revoked already is no failure (section 2.2).
+    Refused(UNAUTHORIZED_CLIENT) for a token that was issued to another.
+    """
+    client_id = client.client_id if client else CONSOLE
+    presented = minter(rt).read(token)
+    entries = (
+        await _revoke_refresh(rt, call, client_id, presented)
+        if presented is not None
+        else await _revoke_access(rt, call, client_id, token)
+    )
+    await rt.revocations.announce(entries)
+
+
+async def _revoke_refresh(
+    rt: Runtime, call: Call, client_id: str, presented: Presented
+) -> list[Revocation]:
+    async with rt.pg.decision() as tx:
+        owner = await families.find_owner(tx, presented.handle_hash)
+        if owner is None:
+            return []
+        _check_owner(owner.client_id, client_id)
+        ended = await sessions.end_one(tx, owner.session_id, owner.user_id, call.at, Why.SIGNED_OUT)
+        if ended is None:
+            return []
+        await audit.record(
+            tx,
+            call,
+            events.SessionEnded(
+                tenant_id=owner.tenant_id,
+                user_id=owner.user_id,
+                session_id=owner.session_id,
+                why=Why.SIGNED_OUT,
+            ),
+        )
+        return await close_sessions(call, tx, [ended], "refresh token revoked")
+
+
+async def _revoke_access(rt: Runtime, call: Call, client_id: str, token: str) -> list[Revocation]:
+    try:
+        claims = rt.tokens.verify(token, call.at)
+    except Refused:
+        return []
+    _check_owner(claims.client_id, client_id)
+    tenant_id = TenantId(UUID(claims.tenant_id)) if claims.tenant_id else None
+    async with rt.pg.decision() as tx:
+        await audit.record(tx, call, _event(claims, tenant_id))
+        return await revocations.revoke(
+            tx,
+            Kind.JTI,
+            [claims.jti],
+            tenant_id=tenant_id,
+            reason="revoked by its client",
+            at=call.at,
+            expires_at=datetime.fromtimestamp(claims.exp, UTC) + _LEEWAY,
+        )
+
+
+def _event(claims: Claims, tenant_id: TenantId | None) -> events.Revoked:
+    person = claims.sid is not None
+    return events.Revoked(
+        tenant_id=tenant_id,
+        user_id=UserId(UUID(claims.sub)) if person else None,
+        session_id=SessionId(UUID(claims.sid)) if claims.sid else None,
+        kind=Kind.JTI.value,
+        value=claims.jti,
+        reason="revoked by its client",
+    )
+
+
+def _check_owner(issued_to: str, client_id: str) -> None:
+    if issued_to != client_id:
+        raise Refused(Reason.UNAUTHORIZED_CLIENT, private="revoke: token of another client")

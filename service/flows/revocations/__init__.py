@@ -1,0 +1,1 @@
+"""Telling verifiers what is revoked, and revoking by hand."""

@@ -1,0 +1,77 @@
+"""The feed, and questions about single tokens.  Answered from memory that is known to be fresh."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from service.domain.revocations import Kind, Memory, Revocation
+from service.flows.authority import Act, require_scope
+from service.kernel.call import Call, Service
+from service.kernel.refusal import Reason, Refused
+from service.runtime import Runtime
+
+LONGEST_WAIT = 25.0
+"""Seconds a long poll may wait."""
+
+MOST = 5_000
+"""Entries on a page."""
+
+
+class Page(Struct, frozen=True):
+    """Entries in the order of commits, and the cursor to go on from."""
+
+    entries: list[Revocation]
+    next: int
+    has_more: bool
+
+
+async def read_feed(rt: Runtime, call: Call, after: int | None, *, wait: float, limit: int) -> Page:
+    """Return what is newer than a cursor, waiting for it for up to `wait` seconds.
+
+    Without a cursor: everything still in force.  A service of one organization is told of that
+    organization's entries and of those that concern everyone.  Refused: INVALID_REQUEST for a
+    cursor from the future; UNAVAILABLE when this worker cannot vouch for what it knows.
+    """
+    reader = require_scope(call, Act.READ_REVOCATIONS)
+    memory = await rt.revocations.current()
+    if after is not None and not await rt.revocations.catch_up_to(after):
+        raise Refused(Reason.INVALID_REQUEST, "this cursor is from the future", fields=("after",))
+    deadline = rt.clock.monotonic() + min(wait, LONGEST_WAIT)
+    while True:
+        page = _page(memory, reader, after or 0, min(limit, MOST))
+        left = deadline - rt.clock.monotonic()
+        if page.entries or page.has_more or left <= 0:
+            break
+        await memory.news(left)
+    await rt.revocations.current()  # whoever waited is told what is so now, or 503
+    return page if page.entries else _page(memory, reader, after or 0, min(limit, MOST))
+
+
+async def find_jti(rt: Runtime, call: Call, jti: str) -> Revocation | None:
+    """Return the revocation of one token by its `jti`; None when there is none."""
+    reader = require_scope(call, Act.READ_REVOCATIONS)
+    return _find(await rt.revocations.current(), reader, jti)
+
+
+async def find_revoked(rt: Runtime, call: Call, jtis: Sequence[str]) -> list[str]:
+    """Return those of many `jti` that are revoked."""
+    reader = require_scope(call, Act.READ_REVOCATIONS)
+    memory = await rt.revocations.current()
+    return [jti for jti in jtis if _find(memory, reader, jti) is not None]
+
+
+def _find(memory: Memory, reader: Service, jti: str) -> Revocation | None:
+    entry = memory.find_mark(Kind.JTI, jti)
+    return entry if entry is not None and _concerns(entry, reader) else None
+
+
+def _page(memory: Memory, reader: Service, after: int, most: int) -> Page:
+    head = memory.seq
+    found = memory.after(after, most)
+    has_more = len(found) == most
+    reached = found[-1].seq if has_more else max(head, after)
+    return Page([entry for entry in found if _concerns(entry, reader)], reached, has_more)
+
+
+def _concerns(entry: Revocation, reader: Service) -> bool:
+    return reader.tenant_id is None or entry.tenant_id in (None, reader.tenant_id)

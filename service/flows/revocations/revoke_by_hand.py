@@ -1,0 +1,110 @@
+"""An administrator revokes."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from msgspec import Struct
+
+from service.domain import audit, clients, revocations, sessions, users
+from service.domain.audit import events
+from service.domain.revocations import Kind, Revocation
+from service.domain.sessions import Why
+from service.flows.access.ending import LONGEST_TOKEN, close_sessions
+from service.flows.authority import Act, is_platform_admin, reaches, require
+from service.kernel.call import Call, Person
+from service.kernel.ids import SessionId, TenantId, UserId
+from service.kernel.refusal import Reason, Refused
+from service.kernel.sql import Tx
+from service.runtime import Runtime
+
+_LASTS = timedelta(seconds=LONGEST_TOKEN + 60)
+
+
+class Asked(Struct, frozen=True):
+    """What to revoke."""
+
+    kind: Kind
+    value: str
+    reason: str
+
+
+async def revoke_by_hand(rt: Runtime, call: Call, asked: Asked) -> Revocation:
+    """Revoke.  A session is ended as well; the other kinds stop tokens alone.
+
+    Administrators of an organization reach its sessions, people (their tokens there are theirs
+    everywhere: platform only), clients and itself; a platform administrator everything.  What is
+    out of reach answers like what does not exist: Refused(NOT_FOUND), and nothing is changed.
+    """
+    person = require(call, Act.REVOKE)
+    async with rt.pg.decision() as tx:
+        tenant_id = await _reachable(tx, person, asked)
+        ended = None
+        if asked.kind is Kind.SID:
+            session = await sessions.find(tx, SessionId(UUID(asked.value)))
+            if session is not None:
+                ended = await sessions.end_one(
+                    tx, session.session_id, session.user_id, call.at, Why.ENDED_BY_ADMIN
+                )
+        await audit.record(
+            tx,
+            call,
+            events.Revoked(
+                tenant_id=tenant_id,
+                kind=asked.kind.value,
+                value=asked.value,
+                reason=asked.reason,
+                crossing_from=person.tenant_id
+                if tenant_id not in (None, person.tenant_id)
+                else None,
+            ),
+        )
+        if ended is not None:
+            entries = await close_sessions(call, tx, [ended], asked.reason)
+        else:
+            entries = await revocations.revoke(
+                tx,
+                asked.kind,
+                [asked.value],
+                tenant_id=tenant_id,
+                reason=asked.reason,
+                at=call.at,
+                expires_at=call.at + _LASTS,
+            )
+    await rt.revocations.announce(entries)
+    return entries[0]
+
+
+async def _reachable(tx: Tx, person: Person, asked: Asked) -> TenantId | None:
+    """Return whose the object is; Refused(NOT_FOUND) when there is none within reach."""
+    owner: TenantId | None = None
+    match asked.kind:
+        case Kind.SID:
+            session = await sessions.find(tx, SessionId(_id(asked.value)))
+            owner = session.tenant_id if session else None
+        case Kind.TENANT_ID:
+            owner = TenantId(_id(asked.value))
+        case Kind.CLIENT_ID:
+            client = await clients.find(tx, asked.value)
+            owner = client.tenant_id if client else None
+        case Kind.SUB:
+            if is_platform_admin(person) and await users.find(tx, UserId(_id(asked.value))):
+                return None
+        case Kind.JTI | Kind.AKID:
+            if is_platform_admin(person):
+                return None
+        case Kind.KID:
+            raise Refused(
+                Reason.INVALID_REQUEST, "a signing key is killed, not revoked", fields=("kind",)
+            )
+    if owner is not None and reaches(person, owner):
+        return owner
+    if owner is None and asked.kind is Kind.CLIENT_ID and is_platform_admin(person):
+        return None
+    raise Refused(Reason.NOT_FOUND, "no such object", fields=("value",))
+
+
+def _id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise Refused(Reason.NOT_FOUND, "no such object", fields=("value",)) from None
