@@ -149,8 +149,8 @@ async def connect_once(url: str, schema: str) -> "asyncpg.Connection[asyncpg.Rec
         connection: Any = await asyncpg.connect(
             url, timeout=5, server_settings={SCHEMA_VARIABLE: schema, "timezone": "UTC"}
         )
+    except ValueError:  # before the others: asyncpg's own is both
+        raise CannotConnectError("not a PostgreSQL URL") from None
     except (*LOST, asyncpg.PostgresError) as exc:
         raise CannotConnectError(f"PostgreSQL cannot be used ({type(exc).__name__})") from None
-    except ValueError:
-        raise CannotConnectError("not a PostgreSQL URL") from None
     return cast("asyncpg.Connection[asyncpg.Record]", connection)
