@@ -7,6 +7,7 @@ before its hash is done.  argon2-cffi and bcrypt let go of the GIL while they wo
 """
 
 import asyncio
+import base64
 import os
 import re
 from collections.abc import Callable
@@ -24,10 +25,14 @@ from service.kernel.refusal import unavailable
 T = TypeVar("T")
 
 _ARGON2 = re.compile(
-    r"\$argon2id\$v=19\$m=(\d{1,8}),t=(\d{1,3}),p=(\d{1,2})\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{22,86}",
+    r"\$argon2id\$v=19\$m=(\d{1,8}),t=(\d{1,3}),p=(\d{1,2})"
+    r"\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{22,86})",
     re.ASCII,
 )
-_BCRYPT = re.compile(r"\$2[aby]\$(\d{2})\$[./A-Za-z0-9]{53}", re.ASCII)
+# The last letters of salt and digest carry two and four bits; with others no library verifies it.
+_BCRYPT = re.compile(
+    r"\$2[aby]\$(\d{2})\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{30}[.CGKOSWaeimquy26]", re.ASCII
+)
 _BCRYPT_BYTES = 72
 _BCRYPT_MOST = 14
 _MEMORY_FLOOR, _MEMORY_MOST = 19 * 1024, 256 * 1024
@@ -52,12 +57,21 @@ class Verdict(Struct, frozen=True):
 def acceptable(password_hash: str) -> bool:
     """Tell whether a stored hash is one we verify, with parameters we are willing to obey."""
     if match := _ARGON2.fullmatch(password_hash):
-        memory, passes, lanes = (int(part) for part in match.groups())
-        bounded = 8 * lanes <= memory <= _MEMORY_MOST and passes <= _TIME_MOST
-        return bounded and passes >= 1 and 1 <= lanes <= _LANES_MOST
+        memory, passes, lanes = (int(part) for part in match.groups()[:3])
+        bounded = 8 * lanes <= memory <= _MEMORY_MOST and 1 <= passes <= _TIME_MOST
+        return bounded and 1 <= lanes <= _LANES_MOST and all(map(_is_base64, match.groups()[3:]))
     if match := _BCRYPT.fullmatch(password_hash):
         return 4 <= int(match[1]) <= _BCRYPT_MOST  # noqa: PLR2004 - bcrypt's own smallest cost
     return False
+
+
+def _is_base64(text: str) -> bool:
+    """Tell whether it is what an encoder wrote, without padding: no stray bits at its end."""
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4))
+    except ValueError:
+        return False
+    return base64.b64encode(raw).decode().rstrip("=") == text
 
 
 class Passwords:
