@@ -10,5 +10,8 @@ Line: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200, pattern=_CLE
 Email: TypeAlias = Annotated[str, Meta(min_length=1, max_length=320, pattern=_CLEAN)]
 Slug: TypeAlias = Annotated[str, Meta(min_length=1, max_length=63, pattern=_CLEAN)]
 
-Password: TypeAlias = Annotated[str, Meta(min_length=1, max_length=1024)]
-"""Taken as received, every character: it is hashed and goes nowhere else."""
+Password: TypeAlias = Annotated[str, Meta(min_length=1, max_length=4096)]
+"""Taken as received, every character: it is hashed and goes nowhere else.
+
+What a new one may be is decided elsewhere and counted after NFC, which makes up to four one.
+"""
