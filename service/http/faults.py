@@ -33,8 +33,9 @@ def on_refused(request: Request[Any, Any, State], refused: Refused) -> Response[
 def on_http_exception(request: Request[Any, Any, State], exc: HTTPException) -> Response[Any]:
     """Answer the framework's own refusals; its texts may repeat the request and are dropped."""
     reason = _BY_STATUS.get(exc.status_code)
-    if reason is None:
+    if reason is None and exc.status_code >= 500:  # noqa: PLR2004 - HTTP's own number
         return on_fault(request, exc)
+    reason = reason or Reason.INVALID_REQUEST
     response = on_refused(request, Refused(reason))
     if allow := (exc.headers or {}).get("allow"):
         response.headers["Allow"] = allow
