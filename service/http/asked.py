@@ -54,20 +54,30 @@ async def provide_signed_in(request: Request[Any, Any, State]) -> Asked:
 
 
 async def provide_by_cookie(request: Request[Any, Any, State]) -> Asked:
-    """For routes that act on the refresh cookie, and on a bearer token where one is sent.
+    """For routes that act on the refresh cookie.
 
-    Refused: FORBIDDEN from a page of another origin; UNSUPPORTED_MEDIA unless JSON is sent, so that
-    no page elsewhere can cause it without a preflight.
+    Clients send their last bearer token along, expired or not: it says nothing here.  Refused:
+    FORBIDDEN from a page of another origin; UNSUPPORTED_MEDIA unless JSON is sent, so that no page
+    elsewhere can cause it without a preflight.
     """
     refuse_foreign_page(request)
     asked = _asked(request)
     refresh_token = cookies.read(request.scope["headers"], cookies.REFRESH)
     if refresh_token is not None and not is_json(request):
         raise Refused(Reason.UNSUPPORTED_MEDIA, "send application/json")
-    token = bearer(request)
-    if token is not None:
-        asked = await _signed(request, asked, token)
     return msgspec.structs.replace(asked, refresh_token=refresh_token)
+
+
+async def provide_sign_out(request: Request[Any, Any, State]) -> Asked:
+    """For getting out, by cookie, by bearer token or by both; a token that expired is as none."""
+    asked = await provide_by_cookie(request)
+    try:
+        token = bearer(request)
+        return await _signed(request, asked, token) if token is not None else asked
+    except Refused as refused:
+        if refused.reason is not Reason.UNAUTHENTICATED:
+            raise
+        return asked
 
 
 async def provide_sign_in(request: Request[Any, Any, State]) -> Asked:
@@ -159,5 +169,6 @@ __all__ = [
     "provide_open",
     "provide_password",
     "provide_sign_in",
+    "provide_sign_out",
     "provide_signed_in",
 ]

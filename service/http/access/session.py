@@ -11,7 +11,13 @@ from service.flows.access.sign_out import sign_out, sign_out_everywhere
 from service.flows.access.switch_organization import switch_organization
 from service.http import cookies
 from service.http.access.answers import SignedInAnswer, render_granted
-from service.http.asked import FromCaller, provide_by_cookie, provide_sign_in, provide_signed_in
+from service.http.asked import (
+    FromCaller,
+    provide_by_cookie,
+    provide_sign_in,
+    provide_sign_out,
+    provide_signed_in,
+)
 from service.http.text import Email, Password, Slug
 from service.kernel.refusal import Reason, Refused
 
@@ -52,14 +58,14 @@ async def renew(
     return render_granted(await refresh(asked.rt, asked.call, asked.refresh_token))
 
 
-@post("/logout", status_code=204, dependencies={"asked": Provide(provide_by_cookie)})
+@post("/logout", status_code=204, dependencies={"asked": Provide(provide_sign_out)})
 async def logout(asked: FromCaller) -> Response[None]:
     """Sign out of this session."""
     await sign_out(asked.rt, asked.call, asked.refresh_token)
     return _signed_out()
 
 
-@post("/logout-all", status_code=204, dependencies={"asked": Provide(provide_by_cookie)})
+@post("/logout-all", status_code=204, dependencies={"asked": Provide(provide_sign_out)})
 async def logout_all(asked: FromCaller) -> Response[None]:
     """Sign out of every session one has."""
     await sign_out_everywhere(asked.rt, asked.call, asked.refresh_token)
