@@ -15,19 +15,19 @@ ON CONFLICT (user_id, tenant_id) DO NOTHING
 RETURNING user_id;
 
 -- name: find_by_email(email)
-SELECT user_id, email, name, password_hash, platform_admin, disabled_at
+SELECT user_id, email, name, password_hash, password_changed_at, platform_admin, disabled_at
   FROM auth_users
  WHERE email = $1;
 
 -- name: find(user_id)
-SELECT user_id, email, name, password_hash, platform_admin, disabled_at
+SELECT user_id, email, name, password_hash, password_changed_at, platform_admin, disabled_at
   FROM auth_users
  WHERE user_id = $1;
 
 -- name: lock(user_id)
 -- First in the lock order user, session, family: whoever ends all sessions of a person and whoever
 -- opens one take this lock, so that none slips between.
-SELECT user_id, email, name, password_hash, platform_admin, disabled_at
+SELECT user_id, email, name, password_hash, password_changed_at, platform_admin, disabled_at
   FROM auth_users
  WHERE user_id = $1
    FOR UPDATE;

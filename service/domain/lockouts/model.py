@@ -55,6 +55,13 @@ class Strikes(Struct, frozen=True):
             return Strikes((), at + rules.duration)
         return Strikes(held, None)
 
+    def release(self, reserved_at: datetime) -> "Strikes":
+        """Give back an attempt that was reserved and never looked at."""
+        left = list(self.attempts)
+        if reserved_at in left:
+            left.remove(reserved_at)
+        return Strikes(tuple(left), self.locked_until)
+
     def _held(self, at: datetime, rules: Rules) -> tuple[datetime, ...]:
         return tuple(a for a in self.attempts if a > at - rules.window)
 

@@ -8,7 +8,7 @@ from service.kernel.ids import DeviceId
 from service.kernel.sql import Queries, Tx
 
 queries = Queries("lockouts")
-_ensure = queries.command("ensure")
+_hold = queries.rows("hold", Strikes)
 _lock = queries.rows("lock", Strikes)
 _put = queries.command("put")
 _prune = queries.command("prune")
@@ -19,8 +19,7 @@ async def reserve(
 ) -> bool:
     """Reserve an attempt; False when the account is locked for this device."""
     device_id = device or ANY_DEVICE
-    await _ensure.run(tx, subject_id=subject, device_id=device_id, touched_at=at)
-    strikes = await _lock.one(tx, subject_id=subject, device_id=device_id)
+    strikes = await _hold.one(tx, subject_id=subject, device_id=device_id, touched_at=at)
     admitted = strikes.reserve(at, rules)
     await _write(tx, subject, device_id, admitted or strikes, at)
     return admitted is not None
@@ -40,6 +39,14 @@ async def fail(
     after = strikes.fail(at, reserved_at, rules)
     await _write(tx, subject, device_id, after, at)
     return after.locked(at) and not strikes.locked(at)
+
+
+async def release(tx: Tx, subject: UUID, device: DeviceId | None, reserved_at: datetime) -> None:
+    """Give back a reserved attempt that was never looked at."""
+    device_id = device or ANY_DEVICE
+    strikes = await _lock.maybe(tx, subject_id=subject, device_id=device_id)
+    if strikes is not None:
+        await _write(tx, subject, device_id, strikes.release(reserved_at), reserved_at)
 
 
 async def clear(tx: Tx, subject: UUID, device: DeviceId | None, at: datetime) -> bool:

@@ -24,6 +24,8 @@ class Account(Struct, frozen=True, kw_only=True):
     email: str
     name: str
     password_hash: str | None
+    password_changed_at: datetime | None
+    """Not moved when the same password is hashed anew."""
     platform_admin: bool
     disabled_at: datetime | None
 

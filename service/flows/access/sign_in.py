@@ -63,8 +63,7 @@ async def _sign_in(rt: Runtime, call: Call, given: Credentials) -> Granted:
     async with rt.pg.decision() as tx:
         account = await users.find_by_email(tx, email)
         attempt = await reserve(rt, call, tx, account, email, given.device)
-    on_file = attempt.account.password_hash if attempt.account and attempt.admitted else None
-    verdict = await rt.passwords.verify(on_file, given.password)  # slow: never inside a decision
+    verdict = await verify(rt, call, attempt, given.password)
 
     async with rt.pg.decision() as tx:
         # The account as it is now: it may have changed while the password was hashed.
@@ -119,6 +118,21 @@ async def reserve(
     return Attempt(subject, account, known, admitted)
 
 
+async def verify(rt: Runtime, call: Call, attempt: Attempt, password: str) -> Verdict:
+    """Look at the password; slow, so never inside a decision.
+
+    An attempt that is shed unseen is given back: no flood of the hashing queue locks an owner out.
+    """
+    on_file = attempt.account.password_hash if attempt.account and attempt.admitted else None
+    try:
+        return await rt.passwords.verify(on_file, password)
+    except Refused:
+        if attempt.admitted:
+            async with rt.pg.decision() as tx:
+                await lockouts.release(tx, attempt.subject, attempt.device, call.at)
+        raise
+
+
 async def judge(
     rt: Runtime,
     call: Call,
@@ -131,8 +145,7 @@ async def judge(
     """Settle a reserved attempt: clear the strikes, or say why not and count it."""
     if not attempt.admitted:
         return "locked"
-    on_file = attempt.account.password_hash if attempt.account else None
-    if account is None or not verdict.ok or account.password_hash != on_file:
+    if account is None or not verdict.ok or _changed(attempt.account, account):
         locked_now = await lockouts.fail(
             tx, attempt.subject, attempt.device, call.at, call.at, rules(rt)
         )
@@ -152,6 +165,11 @@ async def judge(
     if not await lockouts.clear(tx, attempt.subject, attempt.device, call.at):
         return "locked"
     return None
+
+
+def _changed(before: Account | None, now: Account) -> bool:
+    """Tell whether another password was chosen meanwhile; the same one hashed anew is no other."""
+    return before is None or before.password_changed_at != now.password_changed_at
 
 
 def rules(rt: Runtime) -> Rules:

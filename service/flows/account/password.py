@@ -30,9 +30,7 @@ async def change_password(
             new, email=account.email, organization=here.name if here else "", field="new_password"
         )
         attempt = await sign_in.reserve(rt, call, tx, account, account.email, device)
-    verdict = await rt.passwords.verify(
-        account.password_hash if attempt.admitted else None, current
-    )
+    verdict = await sign_in.verify(rt, call, attempt, current)
     new_hash = await rt.passwords.hash(new) if verdict.ok else ""
 
     entries: list[Revocation] = []

@@ -61,6 +61,7 @@ async def insert(
         email=email,
         name=new.name,
         password_hash=password_hash,
+        password_changed_at=call.at,
         platform_admin=new.platform_admin,
         disabled_at=None,
     )
