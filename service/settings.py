@@ -5,7 +5,6 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -13,6 +12,11 @@ from msgspec import Struct
 from service.kernel.secret import Secret
 
 PREFIX = "AUTH_"
+_ORIGIN = re.compile(
+    r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:]+\]|[a-z0-9]([a-z0-9.-]*[a-z0-9])?)(:(?P<port>[0-9]{1,5}))?"
+)
+_BIND = re.compile(r"(\[[0-9a-fA-F:]+\]|[\w.-]+):(?P<port>[0-9]{1,5})")
+_LAST_PORT = 65535
 _LISTS = ("master_keys", "allowed_origins", "trusted_proxies")
 
 
@@ -104,7 +108,8 @@ def _check(settings: Settings) -> None:
         if parsed.prefixlen == 0:
             raise SettingsError("AUTH_TRUSTED_PROXIES must not trust everyone")
     for name, bind in (("AUTH_BIND", settings.bind), ("AUTH_METRICS_BIND", settings.metrics_bind)):
-        if bind is not None and not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}", bind):
+        match = _BIND.fullmatch(bind) if bind is not None else None
+        if bind is not None and (match is None or not _is_port(match["port"])):
             raise SettingsError(f"{name} must be host:port")
     _check_pairs(settings)
 
@@ -121,9 +126,17 @@ def _check_pairs(settings: Settings) -> None:
 
 
 def _check_origin(name: str, value: str) -> None:
-    """RFC 8414 section 2: an issuer is https, no query, no fragment; http only on loopback."""
-    parts = urlsplit(value)
-    loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
-    secure = parts.scheme == "https" or (parts.scheme == "http" and loopback)
-    if not secure or not parts.hostname or parts.path or parts.query or parts.fragment:
-        raise SettingsError(f"{name} must be https://host[:port] (http only for localhost)")
+    """RFC 8414 section 2: an issuer is https, no query, no fragment; http only on loopback.
+
+    In the very form browsers send as `Origin` (RFC 6454 section 6.2), since it is compared as text.
+    """
+    match = _ORIGIN.fullmatch(value)
+    loopback = match is not None and match["host"] in ("localhost", "127.0.0.1", "[::1]")
+    if match is None or not _is_port(match["port"]) or (match["scheme"] == "http" and not loopback):
+        raise SettingsError(
+            f"{name} must be https://host[:port] in lower case (http only for localhost)"
+        )
+
+
+def _is_port(text: str | None) -> bool:
+    return text is None or 1 <= int(text) <= _LAST_PORT

@@ -48,7 +48,7 @@ class _Lean(_Connection):
 
 
 class CannotConnectError(Exception):
-    """The address is no PostgreSQL URL, or nothing usable answers there.  The message says which."""
+    """The address is no PostgreSQL URL, or nothing usable answers; the message says which."""
 
 
 class DoomedError(Exception):
@@ -144,7 +144,7 @@ async def _commit(tx: Tx) -> None:
 
 
 async def connect_once(url: str, schema: str) -> "asyncpg.Connection[asyncpg.Record]":
-    """Open one plain connection, for migrations and to look before starting.  CannotConnectError."""
+    """Open one plain connection, to migrate or to look before starting.  CannotConnectError."""
     try:
         connection: Any = await asyncpg.connect(
             url, timeout=5, server_settings={SCHEMA_VARIABLE: schema, "timezone": "UTC"}

@@ -6,4 +6,9 @@ INSERT INTO auth_eventos (event_id, occurred_at, tenant_id, actor_kind, actor_id
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::inet, $10, $11::text::jsonb, $12);
 
 -- name: make_partitions(first, months)
-SELECT auth_eventos_partitions($1, $2) AS made;
+-- One at a time: every worker tends to them, and two would collide over a table's name.
+WITH turn AS MATERIALIZED (
+    SELECT pg_advisory_xact_lock(hashtext('auth_eventos_partitions'))
+)
+SELECT auth_eventos_partitions($1, $2) AS made
+  FROM turn;

@@ -1,13 +1,13 @@
 -- Strikes and lockouts, per account and device.  Writes auth_lockouts.
 
--- name: ensure(subject_id, device_id, touched_at)
--- The row a reservation locks must be there first.
-INSERT INTO auth_lockouts (subject_id, device_id, touched_at)
+-- name: hold(subject_id, device_id, touched_at)
+-- The row, made if it is not there, and held: parallel guesses queue here, each sees those before it.
+INSERT INTO auth_lockouts AS l (subject_id, device_id, touched_at)
 VALUES ($1, $2, $3)
-ON CONFLICT DO NOTHING;
+ON CONFLICT (subject_id, device_id) DO UPDATE SET touched_at = greatest(l.touched_at, $3)
+RETURNING attempts, locked_until;
 
 -- name: lock(subject_id, device_id)
--- Parallel guesses queue here, each sees those before it.
 SELECT attempts, locked_until
   FROM auth_lockouts
  WHERE subject_id = $1

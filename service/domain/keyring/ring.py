@@ -74,6 +74,6 @@ class KeyRing:
         return jose.Key(stored.algorithm, pem)
 
     def _place(self, stored: Stored, at: datetime) -> tuple[int, int, float]:
-        """Active first, then by key type, then the youngest."""
+        """By key type, then the active one first, then the youngest."""
         active = stored.state(at) == "active"
         return _ORDER[stored.algorithm], 0 if active else 1, -stored.activates_at.timestamp()

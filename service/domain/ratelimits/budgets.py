@@ -74,10 +74,15 @@ class RateLimits:
 
 
 def subject_of(ip: str | None) -> str:
-    """Name the caller behind an address: an IPv4 address, or the /64 of an IPv6 one."""
+    """Name the caller behind an address: an IPv4 address, or the /64 of an IPv6 one.
+
+    An IPv4 address written as IPv6 (`::ffff:192.0.2.1`) is the IPv4 address.
+    """
     if ip is None:
         return "unknown"
     address = ipaddress.ip_address(ip)
     if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
         return str(ipaddress.ip_network(f"{ip}/64", strict=False))
     return str(address)

@@ -6,6 +6,8 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from service.domain.revocations.model import Kind, Marks, Revocation
 
 
@@ -31,8 +33,7 @@ class Memory:
                 continue
             mark = (entry.kind, entry.value)
             before = self._by_mark.get(mark)
-            if before is None or _outlasts(entry, before):
-                self._by_mark[mark] = entry
+            self._by_mark[mark] = entry if before is None else _both(before, entry)
             self._order.append(entry.seq)
             self._by_seq[entry.seq] = entry
             heapq.heappush(self._expiry, (entry.expires_at.timestamp(), entry.seq))
@@ -78,14 +79,17 @@ class Memory:
         for seq in gone:
             entry = self._by_seq.pop(seq)
             mark = (entry.kind, entry.value)
-            if self._by_mark.get(mark) is entry:
+            held = self._by_mark.get(mark)
+            if held is not None and held.expires_at.timestamp() <= now:
                 del self._by_mark[mark]
         if gone:
             self._order = [seq for seq in self._order if seq not in gone]
 
 
-def _outlasts(entry: Revocation, before: Revocation) -> bool:
-    """A later cutoff covers an earlier one; without a cutoff the later expiry covers."""
+def _both(before: Revocation, entry: Revocation) -> Revocation:
+    """Join two of one mark: nothing either hits escapes, until both have expired."""
     if entry.cutoff is not None and before.cutoff is not None:
-        return entry.cutoff >= before.cutoff
-    return entry.expires_at >= before.expires_at
+        later = entry if entry.cutoff >= before.cutoff else before
+    else:
+        later = entry if entry.expires_at >= before.expires_at else before
+    return replace(later, expires_at=max(before.expires_at, entry.expires_at))
