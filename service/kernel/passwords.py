@@ -58,11 +58,15 @@ def acceptable(password_hash: str) -> bool:
     """Tell whether a stored hash is one we verify, with parameters we are willing to obey."""
     if match := _ARGON2.fullmatch(password_hash):
         memory, passes, lanes = (int(part) for part in match.groups()[:3])
-        bounded = 8 * lanes <= memory <= _MEMORY_MOST and 1 <= passes <= _TIME_MOST
-        return bounded and 1 <= lanes <= _LANES_MOST and all(map(_is_base64, match.groups()[3:]))
+        return _bounded(memory, passes, lanes) and all(map(_is_base64, match.groups()[3:]))
     if match := _BCRYPT.fullmatch(password_hash):
         return 4 <= int(match[1]) <= _BCRYPT_MOST  # noqa: PLR2004 - bcrypt's own smallest cost
     return False
+
+
+def _bounded(memory_kib: int, passes: int, lanes: int) -> bool:
+    within = memory_kib <= _MEMORY_MOST and 1 <= passes <= _TIME_MOST and 1 <= lanes <= _LANES_MOST
+    return within and memory_kib >= 8 * lanes  # RFC 9106 section 3.1
 
 
 def _is_base64(text: str) -> bool:
@@ -88,6 +92,11 @@ class Passwords:
     ) -> None:
         if parameters.memory_kib < floor_kib:
             raise ValueError(f"Argon2id memory is below the floor of {floor_kib} KiB")
+        if not _bounded(parameters.memory_kib, parameters.passes, parameters.lanes):
+            # What is hashed with these would be refused when it is verified.
+            raise ValueError(
+                f"Argon2id is bounded: {_MEMORY_MOST} KiB, {_TIME_MOST} passes, {_LANES_MOST} lanes"
+            )
         self._clock = clock
         self._hasher = argon2.PasswordHasher(
             time_cost=parameters.passes,
