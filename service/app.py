@@ -21,10 +21,13 @@ from litestar.openapi import OpenAPIConfig
 from service import settings as deployment
 from service.flows.upkeep.tend import learn_hash_costs, tend
 from service.http import faults, health, wellknown
+from service.http import revocations as revocation_wires
 from service.http.access import session
 from service.http.account import own
 from service.http.address import networks
+from service.http.admin import sessions
 from service.http.gate import check_body
+from service.http.oauth import endpoints
 from service.http.openapi import OPENAPI, finished
 from service.http.shell import Shell
 from service.kernel import log
@@ -81,7 +84,15 @@ def litestar_app(
 ) -> Litestar:
     """Put the wires together; the running service serves no document of itself."""
     app = Litestar(
-        route_handlers=[session.router, own.router, health.router, wellknown.router],
+        route_handlers=[
+            session.router,
+            own.router,
+            endpoints.router,
+            revocation_wires.router,
+            sessions.router,
+            health.router,
+            wellknown.router,
+        ],
         before_request=check_body,
         exception_handlers={
             Refused: faults.on_refused,

@@ -27,6 +27,21 @@ BEGIN
     RETURN made;
 END $$;
 
+CREATE TABLE public.auth_clients (
+    client_id text NOT NULL,
+    tenant_id uuid,
+    name text NOT NULL,
+    scopes text[] NOT NULL,
+    secret_mac bytea,
+    jwks jsonb,
+    created_at timestamp with time zone NOT NULL,
+    disabled_at timestamp with time zone,
+    CONSTRAINT auth_clients_check CHECK (((secret_mac IS NOT NULL) OR (jwks IS NOT NULL))),
+    CONSTRAINT auth_clients_client_id_check CHECK ((client_id ~ '^[A-Za-z0-9_-]{3,80}$'::text)),
+    CONSTRAINT auth_clients_name_check CHECK (((char_length(name) >= 1) AND (char_length(name) <= 200))),
+    CONSTRAINT auth_clients_secret_mac_check CHECK ((octet_length(secret_mac) = 32))
+);
+
 CREATE TABLE public.auth_devices (
     device_id uuid NOT NULL,
     user_id uuid NOT NULL,
@@ -194,6 +209,9 @@ CREATE TABLE public.auth_users (
 
 ALTER TABLE ONLY public.auth_eventos ATTACH PARTITION public.auth_eventos_default DEFAULT;
 
+ALTER TABLE ONLY public.auth_clients
+    ADD CONSTRAINT auth_clients_pkey PRIMARY KEY (client_id);
+
 ALTER TABLE ONLY public.auth_devices
     ADD CONSTRAINT auth_devices_pkey PRIMARY KEY (device_id);
 
@@ -242,6 +260,8 @@ ALTER TABLE ONLY public.auth_users
 ALTER TABLE ONLY public.auth_users
     ADD CONSTRAINT auth_users_pkey PRIMARY KEY (user_id);
 
+CREATE INDEX auth_clients_tenant ON public.auth_clients USING btree (tenant_id, client_id);
+
 CREATE INDEX auth_devices_user ON public.auth_devices USING btree (user_id, used_at);
 
 CREATE INDEX auth_eventos_tenant ON ONLY public.auth_eventos USING btree (tenant_id, event_id);
@@ -273,6 +293,9 @@ ALTER INDEX public.auth_eventos_pkey ATTACH PARTITION public.auth_eventos_defaul
 ALTER INDEX public.auth_eventos_tenant ATTACH PARTITION public.auth_eventos_default_tenant_id_event_id_idx;
 
 ALTER INDEX public.auth_eventos_user ATTACH PARTITION public.auth_eventos_default_user_id_event_id_idx;
+
+ALTER TABLE ONLY public.auth_clients
+    ADD CONSTRAINT auth_clients_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.auth_organizations(tenant_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.auth_devices
     ADD CONSTRAINT auth_devices_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.auth_users(user_id) ON DELETE CASCADE;

@@ -12,7 +12,7 @@ from msgspec import Struct
 from service.flows.access.authenticate import authenticate
 from service.http import cookies
 from service.http.address import client_address
-from service.kernel.call import Call, Person
+from service.kernel.call import Call, Person, Service
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
 
@@ -51,6 +51,11 @@ async def provide_signed_in(request: Request[Any, Any, State]) -> Asked:
     if token is None:
         raise Refused(Reason.UNAUTHENTICATED, private="no bearer token")
     return await _signed(request, asked, token)
+
+
+async def provide_caller(request: Request[Any, Any, State]) -> Asked:
+    """For routes of services and people alike; what each may do, the flow says."""
+    return await provide_signed_in(request)
 
 
 async def provide_by_cookie(request: Request[Any, Any, State]) -> Asked:
@@ -144,14 +149,15 @@ def _asked(request: Request[Any, Any, State]) -> Asked:
 
 
 async def _signed(request: Request[Any, Any, State], asked: Asked, token: str) -> Asked:
-    person = await authenticate(asked.rt, token, asked.call.at)
-    _note_person(request, person)
-    return msgspec.structs.replace(asked, call=msgspec.structs.replace(asked.call, actor=person))
+    caller = await authenticate(asked.rt, token, asked.call.at)
+    _note_caller(request, caller)
+    return msgspec.structs.replace(asked, call=msgspec.structs.replace(asked.call, actor=caller))
 
 
-def _note_person(request: Request[Any, Any, State], person: Person) -> None:
+def _note_caller(request: Request[Any, Any, State], caller: Person | Service) -> None:
     """Name the caller in the access log."""
-    request.scope["state"].update(actor_id=str(person.user_id), tenant_id=str(person.tenant_id))
+    tenant_id = str(caller.tenant_id) if caller.tenant_id else None
+    request.scope["state"].update(actor_id=caller.actor_id, tenant_id=tenant_id)
 
 
 def _agent(headers: list[tuple[bytes, bytes]]) -> str:
@@ -166,6 +172,7 @@ __all__ = [
     "Asked",
     "FromCaller",
     "provide_by_cookie",
+    "provide_caller",
     "provide_open",
     "provide_password",
     "provide_sign_in",

@@ -6,7 +6,7 @@ from litestar import Request, Response
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 
-from service.http import problem
+from service.http import oauth_error, problem
 from service.kernel.log import log
 from service.kernel.refusal import Reason, Refused
 
@@ -27,7 +27,14 @@ def on_refused(request: Request[Any, Any, State], refused: Refused) -> Response[
     """Answer a refusal."""
     state = request.scope["state"]
     state["refusal"] = f"{refused.reason.value}: {refused.private or refused.public}"
+    if is_oauth(request):
+        return oauth_error.render(refused)
     return problem.render(refused, state["request_id"])
+
+
+def is_oauth(request: Request[Any, Any, State]) -> bool:
+    """Tell whether the path speaks OAuth's dialect."""
+    return request.scope["path"].startswith("/oauth/")
 
 
 def on_http_exception(request: Request[Any, Any, State], exc: HTTPException) -> Response[Any]:

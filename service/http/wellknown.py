@@ -7,8 +7,9 @@ from litestar import Request, Response, Router, get
 from litestar.datastructures import State
 from msgspec import Struct
 
+from service.http.oauth.endpoints import GRANTS
+from service.policy import SERVICE_SCOPES
 from service.runtime import Runtime
-from service.settings import Settings
 
 _CACHED = {
     "Cache-Control": "public, max-age=300",
@@ -17,20 +18,47 @@ _CACHED = {
 }
 
 
+_METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt")
+_ALGORITHMS = ("ES256", "RS256", "PS256", "Ed25519")
+
+
 class Metadata(Struct, frozen=True, omit_defaults=True):
     """RFC 8414 section 2; only what works is named."""
 
     issuer: str
     jwks_uri: str
+    token_endpoint: str
+    introspection_endpoint: str
+    revocation_endpoint: str
     response_types_supported: tuple[str, ...]
+    grant_types_supported: tuple[str, ...]
+    token_endpoint_auth_methods_supported: tuple[str, ...]
+    token_endpoint_auth_signing_alg_values_supported: tuple[str, ...]
+    introspection_endpoint_auth_methods_supported: tuple[str, ...]
+    introspection_endpoint_auth_signing_alg_values_supported: tuple[str, ...]
+    revocation_endpoint_auth_methods_supported: tuple[str, ...]
+    revocation_endpoint_auth_signing_alg_values_supported: tuple[str, ...]
+    scopes_supported: tuple[str, ...]
 
 
-def metadata(settings: Settings) -> Metadata:
+def metadata(rt: Runtime) -> Metadata:
     """Describe this server.  Every URL is made from the issuer, never from the request."""
+    issuer = rt.settings.issuer
     return Metadata(
-        issuer=settings.issuer,
-        jwks_uri=f"{settings.issuer}/.well-known/jwks.json",
+        issuer=issuer,
+        jwks_uri=f"{issuer}/.well-known/jwks.json",
+        token_endpoint=f"{issuer}/oauth/token",
+        introspection_endpoint=f"{issuer}/oauth/introspect",
+        revocation_endpoint=f"{issuer}/oauth/revoke",
         response_types_supported=(),
+        grant_types_supported=GRANTS,
+        token_endpoint_auth_methods_supported=_METHODS,
+        token_endpoint_auth_signing_alg_values_supported=_ALGORITHMS,
+        introspection_endpoint_auth_methods_supported=_METHODS,
+        introspection_endpoint_auth_signing_alg_values_supported=_ALGORITHMS,
+        revocation_endpoint_auth_methods_supported=_METHODS,
+        revocation_endpoint_auth_signing_alg_values_supported=_ALGORITHMS,
+        scopes_supported=(*rt.policy.scopes, *SERVICE_SCOPES),
     )
 
 
@@ -45,7 +73,7 @@ async def jwks(request: Request[Any, Any, State]) -> Response[bytes]:
 async def server_metadata(request: Request[Any, Any, State]) -> Response[Metadata]:
     """Return the authorization server's metadata."""
     rt: Runtime = request.app.state.rt
-    return Response(metadata(rt.settings), headers=_CACHED)
+    return Response(metadata(rt), headers=_CACHED)
 
 
 def _cached(request: Request[Any, Any, State], body: bytes) -> Response[bytes]:

@@ -1,9 +1,9 @@
 """The revocations in Redis: keys that expire with what they concern, and a stream that wakes.
 
-Keys `revoked:<kind>:<value>` hold the cutoff in seconds, or nothing.  Key `revocations:head` vouches
-for them: it is there only while some worker has read the head of the table within the last two
-seconds, and after that worker had put everything up to it here.  Redis that lost its memory has no
-such key, and is filled anew.
+Keys `revoked:<kind>:<value>` hold the cutoff in seconds, or nothing.  Key `revocations:head`
+vouches for them: it is there only while some worker has read the head of the table within the last
+two seconds, and after that worker had put everything up to it here.  Redis that lost its memory has
+no such key, and is filled anew.
 """
 
 from collections.abc import Sequence

@@ -5,27 +5,29 @@ from uuid import UUID
 
 from service.domain.revocations import Marks
 from service.domain.tokens import Claims
-from service.kernel.call import Person
+from service.kernel.call import Person, Service
 from service.kernel.ids import SessionId, TenantId, UserId
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
 
 
-async def authenticate(rt: Runtime, token: str, at: datetime) -> Person:
-    """Return the person a token stands for.
+async def authenticate(rt: Runtime, token: str, at: datetime) -> Person | Service:
+    """Return the person or the service a token stands for.
 
     No query while the worker's revocations are fresh.  Refused: UNAUTHENTICATED when the token is
     not genuine, has expired or was revoked; UNAVAILABLE when nobody can say whether it was.
     """
     claims = await verify(rt, token, at)
-    if claims.sid is None or claims.tenant_id is None:
-        raise Refused(Reason.UNAUTHENTICATED, private="access token: not a person's")
+    tenant_id = TenantId(UUID(claims.tenant_id)) if claims.tenant_id else None
+    scopes = tuple(claims.scope.split())
+    if claims.sid is None or tenant_id is None:
+        return Service(client_id=claims.client_id, tenant_id=tenant_id, scopes=scopes)
     return Person(
         user_id=UserId(UUID(claims.sub)),
-        tenant_id=TenantId(UUID(claims.tenant_id)),
+        tenant_id=tenant_id,
         session_id=SessionId(UUID(claims.sid)),
         roles=claims.roles,
-        scopes=tuple(claims.scope.split()),
+        scopes=scopes,
         expires_at=datetime.fromtimestamp(claims.exp, UTC),
     )
 

@@ -1,4 +1,4 @@
-"""Administrators see people's sessions and end them: one, all of a person, all of an organization."""
+"""Administrators see sessions and end them: one, a person's, an organization's."""
 
 from service.domain import audit, sessions, users
 from service.domain.audit import events

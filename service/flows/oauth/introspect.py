@@ -1,4 +1,4 @@
-"""Is this token good, and whose is it?  (RFC 7662)"""
+"""Is this token good, and whose is it (RFC 7662)?"""
 
 from uuid import UUID
 

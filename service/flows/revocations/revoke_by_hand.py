@@ -31,9 +31,9 @@ class Asked(Struct, frozen=True):
 async def revoke_by_hand(rt: Runtime, call: Call, asked: Asked) -> Revocation:
     """Revoke.  A session is ended as well; the other kinds stop tokens alone.
 
-    Administrators of an organization reach its sessions, people (their tokens there are theirs
-    everywhere: platform only), clients and itself; a platform administrator everything.  What is
-    out of reach answers like what does not exist: Refused(NOT_FOUND), and nothing is changed.
+    Administrators of an organization reach its sessions, its clients and itself; people and single
+    tokens belong to no one organization and are a platform administrator's.  What is out of reach
+    answers like what does not exist: Refused(NOT_FOUND), and nothing is changed.
     """
     person = require(call, Act.REVOKE)
     async with rt.pg.decision() as tx:
@@ -75,32 +75,32 @@ async def revoke_by_hand(rt: Runtime, call: Call, asked: Asked) -> Revocation:
 
 
 async def _reachable(tx: Tx, person: Person, asked: Asked) -> TenantId | None:
-    """Return whose the object is; Refused(NOT_FOUND) when there is none within reach."""
-    owner: TenantId | None = None
+    """Return whose the object is, None for the platform's.  Refused(NOT_FOUND) out of reach."""
+    if asked.kind is Kind.KID:
+        raise Refused(
+            Reason.INVALID_REQUEST, "a signing key is killed, not revoked", fields=("kind",)
+        )
+    exists, owner = await _find_owner(tx, asked)
+    within = is_platform_admin(person) if owner is None else reaches(person, owner)
+    if not (exists and within):
+        raise Refused(Reason.NOT_FOUND, "no such object", fields=("value",))
+    return owner
+
+
+async def _find_owner(tx: Tx, asked: Asked) -> tuple[bool, TenantId | None]:
     match asked.kind:
         case Kind.SID:
             session = await sessions.find(tx, SessionId(_id(asked.value)))
-            owner = session.tenant_id if session else None
-        case Kind.TENANT_ID:
-            owner = TenantId(_id(asked.value))
+            return session is not None, session.tenant_id if session else None
         case Kind.CLIENT_ID:
             client = await clients.find(tx, asked.value)
-            owner = client.tenant_id if client else None
+            return client is not None, client.tenant_id if client else None
+        case Kind.TENANT_ID:
+            return True, TenantId(_id(asked.value))
         case Kind.SUB:
-            if is_platform_admin(person) and await users.find(tx, UserId(_id(asked.value))):
-                return None
-        case Kind.JTI | Kind.AKID:
-            if is_platform_admin(person):
-                return None
-        case Kind.KID:
-            raise Refused(
-                Reason.INVALID_REQUEST, "a signing key is killed, not revoked", fields=("kind",)
-            )
-    if owner is not None and reaches(person, owner):
-        return owner
-    if owner is None and asked.kind is Kind.CLIENT_ID and is_platform_admin(person):
-        return None
-    raise Refused(Reason.NOT_FOUND, "no such object", fields=("value",))
+            return await users.find(tx, UserId(_id(asked.value))) is not None, None
+        case _:
+            return True, None  # a token leaves no trace to find its owner by
 
 
 def _id(text: str) -> UUID:

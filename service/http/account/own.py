@@ -8,12 +8,14 @@ from litestar.di import Provide
 from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
+from service.domain.sessions import LiveSession
 from service.flows.account.me import describe_me
 from service.flows.account.password import change_password
 from service.flows.account.sessions import end_own_session, list_own_sessions
 from service.http.access.answers import OrganizationAnswer, UserAnswer
 from service.http.asked import FromCaller, provide_password, provide_signed_in
 from service.http.text import Password
+from service.kernel.call import Person
 from service.kernel.ids import SessionId
 from service.kernel.refusal import Reason, Refused
 
@@ -78,21 +80,7 @@ async def list_sessions(asked: FromCaller) -> SessionsAnswer:
     """Return one's sessions, per device, the newest first."""
     person = asked.person
     live = await list_own_sessions(asked.rt, asked.call, person)
-    return SessionsAnswer(
-        [
-            SessionAnswer(
-                id=str(one.session_id),
-                tenant_id=str(one.tenant_id),
-                created_at=one.created_at,
-                last_seen_at=one.last_seen_at,
-                expires_at=one.expires_at,
-                address=one.last_ip,
-                agent=one.last_agent,
-                current=one.session_id == person.session_id,
-            )
-            for one in live
-        ]
-    )
+    return SessionsAnswer([render_session(one, person) for one in live])
 
 
 @delete("/sessions/{session_id:str}", status_code=204)
@@ -113,6 +101,20 @@ async def put_password(asked: FromCaller, data: JSONBody[PasswordForm]) -> Respo
         asked.device_token,
     )
     return Response(None, status_code=204)
+
+
+def render_session(session: LiveSession, person: Person) -> SessionAnswer:
+    """Render a session for the person who asks."""
+    return SessionAnswer(
+        id=str(session.session_id),
+        tenant_id=str(session.tenant_id),
+        created_at=session.created_at,
+        last_seen_at=session.last_seen_at,
+        expires_at=session.expires_at,
+        address=session.last_ip,
+        agent=session.last_agent,
+        current=session.session_id == person.session_id,
+    )
 
 
 def path_id(text: str) -> UUID:

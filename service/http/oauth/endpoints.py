@@ -1,0 +1,136 @@
+"""/oauth: token, introspect, revoke."""
+
+from typing import Annotated
+
+from litestar import Response, Router, post
+from litestar.di import NamedDependency, Provide
+from litestar.params import SkipValidation
+from msgspec import Meta, Struct
+
+from service.domain.clients import Client
+from service.domain.tokens import Claims
+from service.flows.oauth.authenticate_client import authenticate_client, is_console
+from service.flows.oauth.client_credentials import Issued, issue_to_client
+from service.flows.oauth.introspect import introspect
+from service.flows.oauth.refresh_grant import refresh_for_client
+from service.flows.oauth.revoke_token import revoke_token
+from service.http.oauth.form import Form, provide_form
+from service.kernel.refusal import Reason, Refused
+
+GRANTS = ("client_credentials", "refresh_token")
+
+_NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+FromForm = NamedDependency[SkipValidation[Form]]
+
+
+class TokenAnswer(Struct, frozen=True, omit_defaults=True):
+    """RFC 6749 section 5.1."""
+
+    access_token: str
+    expires_in: Annotated[int, Meta(description="seconds")]
+    scope: str
+    token_type: str
+    refresh_token: str | None = None
+
+
+class Introspection(Struct, frozen=True, omit_defaults=True):
+    """RFC 7662 section 2.2; `active: false` and nothing else for every token that is not good."""
+
+    active: bool
+    scope: str | None = None
+    client_id: str | None = None
+    token_type: str | None = None
+    exp: int | None = None
+    iat: int | None = None
+    sub: str | None = None
+    aud: str | None = None
+    iss: str | None = None
+    jti: str | None = None
+    sid: str | None = None
+    tenant_id: str | None = None
+    roles: tuple[str, ...] | None = None
+    auth_time: int | None = None
+    amr: tuple[str, ...] | None = None
+    akid: str | None = None
+
+
+@post("/token", status_code=200)
+async def token(form: FromForm) -> Response[TokenAnswer]:
+    """Exchange a grant for tokens (RFC 6749 section 3.2)."""
+    match form.need("grant_type"):
+        case "client_credentials":
+            issued = await _client_credentials(form)
+        case "refresh_token":
+            client = await _client_or_console(form)
+            rt, call = form.asked.rt, form.asked.call
+            issued = await refresh_for_client(rt, call, client, form.need("refresh_token"))
+        case _:
+            raise Refused(Reason.UNSUPPORTED_GRANT, private="grant_type")
+    answer = TokenAnswer(
+        access_token=issued.access_token,
+        expires_in=issued.expires_in,
+        scope=issued.scope,
+        token_type="Bearer",  # noqa: S106 - the type's name (RFC 6750)
+        refresh_token=issued.refresh_token,
+    )
+    return Response(answer, headers=_NO_STORE)
+
+
+@post("/introspect", status_code=200)
+async def introspect_token(form: FromForm) -> Response[Introspection]:
+    """Tell an authenticated client about a token (RFC 7662)."""
+    rt, call = form.asked.rt, form.asked.call
+    client = await authenticate_client(rt, call, form.presented)
+    claims = await introspect(rt, call, client, form.need("token"))
+    return Response(_introspection(claims), headers=_NO_STORE)
+
+
+@post("/revoke", status_code=200)
+async def revoke(form: FromForm) -> Response[None]:
+    """Revoke a token of the client's own (RFC 7009)."""
+    client = await _client_or_console(form)
+    await revoke_token(form.asked.rt, form.asked.call, client, form.need("token"))
+    return Response(None, headers=_NO_STORE)
+
+
+async def _client_credentials(form: Form) -> Issued:
+    rt, call = form.asked.rt, form.asked.call
+    client = await authenticate_client(rt, call, form.presented)
+    return issue_to_client(rt, call, client, form.get("scope"))
+
+
+async def _client_or_console(form: Form) -> Client | None:
+    if is_console(form.presented):
+        return None
+    return await authenticate_client(form.asked.rt, form.asked.call, form.presented)
+
+
+def _introspection(claims: Claims | None) -> Introspection:
+    if claims is None:
+        return Introspection(active=False)
+    return Introspection(
+        active=True,
+        scope=claims.scope,
+        client_id=claims.client_id,
+        token_type="Bearer",  # noqa: S106 - the type's name (RFC 6750)
+        exp=claims.exp,
+        iat=claims.iat,
+        sub=claims.sub,
+        aud=claims.aud,
+        iss=claims.iss,
+        jti=claims.jti,
+        sid=claims.sid,
+        tenant_id=claims.tenant_id,
+        roles=claims.roles or None,
+        auth_time=claims.auth_time,
+        amr=claims.amr or None,
+        akid=claims.akid,
+    )
+
+
+router = Router(
+    "/oauth",
+    route_handlers=[token, introspect_token, revoke],
+    dependencies={"form": Provide(provide_form)},
+)

@@ -1,0 +1,109 @@
+"""OAuth forms, and how a client identifies itself in them.
+
+RFC 6749 section 3.2: no parameter twice, an empty one counts as left out, unknown ones are ignored.
+The framework would let bad UTF-8 and control characters through and lose the order; so the body is
+read here.
+"""
+
+import base64
+import binascii
+from typing import Any
+from urllib.parse import unquote_plus
+
+from litestar import Request
+from litestar.datastructures import State
+from msgspec import Struct
+
+from service.flows.oauth.authenticate_client import ASSERTION_TYPE, Presented
+from service.http.asked import Asked, provide_open
+from service.kernel.refusal import Reason, Refused
+
+_MOST_PARAMETERS = 50
+_LONGEST_VALUE = 8192
+
+
+class Form(Struct, frozen=True):
+    """A parsed form, the request it came in, and how its sender identified itself."""
+
+    asked: Asked
+    values: dict[str, str]
+    presented: Presented
+
+    def get(self, name: str) -> str | None:
+        """Return a parameter, or None."""
+        return self.values.get(name)
+
+    def need(self, name: str) -> str:
+        """Return a parameter; Refused(INVALID_REQUEST) when it is not there."""
+        value = self.values.get(name)
+        if value is None:
+            raise Refused(Reason.INVALID_REQUEST, "a parameter is missing", fields=(name,))
+        return value
+
+
+async def provide_form(request: Request[Any, Any, State]) -> Form:
+    """Read a form.  Refused: UNSUPPORTED_MEDIA, INVALID_REQUEST, INVALID_CLIENT."""
+    if request.content_type[0].lower() != "application/x-www-form-urlencoded":
+        raise Refused(Reason.UNSUPPORTED_MEDIA, "send application/x-www-form-urlencoded")
+    values = parse(await request.body())
+    presented = _presented(request.headers.getall("authorization", []), values)
+    return Form(await provide_open(request), values, presented)
+
+
+def parse(body: bytes) -> dict[str, str]:
+    """Parse a form's body.  Refused(INVALID_REQUEST)."""
+    found: dict[str, str] = {}
+    try:
+        pairs = body.decode("ascii").split("&") if body else []
+        if len(pairs) > _MOST_PARAMETERS:
+            raise _malformed()
+        for pair in pairs:
+            raw_name, _, raw_value = pair.partition("=")
+            name = unquote_plus(raw_name, errors="strict")
+            value = unquote_plus(raw_value, errors="strict")
+            if name in found:
+                raise Refused(Reason.INVALID_REQUEST, "a parameter is there twice")
+            if len(value) > _LONGEST_VALUE or not (value.isprintable() or value == ""):
+                raise _malformed()
+            found[name] = value
+    except UnicodeError:
+        raise _malformed() from None
+    return {name: value for name, value in found.items() if value}
+
+
+def _presented(headers: list[str], values: dict[str, str]) -> Presented:
+    """Return the one way a client identified itself (RFC 6749 section 2.3: never two)."""
+    assertion = values.get("client_assertion")
+    ways = bool(headers) + ("client_secret" in values) + (assertion is not None)
+    if ways > 1 or len(headers) > 1:
+        raise Refused(Reason.INVALID_REQUEST, "identify the client in one way")
+    if headers:
+        client_id, secret = _basic(headers[0])
+        if values.get("client_id", client_id) != client_id:
+            raise Refused(Reason.INVALID_REQUEST, "two clients are named", fields=("client_id",))
+        return Presented(client_id, secret)
+    if assertion is not None and values.get("client_assertion_type") != ASSERTION_TYPE:
+        raise Refused(
+            Reason.INVALID_REQUEST, "not a JWT assertion", fields=("client_assertion_type",)
+        )
+    return Presented(values.get("client_id"), values.get("client_secret"), assertion)
+
+
+def _basic(header: str) -> tuple[str, str]:
+    """Read HTTP Basic; both halves are form-encoded before base64 (RFC 6749 section 2.3.1)."""
+    scheme, _, encoded = header.partition(" ")
+    try:
+        text = base64.b64decode(encoded.strip(), validate=True).decode("ascii")
+    except (binascii.Error, UnicodeError):
+        text = ""
+    client_id, colon, secret = text.partition(":")
+    if scheme.lower() != "basic" or not colon:
+        raise Refused(Reason.INVALID_CLIENT, private="client: malformed Basic")
+    try:
+        return unquote_plus(client_id, errors="strict"), unquote_plus(secret, errors="strict")
+    except UnicodeError:
+        raise Refused(Reason.INVALID_CLIENT, private="client: malformed Basic") from None
+
+
+def _malformed() -> Refused:
+    return Refused(Reason.INVALID_REQUEST, "the form is malformed")

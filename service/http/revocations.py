@@ -1,0 +1,180 @@
+"""/revocations: what verifiers follow, and revoking by hand."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from litestar import Response, Router, get, post
+from litestar.di import Provide
+from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody
+from litestar.response import Stream
+from msgspec import Meta, Struct
+
+from service.domain.revocations import Kind, Revocation
+from service.flows.revocations.read import LONGEST_WAIT, MOST, find_jti, find_revoked, read_feed
+from service.flows.revocations.revoke_by_hand import Asked as ToRevoke
+from service.flows.revocations.revoke_by_hand import revoke_by_hand
+from service.http.asked import FromCaller, provide_caller
+from service.http.text import Line
+from service.kernel.refusal import Reason, Refused
+
+_STREAM_SECONDS = 29.0
+_HEARTBEAT_SECONDS = 1.0
+_encode = msgspec.json.Encoder().encode
+
+
+class EntryAnswer(Struct, frozen=True):
+    """One revocation, as verifiers are told of it."""
+
+    seq: int
+    kind: Kind
+    value: str
+    cutoff: datetime | None
+    revoked_at: datetime
+    expires_at: datetime
+
+
+class FeedAnswer(Struct, frozen=True):
+    """A page of the feed; `next` is the cursor to go on from."""
+
+    entries: list[EntryAnswer]
+    next: int
+    has_more: bool
+
+
+class JtiAnswer(Struct, frozen=True, omit_defaults=True):
+    """What is known of one token."""
+
+    jti: str
+    revoked: bool
+    revoked_at: datetime | None = None
+    reason: str | None = None
+    expires_at: datetime | None = None
+
+
+class CheckForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """Up to 1,000 token ids."""
+
+    jtis: Annotated[list[Line], Meta(max_length=1000)]
+
+
+class CheckAnswer(Struct, frozen=True):
+    """Those of them that are revoked."""
+
+    revoked: list[str]
+
+
+class RevokeForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """What to revoke, and why."""
+
+    kind: Kind
+    value: Line
+    reason: Line = "revoked by an administrator"
+
+
+@get("/")
+async def feed(
+    asked: FromCaller,
+    after: FromQuery[str | None] = None,
+    wait: FromQuery[str | None] = None,
+    limit: FromQuery[str | None] = None,
+) -> FeedAnswer:
+    """Return revocations newer than a cursor; without one, everything still in force."""
+    page = await read_feed(
+        asked.rt,
+        asked.call,
+        None if after is None else _number("after", after, 2**62),
+        wait=0 if wait is None else _number("wait", wait, int(LONGEST_WAIT)),
+        limit=1000 if limit is None else max(1, _number("limit", limit, MOST)),
+    )
+    return FeedAnswer([_entry(entry) for entry in page.entries], page.next, page.has_more)
+
+
+@get("/stream", media_type="text/event-stream")
+async def stream(
+    asked: FromCaller,
+    last_event_id: Annotated[str | None, HeaderParameter(name="Last-Event-ID")] = None,
+    after: FromQuery[str | None] = None,
+) -> Stream:
+    """Stream the same as Server-Sent Events; each stream ends within 30 s, and is resumed."""
+    given = last_event_id or after
+    cursor = None if given is None else _number("after", given, 2**62)
+    first = await read_feed(asked.rt, asked.call, cursor, wait=0, limit=MOST)
+
+    async def events() -> AsyncIterator[bytes]:
+        page = first
+        deadline = asked.rt.clock.monotonic() + _STREAM_SECONDS
+        while True:
+            for entry in page.entries:
+                yield b"id: %d\nevent: revocation\ndata: %b\n\n" % (
+                    entry.seq,
+                    _encode(_entry(entry)),
+                )
+            yield b"id: %d\n: fresh\n\n" % page.next
+            left = deadline - asked.rt.clock.monotonic()
+            if left <= 0:
+                return
+            try:
+                page = await read_feed(
+                    asked.rt,
+                    asked.call,
+                    page.next,
+                    wait=min(left, _HEARTBEAT_SECONDS),
+                    limit=MOST,
+                )
+            except (Refused, asyncio.CancelledError):
+                return  # the reader comes back with its cursor and is told why
+
+    return Stream(events(), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+
+
+@get("/{jti:str}")
+async def one(asked: FromCaller, jti: FromPath[str]) -> JtiAnswer:
+    """Tell whether one token was revoked by its `jti`."""
+    entry = await find_jti(asked.rt, asked.call, jti)
+    if entry is None:
+        return JtiAnswer(jti=jti, revoked=False)
+    return JtiAnswer(
+        jti=jti,
+        revoked=True,
+        revoked_at=entry.revoked_at,
+        reason=entry.reason,
+        expires_at=entry.expires_at,
+    )
+
+
+@post("/check", status_code=200)
+async def check(asked: FromCaller, data: JSONBody[CheckForm]) -> CheckAnswer:
+    """Tell which of up to 1,000 tokens were revoked."""
+    return CheckAnswer(await find_revoked(asked.rt, asked.call, data.jtis))
+
+
+@post("/", status_code=201)
+async def revoke(asked: FromCaller, data: JSONBody[RevokeForm]) -> Response[EntryAnswer]:
+    """Revoke by hand."""
+    entry = await revoke_by_hand(asked.rt, asked.call, ToRevoke(data.kind, data.value, data.reason))
+    return Response(_entry(entry), status_code=201)
+
+
+def _entry(entry: Revocation) -> EntryAnswer:
+    return EntryAnswer(
+        entry.seq, entry.kind, entry.value, entry.cutoff, entry.revoked_at, entry.expires_at
+    )
+
+
+def _number(name: str, text: str, most: int) -> int:
+    """Read a whole number of a query.  Refused(INVALID_REQUEST) names the parameter."""
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= most):  # noqa: PLR2004
+        raise Refused(
+            Reason.INVALID_REQUEST, f"a whole number up to {most} is expected", fields=(name,)
+        )
+    return int(text)
+
+
+router = Router(
+    "/revocations",
+    route_handlers=[feed, stream, check, revoke, one],
+    dependencies={"asked": Provide(provide_caller)},
+)
