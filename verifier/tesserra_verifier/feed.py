@@ -1,0 +1,79 @@
+"""How the revocations at hand stay current, and how current they are.
+
+Fresh means: complete as of a moment.  An answer of the feed proves that for the moment *before its
+request was sent*, and for no later one: a long poll may have been decided anywhere between.  So the
+polls are short against the bound, and a revocation still ends a poll at once.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from tesserra_verifier.clock import ServiceClock, monotonic
+from tesserra_verifier.remote import CursorError, Remote
+from tesserra_verifier.revoked import Revoked
+
+_PRUNE_SECONDS = 30.0
+_TOO_SOON = 0.25
+
+
+class Feed:
+    """Follows /revocations by cursor."""
+
+    def __init__(
+        self,
+        remote: Remote,
+        clock: ServiceClock,
+        *,
+        wait: int,
+        page: int,
+        leeway: float,
+        key_revoked: Callable[[], None],
+    ) -> None:
+        self.revoked = Revoked()
+        self._remote = remote
+        self._clock = clock
+        self._wait = wait
+        self._page = page
+        self._leeway = leeway
+        self._key_revoked = key_revoked
+        self._after: int | None = None
+        self._fresh_as_of = float("-inf")
+        self._pruned = monotonic()
+        self.loaded = asyncio.Event()
+
+    def staleness(self) -> float:
+        """Seconds since the revocations at hand were certainly complete; inf before that."""
+        return monotonic() - self._fresh_as_of
+
+    async def follow(self) -> None:
+        """Ask once and apply the answer.  RemoteError when there is none."""
+        # after a gap the quickest answer is the best proof
+        wait = self._wait if self.staleness() < 2 * self._wait else 0
+        try:
+            page = await self._remote.revocations(self._after, wait, self._page)
+        except CursorError:
+            # the service's table is not the one we read: all of it again, on top of what we know
+            self._after = None
+            raise
+        for entry in page.entries:
+            self.revoked.add(entry.kind, entry.value, entry.cutoff, entry.expires_at)
+            if entry.kind == "kid":
+                self._key_revoked()
+        self._after = page.next
+        if self._clock.told(page.date, page.sent, page.received):
+            # what we pruned may be in force again at that earlier time
+            self._after = None
+            self._fresh_as_of = float("-inf")
+            return
+        if not page.has_more:
+            self._fresh_as_of = max(self._fresh_as_of, page.sent)
+            self.loaded.set()
+        self._prune()
+        if not page.entries and page.received - page.sent < min(_TOO_SOON, wait):
+            await asyncio.sleep(_TOO_SOON)  # asked to wait and did not
+
+    def _prune(self) -> None:
+        if monotonic() - self._pruned > _PRUNE_SECONDS:
+            # by proven time alone, and after the leeway: the tokens have expired here as well
+            self.revoked.prune(self._clock.proven() - self._leeway)
+            self._pruned = monotonic()

@@ -1,0 +1,219 @@
+"""The four things asked of the service, each answered or a RemoteError."""
+
+import asyncio
+import base64
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+from urllib.parse import quote_plus
+
+import httpx2
+
+from tesserra_verifier.clock import monotonic
+
+TIMEOUT = 2.5
+"""Seconds for an answer, beyond the time it was asked to wait."""
+
+_PATIENCE = 5.0
+_OK = 200
+_NOT_MODIFIED = 304
+_BAD_REQUEST = 400
+_UNAUTHORIZED = 401
+_SERVER_ERROR = 500
+
+
+class RemoteError(Exception):
+    """The service did not answer, or not as it should."""
+
+    def __init__(self, message: str, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class CursorError(RemoteError):
+    """The service does not know this cursor: what it holds is not what was read before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One revocation, times in seconds since 1970."""
+
+    seq: int
+    kind: str
+    value: str
+    cutoff: float | None
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An answer of the feed, and when (monotonic) it was asked for and came."""
+
+    entries: list[Entry]
+    next: int
+    has_more: bool
+    date: str | None
+    sent: float
+    received: float
+
+
+class Remote:
+    """The service, seen from one client of it."""
+
+    def __init__(
+        self, base_url: str, client_id: str, client_secret: str, http: httpx2.AsyncClient
+    ) -> None:
+        self._base_url = base_url
+        # RFC 6749 section 2.3.1: both are form-encoded before they are joined
+        pair = f"{quote_plus(client_id)}:{quote_plus(client_secret)}"
+        self._basic = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        self._http = http
+        self._lock = asyncio.Lock()
+        self._token = ""
+        self._renew_at = float("-inf")
+        self._ends_at = float("-inf")
+
+    async def keys(self, etag: str | None) -> tuple[object, str | None] | None:
+        """Return the JWKS and its ETag, or None when it is still the one of `etag`."""
+        # a key may just have been replaced: no cache on the way may answer for the issuer
+        headers = {"Cache-Control": "no-cache"} | ({"If-None-Match": etag} if etag else {})
+        answer = await self._ask("GET", "/.well-known/jwks.json", headers=headers)
+        if answer.status_code == _NOT_MODIFIED and etag:
+            return None
+        return _json(answer), answer.headers.get("ETag")
+
+    async def revocations(self, after: int | None, wait: int, limit: int) -> Page:
+        """Return what the feed holds after a cursor, once there is something or `wait` is over.
+
+        CursorError when the service does not know the cursor.
+        """
+        params = {"limit": limit, "wait": wait} | ({} if after is None else {"after": after})
+        bearer = await self._bearer()
+        sent, answer = await self._feed(params, bearer, wait)
+        if answer.status_code == _UNAUTHORIZED:  # our own token may have been revoked
+            self._drop(bearer)
+            sent, answer = await self._feed(params, await self._bearer(), wait)
+        received = monotonic()
+        if answer.status_code == _BAD_REQUEST and after is not None:
+            raise CursorError("the feed does not know the cursor")
+        return _page(_json(answer), after, answer.headers.get("Date"), sent, received)
+
+    async def introspect(self, token: str) -> bool:
+        """Tell whether the service holds a token to be active (RFC 7662)."""
+        form = {"token": token, "token_type_hint": "access_token"}
+        answer = await self._ask(
+            "POST", "/oauth/introspect", data=form, headers={"Authorization": self._basic}
+        )
+        told = _json(answer)
+        return isinstance(told, dict) and told.get("active") is True
+
+    async def _feed(
+        self, params: dict[str, int], bearer: str, wait: int
+    ) -> tuple[float, httpx2.Response]:
+        sent = monotonic()
+        headers = {"Authorization": f"Bearer {bearer}"}
+        return sent, await self._ask("GET", "/revocations", wait, params=params, headers=headers)
+
+    async def _bearer(self) -> str:
+        async with self._lock:
+            if monotonic() >= self._renew_at:
+                try:
+                    await self._renew()
+                except RemoteError:
+                    if monotonic() >= self._ends_at:
+                        raise
+                    self._renew_at = monotonic() + _PATIENCE
+            return self._token
+
+    async def _renew(self) -> None:
+        asked = monotonic()
+        form = {"grant_type": "client_credentials", "scope": "revocations:read"}
+        answer = await self._ask(
+            "POST", "/oauth/token", data=form, headers={"Authorization": self._basic}
+        )
+        told = _json(answer)
+        token = told.get("access_token") if isinstance(told, dict) else None
+        seconds = told.get("expires_in") if isinstance(told, dict) else None
+        if not isinstance(token, str) or not isinstance(seconds, int):
+            raise RemoteError("no access token in the answer")
+        self._token = token
+        self._renew_at = asked + seconds * 2 / 3
+        self._ends_at = asked + seconds
+
+    def _drop(self, token: str) -> None:
+        if token == self._token:
+            self._renew_at = self._ends_at = float("-inf")
+
+    async def _ask(self, method: str, path: str, wait: float = 0, **given: Any) -> httpx2.Response:
+        try:
+            async with asyncio.timeout(TIMEOUT + wait):
+                return await self._http.request(
+                    method,
+                    self._base_url + path,
+                    follow_redirects=False,
+                    timeout=TIMEOUT + wait,
+                    **given,
+                )
+        except TimeoutError:
+            raise RemoteError(f"{path}: no answer in time") from None
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as exc:
+            raise RemoteError(f"{path}: {type(exc).__name__}") from exc
+
+
+def _json(answer: httpx2.Response) -> object:
+    if answer.status_code != _OK:
+        seconds = 0.0
+        after = answer.headers.get("Retry-After", "")
+        if after.isascii() and after.isdigit():
+            seconds = min(float(after), _PATIENCE)
+        elif _BAD_REQUEST <= answer.status_code < _SERVER_ERROR:
+            seconds = _PATIENCE  # the next time will hardly differ
+        raise RemoteError(f"{answer.request.url.path}: {answer.status_code}", seconds)
+    try:
+        told: object = answer.json()
+    except (ValueError, RecursionError):
+        raise RemoteError(f"{answer.request.url.path}: not JSON") from None
+    return told
+
+
+def _page(told: Any, after: int | None, date: str | None, sent: float, received: float) -> Page:
+    """Read a page whole or not at all: an entry that cannot be read must not be skipped."""
+    try:
+        entries = [
+            Entry(
+                _int(entry["seq"]),
+                _str(entry["kind"]),
+                _str(entry["value"]),
+                _moment(entry["cutoff"]) if entry.get("cutoff") is not None else None,
+                _moment(entry["expires_at"]),
+            )
+            for entry in told["entries"]
+        ]
+        page = Page(entries, _int(told["next"]), told["has_more"] is True, date, sent, received)
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        raise RemoteError(f"/revocations: not a page: {exc!r}") from None
+    seqs = [after or 0, *(entry.seq for entry in entries)]
+    ordered = all(one < other for one, other in pairwise(seqs))
+    if not ordered or page.next < seqs[-1] or (page.has_more and page.next == after):
+        raise RemoteError("/revocations: out of order")
+    return page
+
+
+def _int(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError("not an integer")
+    return value
+
+
+def _str(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not a string")
+    return value
+
+
+def _moment(value: object) -> float:
+    at = datetime.fromisoformat(_str(value))
+    if at.tzinfo is None:
+        raise ValueError("a time without its zone")
+    return at.timestamp()

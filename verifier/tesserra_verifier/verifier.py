@@ -1,0 +1,319 @@
+"""One verifier: keys and revocations kept current in the background, tokens checked from memory."""
+
+import asyncio
+import base64
+import binascii
+import contextlib
+import hashlib
+import json
+import logging
+import random
+import re
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Literal, Self, TypeAlias
+from urllib.parse import urlsplit
+
+import httpx2
+
+from tesserra_verifier import claims as claims_
+from tesserra_verifier.claims import Claims
+from tesserra_verifier.clock import ServiceClock
+from tesserra_verifier.errors import InvalidTokenError, UnavailableError
+from tesserra_verifier.feed import Feed
+from tesserra_verifier.keys import Keys
+from tesserra_verifier.remote import Remote, RemoteError
+
+Rule: TypeAlias = Literal["refuse", "introspect", "accept"]
+"""What becomes of a good token while it is too long ago that the revocations were complete."""
+
+LEEWAY = 10
+"""Seconds by which clocks may differ."""
+
+_ALGORITHMS = ("ES256", "RS256", "EdDSA")
+_LONGEST_TOKEN = 8192
+_LONGEST_HEADER = 512
+_LONGEST_WAIT = 20
+_LEAST_BOUND = 2.0
+_INTROSPECTIONS = 32
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 1.0
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_TOKEN = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
+_HEADER_MEMBERS = {"alg", "kid", "typ"}
+
+log = logging.getLogger("tesserra_verifier")
+
+
+class Verifier:
+    """Checks access tokens of one issuer for one audience, revoked ones included.
+
+    An async context manager: inside it, two background tasks keep the keys and the revocations
+    current.  Entering waits up to `patience` seconds for the first load and then goes on whatever
+    came of it.  Leave it in the event loop it was entered in; one per process.
+
+    Args:
+        issuer: as in the tokens' `iss`, byte for byte; https, or http on loopback.
+        audience: what must be in `aud`: your own name.
+        client_id: of a client that has the scope `revocations:read`.
+        client_secret: of that client.
+        when_stale: what becomes of good tokens once `staleness` exceeds `max_staleness`.
+        max_staleness: that bound, in seconds, at least 2.
+        algorithms: signature algorithms that are accepted, of ES256, RS256 and EdDSA.
+        base_url: where to reach the issuer if not at `issuer`.
+        http: an HTTP client of yours, with its proxies and certificates; it is left open.
+        patience: seconds that entering waits for the first load.
+        cache_size: how many verified tokens are remembered.
+        page: entries asked for at a time.
+        keys_interval: seconds between two refreshes of the keys.
+        keys_cooldown: least seconds between two refreshes for the sake of an unknown `kid`.
+    """
+
+    def __init__(  # noqa: PLR0913 - each has a default but the first four
+        self,
+        issuer: str,
+        audience: str,
+        client_id: str,
+        client_secret: str,
+        *,
+        when_stale: Rule = "refuse",
+        max_staleness: float = 5.0,
+        algorithms: tuple[str, ...] = _ALGORITHMS,
+        base_url: str | None = None,
+        http: httpx2.AsyncClient | None = None,
+        patience: float = 5.0,
+        cache_size: int = 10_000,
+        page: int = 1_000,
+        keys_interval: float = 300.0,
+        keys_cooldown: float = 5.0,
+    ) -> None:
+        if when_stale not in {"refuse", "introspect", "accept"}:
+            raise ValueError("when_stale is refuse, introspect or accept")
+        if max_staleness < _LEAST_BOUND:
+            raise ValueError(f"max_staleness is at least {_LEAST_BOUND:.0f} seconds")
+        if not algorithms or not set(algorithms) <= set(_ALGORITHMS):
+            raise ValueError(f"algorithms are of {', '.join(_ALGORITHMS)}")
+        url = urlsplit(issuer)
+        if url.scheme != "https" and not (url.scheme == "http" and url.hostname in _LOOPBACK):
+            raise ValueError("issuer is an https URL (or http on loopback)")
+        self._issuer = issuer
+        self._audience = audience
+        self._credentials = (client_id, client_secret)
+        self._rule: Rule = when_stale
+        self._bound = max_staleness
+        self._algorithms = frozenset(algorithms)
+        self._base_url = (base_url or issuer).rstrip("/")
+        self._given_http = http
+        self._patience = patience
+        self._cache_size = cache_size
+        self._page = page
+        self._keys_times = (keys_interval, keys_cooldown)
+        self._clock = ServiceClock()
+        self._open: contextlib.AsyncExitStack | None = None
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._introspections = asyncio.Semaphore(_INTROSPECTIONS)
+        self._verified: dict[bytes, Claims] = {}
+        self._verified_version = 0
+        self._remote: Remote
+        self._keys: Keys
+        self._feed: Feed
+
+    def __repr__(self) -> str:
+        return f"Verifier({self._issuer!r}, {self._audience!r})"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was entered."""
+        return self._open is not None
+
+    @property
+    def staleness(self) -> float:
+        """Seconds since the revocations at hand were certainly complete; inf before that."""
+        return self._feed.staleness() if self.is_open else float("inf")
+
+    @property
+    def entries(self) -> int:
+        """How many revocations are at hand."""
+        return len(self._feed.revoked) if self.is_open else 0
+
+    async def __aenter__(self) -> Self:
+        """Start the background tasks.  RuntimeError when they run already."""
+        if self._open is not None:
+            raise RuntimeError("this verifier is open")
+        self._open = contextlib.AsyncExitStack()
+        http = self._given_http
+        if http is None:
+            http = await self._open.enter_async_context(httpx2.AsyncClient())
+        self._remote = Remote(self._base_url, *self._credentials, http)
+        self._keys = Keys(self._remote, *self._keys_times)
+        self._feed = Feed(
+            self._remote,
+            self._clock,
+            wait=max(1, min(_LONGEST_WAIT, int(self._bound / 5))),
+            page=self._page,
+            leeway=LEEWAY,
+            key_revoked=self._keys.hurry,
+        )
+        self._start("keys", self._keys.follow)
+        self._start("revocations", self._feed.follow)
+        try:
+            await self.ready(self._patience)
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop the background tasks and forget everything."""
+        stack, self._open = self._open, None
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.clear()
+        self._verified.clear()
+        if stack is not None:
+            await stack.aclose()
+
+    async def ready(self, seconds: float) -> bool:
+        """Wait up to `seconds` until keys and revocations are loaded; tell whether they are."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._keys.loaded.wait()
+                await self._feed.loaded.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def verify(self, token: str) -> Claims:
+        """Return the claims of a token that is genuine, in time and not revoked.
+
+        From memory, but for two cases that ask the service: a `kid` that is not known, and the
+        rule `introspect` while stale.
+
+        InvalidTokenError when it is not such a token; UnavailableError when that cannot be told;
+        RuntimeError when the verifier was not entered.
+        """
+        if self._open is None:
+            raise RuntimeError("enter the verifier before use: async with Verifier(...)")
+        if len(token) > _LONGEST_TOKEN or not token.isascii():
+            raise InvalidTokenError("malformed")
+        if self._verified_version != self._keys.version:
+            self._verified.clear()  # a key may be gone
+            self._verified_version = self._keys.version
+        digest = hashlib.sha256(token.encode()).digest()
+        claims = self._verified.get(digest)
+        if claims is None:
+            claims = await self._examine(token)
+        self._check_times(claims)
+        self._verified[digest] = claims
+        if len(self._verified) > self._cache_size:
+            del self._verified[next(iter(self._verified))]
+        revoked_by = self._feed.revoked.find(claims)
+        if revoked_by is not None:
+            raise InvalidTokenError("revoked", revoked_by)
+        if self._feed.staleness() > self._bound:
+            await self._when_stale(token)
+        return claims
+
+    async def _examine(self, token: str) -> Claims:
+        """Check all that never changes about a token: its form, its signature, who it is for."""
+        parts = _TOKEN.fullmatch(token)
+        if parts is None or len(parts[1]) > _LONGEST_HEADER:
+            raise InvalidTokenError("malformed")
+        header = _decode_json(parts[1])
+        algorithm, kid = header.get("alg"), header.get("kid")
+        # exactly what this issuer writes: no crit, jku or x5u to argue with (RFC 8725)
+        if header.keys() != _HEADER_MEMBERS or header["typ"] != "at+jwt":
+            raise InvalidTokenError("malformed", "header")
+        if algorithm not in self._algorithms or not isinstance(kid, str):
+            raise InvalidTokenError("malformed", "header")
+        key = await self._keys.obtain(kid)
+        if key is None or key.algorithm != algorithm:
+            raise InvalidTokenError("unknown key")
+        if not key.verifies(f"{parts[1]}.{parts[2]}".encode(), _decode(parts[3])):
+            raise InvalidTokenError("signature")
+        return claims_.read(_decode_json(parts[2]), kid, self._issuer, self._audience)
+
+    def _check_times(self, claims: Claims) -> None:
+        now = self._clock.now()
+        if now >= claims.exp + LEEWAY:
+            raise InvalidTokenError("expired")
+        if now < max(claims.iat, claims.nbf or 0) - LEEWAY:
+            raise InvalidTokenError("not yet valid")
+
+    async def _when_stale(self, token: str) -> None:
+        if self._rule == "accept":
+            return
+        if self._rule == "introspect":
+            try:
+                async with self._introspections:
+                    active = await self._remote.introspect(token)
+            except RemoteError as exc:
+                raise UnavailableError(f"stale, and introspection failed: {exc}") from exc
+            if not active:
+                raise InvalidTokenError("revoked", "introspection")
+            return
+        raise UnavailableError(f"revocations are {self.staleness:.1f} s old")
+
+    def _start(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
+        """Run `step` for as long as this verifier is open, whatever ends it."""
+        task = asyncio.create_task(_repeat(name, step), name=f"tesserra verifier: {name}")
+        self._tasks[name] = task
+
+        def ended(_: asyncio.Task[None]) -> None:
+            if self._open is not None and not task.get_loop().is_closed():
+                self._start(name, step)
+
+        task.add_done_callback(ended)
+
+
+async def _repeat(name: str, step: Callable[[], Awaitable[None]]) -> None:
+    failures = 0
+    while True:
+        try:
+            await step()
+        except Exception as exc:  # noqa: BLE001 - the loop outlives every fault
+            if failures == 0:
+                log.warning("%s: not followed: %s", name, exc)
+            pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**failures) * random.uniform(0.5, 1)  # noqa: S311
+            failures = min(failures + 1, 10)
+            await asyncio.sleep(max(pause, getattr(exc, "retry_after", 0.0)))
+        else:
+            if failures:
+                log.info("%s: followed again", name)
+            failures = 0
+
+
+def _decode(text: str) -> bytes:
+    try:
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except binascii.Error:
+        raise InvalidTokenError("malformed", "base64url") from None
+
+
+def _decode_json(text: str) -> dict[str, Any]:
+    """Read an object without a name twice (RFC 8725 section 2.4 asks for one reading alone)."""
+    try:
+        told = json.loads(_decode(text), object_pairs_hook=_once, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise InvalidTokenError("malformed", "JSON") from None
+    if not isinstance(told, dict):
+        raise InvalidTokenError("malformed", "JSON")
+    return told
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a name twice")
+    return members
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(name)
