@@ -4,6 +4,7 @@ The client's own defaults would retry a script eleven times and take seconds to 
 server; here nothing is retried, and after a failure nobody asks again for a second.
 """
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from service.kernel.clock import Clock
+from service.kernel.log import log
 
 T = TypeVar("T")
 
@@ -48,6 +50,7 @@ class Redis:
         )
         self._clock = clock
         self._closed_until = 0.0
+        self._lost = False
         # One hash tag: every key of a script lives in one slot of a cluster.
         self.prefix = f"tesserra:{{{schema}}}:"
 
@@ -59,7 +62,12 @@ class Redis:
             answer = await question(self.client)
         except (RedisError, OSError, TimeoutError) as exc:
             self._closed_until = self._clock.monotonic() + _PAUSE
+            self._note(lost=True, error=type(exc).__name__)
+            # A server that ended took the idle connections along; each would fail once more later.
+            with contextlib.suppress(RedisError, OSError):
+                await self._pool.disconnect(inuse_connections=False)
             raise RedisLostError(type(exc).__name__) from exc
+        self._note(lost=False)
         return answer
 
     async def await_news(self, stream: str, last: bytes, seconds: float) -> bytes:
@@ -81,6 +89,12 @@ class Redis:
         except RedisLostError:
             return False
         return True
+
+    def _note(self, *, lost: bool, error: str | None = None) -> None:
+        """Say once that it is lost, and once that it is back."""
+        if lost != self._lost:
+            self._lost = lost
+            log().warning("redis lost" if lost else "redis back", error=error)
 
     async def close(self) -> None:
         """Close every connection."""
