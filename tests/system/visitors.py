@@ -7,7 +7,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -52,10 +52,10 @@ class Visitor:
     address: str = "192.0.2.1"
     refresh_token: str = ""
     access_token: str = ""
-    client: httpx2.AsyncClient = field(init=False)
+    client: httpx2.AsyncClient = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        self.client = connection(self.url)
+        self.client = self.client or connection(self.url)
 
     async def sign_in(self, password: str | None = None) -> httpx2.Response:
         """Sign in; what is given is kept."""
