@@ -87,11 +87,11 @@ async def introspect_token(form: FromForm) -> Response[Introspection]:
 
 
 @post("/revoke", status_code=200)
-async def revoke(form: FromForm) -> Response[None]:
+async def revoke(form: FromForm) -> Response[bytes]:
     """Revoke a token of the client's own (RFC 7009)."""
     client = await _client_or_console(form)
     await revoke_token(form.asked.rt, form.asked.call, client, form.need("token"))
-    return Response(None, headers=_NO_STORE)
+    return Response(b"", headers=_NO_STORE, media_type="text/plain")
 
 
 async def _client_credentials(form: Form) -> Issued:

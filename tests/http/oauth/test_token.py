@@ -1,0 +1,243 @@
+"""/oauth/token: client_credentials and refresh_token (RFC 6749), client authentication."""
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import jwt
+import msgspec
+import pytest
+from joserfc.jwk import ECKey
+from joserfc.jwt import encode
+
+from service.flows.people.create_client import NewClient, create_client
+from service.kernel.call import Call
+from service.runtime import Runtime
+from tests import given
+from tests.clients import Service, a_service
+from tests.world import ISSUER
+
+Browser = Callable[..., httpx2.AsyncClient]
+ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+
+@pytest.fixture
+async def service(rt: Runtime, client: httpx2.AsyncClient) -> Service:
+    return await a_service(rt, client, "agentes", "revocations:read")
+
+
+async def test_the_token_is_rfc_9068_and_pyjwt_verifies_it(
+    rt: Runtime, service: Service, client: httpx2.AsyncClient
+) -> None:
+    jwks = jwt.PyJWKSet.from_json(rt.keyring.jwks.decode())
+    header = jwt.get_unverified_header(service.token)
+    claims = jwt.decode(
+        service.token, jwks[header["kid"]].key, algorithms=["ES256"], audience=ISSUER, issuer=ISSUER
+    )
+    assert header["typ"] == "at+jwt"
+    assert claims["sub"] == claims["client_id"] == service.client_id
+    assert claims["scope"] == "agentes revocations:read"
+    assert not {"sid", "roles", "tenant_id"} & claims.keys()
+
+
+async def test_issuing_writes_nothing_to_postgresql(rt: Runtime, service: Service) -> None:
+    before = await writes(rt)
+    for _ in range(5):
+        answer = await service.ask("/oauth/token", grant_type="client_credentials")
+        assert answer.status_code == 200
+    assert await writes(rt) == before
+
+
+async def writes(rt: Runtime) -> int:
+    async with rt.pg.reading() as tx:
+        await tx.execute("SELECT pg_stat_force_next_flush()")
+        found: int = await tx.fetchval(
+            "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del)::bigint FROM pg_stat_user_tables"
+        )
+    return found
+
+
+async def test_a_narrower_scope_is_granted_and_a_wider_one_refused(service: Service) -> None:
+    answer = await service.ask("/oauth/token", grant_type="client_credentials", scope="agentes")
+    assert answer.json()["scope"] == "agentes"
+    assert answer.headers["cache-control"] == "no-store"
+    wider = await service.ask(
+        "/oauth/token", grant_type="client_credentials", scope="agentes proxy-ollama"
+    )
+    assert (wider.status_code, wider.json()["error"]) == (400, "invalid_scope")
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ("", "invalid_request"),
+        ("grant_type=password&username=a&password=b", "unsupported_grant_type"),
+        ("grant_type=client_credentials&grant_type=client_credentials", "invalid_request"),
+        ("grant_type=client_credentials&scope=%00", "invalid_request"),
+        ("grant_type=client_credentials&scope=%ff", "invalid_request"),
+        ("grant_type=", "invalid_request"),
+        ("grant_type=refresh_token", "invalid_request"),
+        ("grant_type=refresh_token&refresh_token=nonsense", "invalid_grant"),
+    ],
+)
+async def test_a_wrong_form_gets_the_error_of_the_standard(
+    service: Service, body: str, error: str
+) -> None:
+    answer = await service.http.post(
+        "/oauth/token",
+        content=body,
+        headers={"content-type": "application/x-www-form-urlencoded"},
+        auth=(service.client_id, service.secret),
+    )
+    assert (answer.status_code, answer.json()["error"]) == (400, error)
+
+
+async def test_every_wrong_client_is_the_same_client(service: Service) -> None:
+    tries = [
+        (service.client_id, service.secret[:-1]),
+        (service.client_id, service.secret.swapcase()),
+        ("svc_unknown", service.secret),
+        (service.client_id, "é"),
+    ]
+    answers = [
+        await service.http.post(
+            "/oauth/token",
+            data={"grant_type": "client_credentials"},
+            headers={"authorization": basic(*pair), "x-request-id": "the-same-one"},
+        )
+        for pair in tries
+    ]
+    assert {answer.status_code for answer in answers} == {401}
+    assert len({answer.content for answer in answers}) == 1
+    assert answers[0].json()["error"] == "invalid_client"
+    assert answers[0].headers["www-authenticate"].startswith("Basic ")
+
+
+def basic(client_id: str, secret: str) -> str:
+    return "Basic " + base64.b64encode(f"{client_id}:{secret}".encode()).decode()
+
+
+async def test_two_ways_of_identifying_at_once_are_refused(service: Service) -> None:
+    answer = await service.ask(
+        "/oauth/token",
+        grant_type="client_credentials",
+        client_id=service.client_id,
+        client_secret=service.secret,
+    )
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+
+
+async def test_client_secret_post_works(service: Service) -> None:
+    answer = await service.http.post(
+        "/oauth/token",
+        data={
+            "grant_type": "client_credentials",
+            "client_id": service.client_id,
+            "client_secret": service.secret,
+        },
+    )
+    assert answer.status_code == 200
+
+
+class Signer:
+    """A client with a key of its own."""
+
+    def __init__(self, client_id: str, key: ECKey) -> None:
+        self.client_id = client_id
+        self.key = key
+
+    def assertion(self, now: float, **claims: Any) -> str:
+        plain = {
+            "iss": self.client_id,
+            "sub": self.client_id,
+            "aud": ISSUER,
+            "iat": int(now),
+            "exp": int(now) + 60,
+            "jti": f"{now}-{sorted(claims)}",
+        }
+        header = {"alg": "ES256", "kid": self.key.kid}
+        return encode(header, {**plain, **claims}, self.key)
+
+
+@pytest.fixture
+async def signer(rt: Runtime, call: Callable[..., Call]) -> Signer:
+    key = ECKey.generate_key("P-256", auto_kid=True)
+    jwks = msgspec.json.encode({"keys": [key.as_dict(private=False)]}).decode()
+    made = await create_client(rt, call(), NewClient(name="signs", scopes=("agentes",), jwks=jwks))
+    assert made.secret is None
+    return Signer(made.client.client_id, key)
+
+
+async def present(client: httpx2.AsyncClient, assertion: str) -> httpx2.Response:
+    return await client.post(
+        "/oauth/token",
+        data={
+            "grant_type": "client_credentials",
+            "client_assertion_type": ASSERTION,
+            "client_assertion": assertion,
+        },
+    )
+
+
+async def test_a_signed_assertion_identifies_once(
+    rt: Runtime, client: httpx2.AsyncClient, signer: Signer
+) -> None:
+    assertion = signer.assertion(rt.clock.now().timestamp())
+    assert (await present(client, assertion)).status_code == 200
+    assert (await present(client, assertion)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"aud": "https://elsewhere.example"},
+        {"aud": [ISSUER, "https://elsewhere.example"]},
+        {"iss": "svc_other"},
+        {"sub": "svc_other"},
+        {"exp": 1},
+        {"exp": 9_999_999_999},
+        {"exp": "soon"},
+        {"nbf": 9_999_999_999},
+        {"jti": 7},
+    ],
+)
+async def test_an_assertion_that_proves_nothing_is_refused(
+    rt: Runtime, client: httpx2.AsyncClient, signer: Signer, claims: dict[str, Any]
+) -> None:
+    answer = await present(client, signer.assertion(rt.clock.now().timestamp(), **claims))
+    assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+
+
+async def test_an_assertion_under_another_key_is_refused(
+    rt: Runtime, client: httpx2.AsyncClient, signer: Signer
+) -> None:
+    thief = Signer(signer.client_id, ECKey.generate_key("P-256", auto_kid=True))
+    answer = await present(client, thief.assertion(rt.clock.now().timestamp()))
+    assert answer.status_code == 401
+
+
+async def test_the_console_refreshes_by_form_and_no_other_client_may(
+    rt: Runtime, client: httpx2.AsyncClient, service: Service
+) -> None:
+    person = await given.a_person(rt)
+    login = await client.post(
+        "/auth/login", json={"email": person.email, "password": person.password}
+    )
+    assert login.status_code == 200
+    refresh_token = client.cookies["__Host-refresh"]
+    stolen = await service.ask(
+        "/oauth/token", grant_type="refresh_token", refresh_token=refresh_token
+    )
+    assert (stolen.status_code, stolen.json()["error"]) == (400, "invalid_grant")
+    own = await client.post(
+        "/oauth/token",
+        data={
+            "grant_type": "refresh_token",
+            "refresh_token": refresh_token,
+            "client_id": "console",
+        },
+    )
+    assert own.status_code == 200
+    assert own.json()["refresh_token"] not in ("", refresh_token)
+    assert await given.live_families(rt) == 1
