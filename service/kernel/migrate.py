@@ -81,7 +81,7 @@ async def migrate(
 ) -> list[Migration]:
     """Apply what is pending, one at a time; return what was applied."""
     create_schema = f"CREATE SCHEMA IF NOT EXISTS {_identifier(schema)}"
-    key = int.from_bytes(hashlib.sha256(f"migrate {schema}".encode()).digest()[:8], signed=True)
+    key = lock_key(schema)
     await _lock(connection, key)
     try:
         await connection.execute(create_schema)  # under the lock: two at once would collide
@@ -96,6 +96,11 @@ async def migrate(
         return applied
     finally:
         await connection.execute("SELECT pg_advisory_unlock($1)", key)
+
+
+def lock_key(schema: str) -> int:
+    """Return the key of the advisory lock that whoever migrates a schema holds."""
+    return int.from_bytes(hashlib.sha256(f"migrate {schema}".encode()).digest()[:8], signed=True)
 
 
 async def _lock(connection: "asyncpg.Connection[asyncpg.Record]", key: int) -> None:
