@@ -1,6 +1,20 @@
 """`python -m service`, and `tesserra-auth` once installed."""
 
-from service.cli import main
+import os
+import sys
+import tempfile
+
+
+def main() -> None:
+    """Run a command."""
+    if sys.argv[1:2] == ["serve"]:
+        # Before anything imports prometheus_client, which looks once: where workers add up.
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="tesserra-metrics-")
+
+    from service.cli import main as command  # noqa: PLC0415 - as said
+
+    command()
+
 
 if __name__ == "__main__":
     main()

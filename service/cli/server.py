@@ -1,6 +1,7 @@
 """`serve`, `migrate`, `prune`, `openapi`."""
 
 import os
+import shutil
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ from granian.log import LogLevels
 
 from service.cli import edge
 from service.flows.upkeep import prune as upkeep
+from service.kernel import metrics
 from service.kernel import migrate as migrations
 from service.kernel.call import Call
 from service.kernel.postgres import CannotConnectError, connect_once
@@ -25,6 +27,28 @@ def serve() -> None:
     """Serve HTTP until told to stop.  Refuses to start when anything is wrong."""
     settings = edge.settings()
     edge.finish(_try(settings))
+    folder = os.environ["PROMETHEUS_MULTIPROC_DIR"]  # made in __main__: where workers add up
+    try:
+        _listen_for_metrics(settings, folder)
+        _serve(settings)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _listen_for_metrics(settings: Settings, folder: str) -> None:
+    if settings.metrics_bind is None:
+        return
+    host, _, port = settings.metrics_bind.rpartition(":")
+    try:
+        metrics.listen(host.strip("[]"), int(port), folder)
+    except OSError as exc:
+        edge.fail(f"AUTH_METRICS_BIND: cannot listen there ({exc.strerror})")
+
+
+def _serve(settings: Settings) -> None:
+    # A worker is a fork of this process.  Until it listens for signals itself it would swallow a
+    # SIGTERM with the handler it inherits, and be waited for until it is killed.
+    os.register_at_fork(after_in_child=_heed_signals)
     host, _, port = settings.bind.rpartition(":")
     os.environ["TESSERRA_PARENT"] = str(os.getpid())  # app.PARENT: workers end with us
     Granian(
@@ -86,6 +110,11 @@ def openapi(*, check: bool) -> None:
         click.echo(f"wrote {_OPENAPI.parent.name}/{_OPENAPI.name}")
     elif not _OPENAPI.exists() or _OPENAPI.read_text() != text:
         edge.fail("openapi/ is not what the wires say: run `python -m service openapi`")
+
+
+def _heed_signals() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 async def _try(settings: Settings) -> None:

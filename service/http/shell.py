@@ -6,7 +6,6 @@ headers, CORS, the access log, and a last answer when something below fails.
 
 import re
 import uuid
-from collections.abc import Callable
 
 import msgspec
 from litestar.enums import ScopeType
@@ -21,6 +20,7 @@ from litestar.types import (
 )
 
 from service.http.problem import STATUS, Problem
+from service.kernel import metrics
 from service.kernel.clock import Clock
 from service.kernel.log import log
 from service.kernel.refusal import Reason
@@ -53,20 +53,17 @@ _PREFLIGHT: tuple[tuple[bytes, bytes], ...] = (
 class Shell:
     """An ASGI application around another."""
 
-    def __init__(
-        self, app: ASGIApp, settings: Settings, clock: Clock, observe: Callable[..., None]
-    ) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, clock: Clock) -> None:
         self.app = app
         self._clock = clock
         self._origins = {origin.encode() for origin in settings.allowed_origins}
-        self._observe = observe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != ScopeType.HTTP:
             await self.app(scope, receive, send)
             return
-        exchange = _Exchange(scope, send, self._origins, self._clock, self._observe)
+        exchange = _Exchange(scope, send, self._origins, self._clock)
         if exchange.is_preflight():
             await exchange.answer(204, list(_PREFLIGHT), b"")
             return
@@ -90,13 +87,11 @@ class _Exchange:
         send: Send,
         origins: set[bytes],
         clock: Clock,
-        observe: Callable[..., None],
     ) -> None:
         self._clock = clock
         self._began = self._clock.monotonic()
         self._scope = scope
         self._send = send
-        self._observe = observe
         self._headers = {name: value for name, value in scope["headers"] if name in _READ}
         given = self._headers.get(b"x-request-id", b"")
         self.request_id = given.decode() if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
@@ -162,7 +157,7 @@ class _Exchange:
         took = self._clock.monotonic() - self._began
         state = self._scope["state"]
         route = self._scope.get("path_template") or state.get("route") or "-"
-        self._observe(self._scope["method"], route, status, took)
+        metrics.requests.labels(self._scope["method"], route, status).observe(took)
         log().info(
             "request",
             **{

@@ -19,6 +19,7 @@ import bcrypt
 from argon2.exceptions import InvalidHashError, VerificationError
 from msgspec import Struct
 
+from service.kernel import metrics
 from service.kernel.clock import Clock
 from service.kernel.refusal import unavailable
 
@@ -110,7 +111,6 @@ class Passwords:
         self._decoy = self._hasher.hash(os.urandom(16))
         self._seconds_each = self._measure(lambda: self._matches(self._decoy, "decoy"))
         self._costs: dict[str, float] = {}
-        self.observe: Callable[[float], None] = lambda _seconds: None
 
     async def hash(self, password: str) -> str:
         """Hash a new password.  Refused(UNAVAILABLE) when the queue is full."""
@@ -161,7 +161,7 @@ class Passwords:
         try:
             return job()
         finally:
-            self.observe(self._clock.monotonic() - began)
+            metrics.hashing.observe(self._clock.monotonic() - began)
 
     def _measure(self, job: Callable[[], object]) -> float:
         began = self._clock.monotonic()

@@ -13,6 +13,7 @@ from service.domain.revocations import store
 from service.domain.revocations.fanout import Fanout
 from service.domain.revocations.memory import Memory
 from service.domain.revocations.model import Kind, Marks, Revocation
+from service.kernel import metrics
 from service.kernel.clock import Clock
 from service.kernel.log import log
 from service.kernel.postgres import Postgres
@@ -120,8 +121,17 @@ class Follower:
                     break
                 page = await store.list_after(tx, self.memory.seq, self._clock.now(), _PAGE)
                 complete = len(page) < _PAGE
+                self._measure(page)
                 self.memory.apply(page, head if complete else page[-1].seq)
         self._fresh_as_of = max(self._fresh_as_of, asked)
+
+    def _measure(self, page: Sequence[Revocation]) -> None:
+        """Measure how long news took; what was loaded at the start is none."""
+        if self._fresh_as_of == float("-inf"):
+            return
+        now = self._clock.now()
+        for entry in page:
+            metrics.propagation.observe(max(0.0, (now - entry.revoked_at).total_seconds()))
 
     async def _follow(self) -> None:
         pruned = self._clock.monotonic()

@@ -9,7 +9,7 @@ from service.domain.families import Minter, Where, network_of
 from service.domain.keyring import Usage
 from service.domain.tokens import Claims
 from service.domain.users import Account, Membership, Profile
-from service.kernel import ids
+from service.kernel import ids, metrics
 from service.kernel.call import Call
 from service.kernel.ids import DeviceId, SessionId, TenantId, UserId
 from service.kernel.sql import Tx
@@ -160,6 +160,7 @@ def grant(
     grantee: Grantee,
     refresh_token: str,
     *,
+    grant_type: str = "password",
     device_token: str | None = None,
 ) -> Granted:
     """Mint the access token; no transaction is open any more."""
@@ -182,6 +183,7 @@ def grant(
         auth_time=int(grantee.auth_time.timestamp()),
         amr=grantee.amr,
     )
+    metrics.tokens.labels(grant_type).inc()
     rt.profiles.put(grantee.session_id, grantee.profile())
     return Granted(
         grantee=grantee,

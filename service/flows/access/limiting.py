@@ -1,6 +1,7 @@
 """Spending a budget of the policy."""
 
 from service.domain.ratelimits import Budget, subject_of
+from service.kernel import metrics
 from service.kernel.call import Call
 from service.kernel.refusal import Reason, Refused
 from service.policy import Limit
@@ -16,6 +17,7 @@ async def spend(rt: Runtime, bucket: str, limit: Limit, subject: str) -> None:
     """Spend from the budget of a subject.  Refused(TOO_MANY) with the true wait."""
     wait = await rt.ratelimits.spend(Budget(bucket, limit.count, limit.window), subject)
     if wait:
+        metrics.limited.labels(bucket).inc()
         raise Refused(
             Reason.TOO_MANY, "too many requests", private=f"limit {bucket}", retry_after=wait
         )

@@ -12,6 +12,7 @@ from service.domain.sessions import Why
 from service.flows.access import limiting
 from service.flows.access.ending import close_sessions
 from service.flows.access.granting import Granted, Grantee, grant, minter, where
+from service.kernel import metrics
 from service.kernel.call import Call
 from service.kernel.refusal import Reason, Refused
 from service.kernel.sql import Tx
@@ -34,7 +35,7 @@ async def refresh(rt: Runtime, call: Call, given: str) -> Granted:
         grantee, text = await _decide(rt, call, presented)
     else:
         grantee = msgspec.convert(rotation, Grantee, from_attributes=True)
-    return grant(rt, call, grantee, text)
+    return grant(rt, call, grantee, text, grant_type="refresh_token")
 
 
 async def _decide(rt: Runtime, call: Call, presented: Presented) -> tuple[Grantee, str]:
@@ -106,6 +107,7 @@ async def _rotate(rt: Runtime, call: Call, tx: Tx, presented: Presented, family:
 
 async def _burn(call: Call, tx: Tx, presented: Presented, family: Family) -> list[Revocation]:
     """One of the two who hold this token is a thief, and we cannot tell which."""
+    metrics.reuse.inc()
     ended = await sessions.end_one(tx, family.session_id, family.user_id, call.at, Why.REPLAYED)
     await audit.record(
         tx,

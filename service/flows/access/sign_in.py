@@ -11,7 +11,7 @@ from service.domain.lockouts import Rules
 from service.domain.users import Account, Membership
 from service.flows.access import limiting
 from service.flows.access.granting import Granted, Grantee, grant, open_session
-from service.kernel import ids
+from service.kernel import ids, metrics
 from service.kernel.call import Call
 from service.kernel.ids import DeviceId
 from service.kernel.passwords import Verdict
@@ -82,6 +82,7 @@ async def _sign_in(rt: Runtime, call: Call, given: Credentials) -> Granted:
                     why=why or "unknown",
                 ),
             )
+            metrics.logins.labels("failed", why or "unknown").inc()
             raise Refused(Reason.BAD_CREDENTIALS, private=f"sign-in: {why}")
 
         if verdict.rehash:
@@ -99,6 +100,7 @@ async def _sign_in(rt: Runtime, call: Call, given: Credentials) -> Granted:
                 password_rehashed=verdict.rehash is not None,
             ),
         )
+    metrics.logins.labels("succeeded", "").inc()
     grantee = Grantee.of(account, membership, opened, auth_time=call.at, amr=AMR)
     device_token = devices.write(rt.keyring.derived(Usage.DEVICE), device)
     return grant(rt, call, grantee, opened.refresh_token, device_token=device_token)

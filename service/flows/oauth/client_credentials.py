@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from service.domain.clients import Client
 from service.domain.tokens import Claims
-from service.kernel import ids
+from service.kernel import ids, metrics
 from service.kernel.call import Call
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
@@ -38,4 +38,5 @@ def issue_to_client(rt: Runtime, call: Call, client: Client, scope: str | None) 
         tenant_id=str(client.tenant_id) if client.tenant_id else None,
     )
     token = rt.tokens.mint(rt.keyring.signing(call.at), claims)
+    metrics.tokens.labels("client_credentials").inc()
     return Issued(token, expires_in, claims.scope)

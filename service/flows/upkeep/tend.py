@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from service.domain import audit, users
+from service.kernel import metrics
 from service.kernel.log import log
 from service.runtime import Runtime
 
@@ -16,6 +17,7 @@ async def tend(rt: Runtime) -> None:
         _repeat("clock", 15, lambda: rt.clock.discipline(rt.pg.now)),
         _repeat("key ring", 5, lambda: rt.keyring.refresh(rt.pg)),
         _repeat("hash costs", 15, lambda: learn_hash_costs(rt)),
+        _repeat("gauges", 1, lambda: read_gauges(rt)),
         _repeat("partitions", 3600, lambda: make_partitions(rt)),
     )
 
@@ -26,6 +28,15 @@ async def learn_hash_costs(rt: Runtime) -> None:
         schemes = await users.list_schemes(tx)
     for scheme in schemes:
         await rt.passwords.learn_cost(scheme.scheme, scheme.example)
+
+
+async def read_gauges(rt: Runtime) -> None:
+    """Show how this worker stands."""
+    metrics.staleness.set(rt.revocations.staleness())
+    metrics.revocations.set(len(rt.revocations.memory))
+    metrics.clock_skew.set(abs(rt.clock.skew().total_seconds()))
+    for state, count in rt.pg.gauges().items():
+        metrics.pool.labels(state).set(count)
 
 
 async def make_partitions(rt: Runtime) -> None:

@@ -1,0 +1,84 @@
+"""What is counted.  No organization, person or client is ever a label.
+
+Workers share a folder (`PROMETHEUS_MULTIPROC_DIR`, made anew by `serve`), and the listener on
+AUTH_METRICS_BIND adds them up.  It is a listener of its own: nothing of it is reachable through the
+service's port.
+"""
+
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Metric,
+    multiprocess,
+    start_http_server,
+)
+
+_FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 30)
+
+requests = Histogram(
+    "http_server_request_duration_seconds",
+    "Seconds from the first byte of a request to the first of its answer",
+    ["http_request_method", "http_route", "http_response_status_code"],
+    buckets=_FAST,
+)
+logins = Counter("tesserra_auth_logins", "Sign-ins by outcome", ["result", "reason"])
+tokens = Counter("tesserra_auth_tokens_issued", "Access tokens issued", ["grant_type"])
+reuse = Counter("tesserra_auth_refresh_reuse", "Families burned by a replayed refresh token")
+limited = Counter("tesserra_auth_rate_limited", "Requests over a budget", ["bucket"])
+hashing = Histogram(
+    "tesserra_auth_password_hash_seconds", "Seconds a password hash took", buckets=_FAST
+)
+staleness = Gauge(
+    "tesserra_auth_revocation_staleness_seconds",
+    "Seconds since a worker last knew every revocation; the stalest worker counts",
+    multiprocess_mode="livemax",
+)
+propagation = Histogram(
+    "tesserra_auth_revocation_propagation_seconds",
+    "Seconds from a revocation to the worker knowing it",
+    buckets=_FAST,
+)
+revocations = Gauge(
+    "tesserra_auth_revocations", "Revocations in force", multiprocess_mode="livemax"
+)
+clock_skew = Gauge(
+    "tesserra_auth_clock_skew_seconds",
+    "Host clock against the database's; the worst worker counts",
+    multiprocess_mode="livemax",
+)
+pool = Gauge(
+    "tesserra_auth_postgresql_connections",
+    "Connections to PostgreSQL",
+    ["state"],
+    multiprocess_mode="livesum",
+)
+
+
+class _AllWorkers:
+    """Adds up what the workers left in their folder; gauges of dead ones are dropped."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = Path(folder)
+        self._collector = multiprocess.MultiProcessCollector(CollectorRegistry(), folder)  # type: ignore[no-untyped-call]
+
+    def collect(self) -> Iterable[Metric]:
+        for left in self._folder.glob("gauge_live*_*.db"):
+            pid = left.stem.rpartition("_")[2]
+            if not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
+                left.unlink(missing_ok=True)
+        found: Iterable[Metric] = self._collector.collect()  # type: ignore[no-untyped-call]
+        return found
+
+
+def listen(host: str, port: int, folder: str) -> tuple[WSGIServer, threading.Thread]:
+    """Serve all workers' figures together; OSError when the port is taken."""
+    registry = CollectorRegistry()
+    registry.register(_AllWorkers(folder))
+    return start_http_server(port, host, registry)
