@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from msgspec import Struct
 
-
 _MASTER = re.compile(r"[A-Za-z0-9_-]{43}=")
 """The decoder alone would skip what is no letter and stop at the first `=`."""
 
