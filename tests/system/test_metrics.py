@@ -8,12 +8,12 @@ from tests.processes import service
 
 async def test_the_figures_of_all_workers_on_a_listener_of_their_own() -> None:
     port = free_port()
-    async with service(workers=2, env={"AUTH_METRICS_BIND": f"127.0.0.1:{port}"}) as running:
-        async with httpx2.AsyncClient() as client:
-            for _ in range(20):
-                await client.get(f"{running.url}/.well-known/jwks.json")
-            text = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
-            hidden = await client.get(f"{running.url}/metrics")
+    listener = {"AUTH_METRICS_BIND": f"127.0.0.1:{port}"}
+    async with service(workers=2, env=listener) as running, httpx2.AsyncClient() as client:
+        for _ in range(20):
+            await client.get(f"{running.url}/.well-known/jwks.json")
+        text = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
+        hidden = await client.get(f"{running.url}/metrics")
     assert hidden.status_code == 404
     line = next(
         line
