@@ -5,13 +5,11 @@
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import json
-import multiprocessing
 import os
 import signal
-import threading
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -43,8 +41,6 @@ PARENT = "TESSERRA_PARENT"
 """The environment variable by which `serve` tells its workers who it is."""
 
 _LARGEST_BODY = 64 * 1024
-_WATCH_SECONDS = 0.2
-_DRAIN_SECONDS = 10
 _PR_SET_PDEATHSIG = 1
 
 
@@ -131,16 +127,13 @@ def _quiet(config: AppConfig) -> AppConfig:
 
 
 def _end_with_parent() -> None:
-    """End this worker when the process that started it dies, however it dies."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        watch = threading.Thread(target=_watch, args=(parent.pid,), name="parent", daemon=True)
-        watch.start()
+    """Have the kernel end this worker when the process that started it dies, however it dies.
 
-
-def _watch(parent: int | None) -> None:
-    while os.getppid() == parent:
-        time.sleep(_WATCH_SECONDS)
-    os.kill(os.getpid(), signal.SIGTERM)  # what is being answered is answered
-    time.sleep(_DRAIN_SECONDS)
-    os._exit(1)
+    At once: a worker that is still starting does not act on SIGTERM, and what it was deciding is
+    rolled back by PostgreSQL.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    parent = os.environ.get(PARENT, str(os.getppid()))
+    if parent != str(os.getppid()):  # it died before the kernel knew
+        os._exit(1)
