@@ -89,7 +89,7 @@ UPDATE auth_families
    SET generation = generation + 1,
        token_hash = $2,
        rotated_at = $3,
-       idle_expires_at = least($3 + idle_ttl, absolute_expires_at),
+       idle_expires_at = least($3::timestamptz + idle_ttl, absolute_expires_at),
        last_ip = $4,
        last_network = $5,
        last_agent = $6
