@@ -136,9 +136,9 @@ def _key(jwk: Mapping[str, Any]) -> Key | None:
             case "OKP", "Ed25519":
                 algorithm, key = "EdDSA", OKPKey.import_key(public)
             case "RSA", None:
-                algorithm, key = "RS256", RSAKey.import_key(public)
-                if key.public_key.key_size < _LEAST_RSA_BITS:
+                if len(public["n"]) * 6 < _LEAST_RSA_BITS:  # base64url: six bits a letter
                     return None
+                algorithm, key = "RS256", RSAKey.import_key(public)
             case _:
                 return None
     except (JoseError, ValueError, TypeError, KeyError):

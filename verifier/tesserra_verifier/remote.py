@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -70,6 +71,8 @@ class Remote:
         self._basic = f"Basic {base64.b64encode(pair.encode()).decode()}"
         self._http = http
         self._lock = asyncio.Lock()
+        self.tenant_id: str | None = None
+        """The organization this client belongs to: it is told of no other's revocations."""
         self._token = ""
         self._renew_at = float("-inf")
         self._ends_at = float("-inf")
@@ -137,6 +140,7 @@ class Remote:
         seconds = told.get("expires_in") if isinstance(told, dict) else None
         if not isinstance(token, str) or not isinstance(seconds, int):
             raise RemoteError("no access token in the answer")
+        self.tenant_id = _tenant(token)
         self._token = token
         self._renew_at = asked + seconds * 2 / 3
         self._ends_at = asked + seconds
@@ -159,6 +163,20 @@ class Remote:
             raise RemoteError(f"{path}: no answer in time") from None
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as exc:
             raise RemoteError(f"{path}: {type(exc).__name__}") from exc
+
+
+def _tenant(token: str) -> str | None:
+    """Return the `tenant_id` of our own token, which came straight from the issuer."""
+    try:
+        payload = token.split(".")[1]
+        tenant_id = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))[
+            "tenant_id"
+        ]
+    except KeyError:
+        return None
+    except (IndexError, ValueError, TypeError):
+        raise RemoteError("/oauth/token: not a token of this issuer") from None
+    return _str(tenant_id)
 
 
 def _json(answer: httpx2.Response) -> object:

@@ -55,7 +55,9 @@ class Verifier:
     Args:
         issuer: as in the tokens' `iss`, byte for byte; https, or http on loopback.
         audience: what must be in `aud`: your own name.
-        client_id: of a client that has the scope `revocations:read`.
+        client_id: of a client that has the scope `revocations:read`.  If it belongs to an
+            organization, only that organization's tokens are accepted: of others it is not told
+            what is revoked.
         client_secret: of that client.
         when_stale: what becomes of good tokens once `staleness` exceeds `max_staleness`.
         max_staleness: that bound, in seconds, at least 2.
@@ -214,6 +216,12 @@ class Verifier:
         self._verified[digest] = claims
         if len(self._verified) > self._cache_size:
             del self._verified[next(iter(self._verified))]
+        if self._remote.tenant_id is not None and claims.tenant_id not in {
+            None,
+            self._remote.tenant_id,
+        }:
+            # the feed does not tell this client of revocations in other organizations
+            raise InvalidTokenError("claims", "tenant_id")
         revoked_by = self._feed.revoked.find(claims)
         if revoked_by is not None:
             raise InvalidTokenError("revoked", revoked_by)
@@ -231,7 +239,9 @@ class Verifier:
         # exactly what this issuer writes: no crit, jku or x5u to argue with (RFC 8725)
         if header.keys() != _HEADER_MEMBERS or header["typ"] != "at+jwt":
             raise InvalidTokenError("malformed", "header")
-        if algorithm not in self._algorithms or not isinstance(kid, str):
+        if not isinstance(algorithm, str) or not isinstance(kid, str):
+            raise InvalidTokenError("malformed", "header")
+        if algorithm not in self._algorithms:
             raise InvalidTokenError("malformed", "header")
         key = await self._keys.obtain(kid)
         if key is None or key.algorithm != algorithm:
