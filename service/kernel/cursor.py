@@ -16,7 +16,7 @@ def write(key: bytes, list_name: str, last: UUID) -> str:
 
 
 def read(key: bytes, list_name: str, given: str | None) -> UUID | None:
-    """Return where to go on; None at the start.  Refused(INVALID_REQUEST) for what we never made."""
+    """Return where to go on; None at the start.  Refused(INVALID_REQUEST) for a foreign one."""
     if given is None:
         return None
     try:
@@ -24,9 +24,7 @@ def read(key: bytes, list_name: str, given: str | None) -> UUID | None:
     except ValueError:
         raw = b""
     last = raw[:16]
-    if len(raw) != 16 + _MAC_BYTES or not hmac.compare_digest(
-        raw[16:], _mac(key, list_name, last)
-    ):
+    if len(raw) != 16 + _MAC_BYTES or not hmac.compare_digest(raw[16:], _mac(key, list_name, last)):
         raise Refused(Reason.INVALID_REQUEST, "not a cursor of this list", fields=("cursor",))
     return UUID(bytes=last)
 

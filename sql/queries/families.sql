@@ -46,6 +46,7 @@ UPDATE auth_families f
  WHERE f.handle_hash = routine.handle_hash
    AND f.generation = a.generation
    AND s.ended_at IS NULL
+   AND m.disabled_at IS NULL
    AND u.disabled_at IS NULL
    AND o.disabled_at IS NULL
 RETURNING f.handle_hash, f.absolute_expires_at, s.session_id, s.tenant_id, s.user_id, s.client_id, s.amr,
@@ -80,6 +81,7 @@ SELECT u.email, u.name, u.platform_admin, m.role, o.slug, o.name AS organization
   JOIN auth_memberships m ON m.user_id = s.user_id AND m.tenant_id = s.tenant_id
   JOIN auth_organizations o ON o.tenant_id = s.tenant_id
  WHERE s.session_id = $1
+   AND m.disabled_at IS NULL
    AND u.disabled_at IS NULL
    AND o.disabled_at IS NULL;
 

@@ -24,3 +24,8 @@ UPDATE auth_lockouts
 DELETE FROM auth_lockouts
  WHERE touched_at < $1
    AND (locked_until IS NULL OR locked_until < $1);
+
+-- name: unlock(subject_id)
+-- An administrator lifts every lock of an account.
+DELETE FROM auth_lockouts
+ WHERE subject_id = $1;

@@ -11,3 +11,33 @@ RETURNING tenant_id, slug, name, policy::text AS policy, created_at, disabled_at
 SELECT tenant_id, slug, name, policy::text AS policy, created_at, disabled_at
   FROM auth_organizations
  WHERE slug = $1;
+
+-- name: find(tenant_id)
+SELECT tenant_id, slug, name, policy::text AS policy, created_at, disabled_at
+  FROM auth_organizations
+ WHERE tenant_id = $1;
+
+-- name: lock(tenant_id)
+-- Whoever changes who owns an organization holds it: before user, session and family.
+SELECT tenant_id, slug, name, policy::text AS policy, created_at, disabled_at
+  FROM auth_organizations
+ WHERE tenant_id = $1
+   FOR UPDATE;
+
+-- name: list_page(after, most)
+-- The platform's own list, over all organizations.
+SELECT tenant_id, slug, name, policy::text AS policy, created_at, disabled_at
+  FROM auth_organizations
+ WHERE $1::uuid IS NULL OR tenant_id > $1
+ ORDER BY tenant_id
+ LIMIT $2;
+
+-- name: set_disabled(tenant_id, disabled_at)
+UPDATE auth_organizations
+   SET disabled_at = $2
+ WHERE tenant_id = $1;
+
+-- name: change(tenant_id, name, policy)
+UPDATE auth_organizations
+   SET name = $2, policy = $3::text::jsonb
+ WHERE tenant_id = $1;

@@ -49,8 +49,69 @@ SELECT m.tenant_id, m.role, o.slug, o.name, o.policy::text AS policy
   FROM auth_memberships m
   JOIN auth_organizations o USING (tenant_id)
  WHERE m.user_id = $1
+   AND m.disabled_at IS NULL
    AND o.disabled_at IS NULL
  ORDER BY m.created_at, m.tenant_id;
+
+-- name: find_member(tenant_id, user_id)
+-- As an administrator sees a person: suspended or disabled ones too.
+SELECT u.user_id, u.email, u.name, u.platform_admin, m.role, m.created_at AS member_since,
+       u.disabled_at, m.disabled_at AS suspended_at, u.password_hash IS NOT NULL AS has_password
+  FROM auth_memberships m
+  JOIN auth_users u USING (user_id)
+ WHERE m.tenant_id = $1
+   AND m.user_id = $2;
+
+-- name: list_members(tenant_id, after, most)
+SELECT u.user_id, u.email, u.name, u.platform_admin, m.role, m.created_at AS member_since,
+       u.disabled_at, m.disabled_at AS suspended_at, u.password_hash IS NOT NULL AS has_password
+  FROM auth_memberships m
+  JOIN auth_users u USING (user_id)
+ WHERE m.tenant_id = $1
+   AND ($2::uuid IS NULL OR m.user_id > $2)
+ ORDER BY m.user_id
+ LIMIT $3;
+
+-- name: count_owners(tenant_id)
+-- Those who can act; the caller holds the organization's lock.
+SELECT count(*)::integer AS owners
+  FROM auth_memberships m
+  JOIN auth_users u USING (user_id)
+ WHERE m.tenant_id = $1
+   AND m.role = 'owner'
+   AND m.disabled_at IS NULL
+   AND u.disabled_at IS NULL;
+
+-- name: list_owned(user_id)
+-- Organizations where this person is an owner who can act.
+SELECT tenant_id
+  FROM auth_memberships
+ WHERE user_id = $1
+   AND role = 'owner'
+   AND disabled_at IS NULL
+ ORDER BY tenant_id;
+
+-- name: change_role(tenant_id, user_id, role)
+UPDATE auth_memberships
+   SET role = $3
+ WHERE tenant_id = $1
+   AND user_id = $2;
+
+-- name: suspend(tenant_id, user_id, disabled_at)
+UPDATE auth_memberships
+   SET disabled_at = $3
+ WHERE tenant_id = $1
+   AND user_id = $2;
+
+-- name: remove_member(tenant_id, user_id)
+DELETE FROM auth_memberships
+ WHERE tenant_id = $1
+   AND user_id = $2;
+
+-- name: set_disabled(user_id, disabled_at)
+UPDATE auth_users
+   SET disabled_at = $2
+ WHERE user_id = $1;
 
 -- name: list_schemes()
 -- Each password scheme on file with one example, by jumps through its index and not a scan.

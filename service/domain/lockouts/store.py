@@ -11,6 +11,7 @@ queries = Queries("lockouts")
 _hold = queries.rows("hold", Strikes)
 _lock = queries.rows("lock", Strikes)
 _put = queries.command("put")
+_unlock = queries.command("unlock")
 _prune = queries.command("prune")
 
 
@@ -75,3 +76,8 @@ async def _write(tx: Tx, subject: UUID, device_id: UUID, strikes: Strikes, at: d
         locked_until=strikes.locked_until,
         touched_at=at,
     )
+
+
+async def unlock(tx: Tx, subject: UUID) -> int:
+    """Lift every lock of an account; return how many counters were dropped."""
+    return await _unlock.run(tx, subject_id=subject)

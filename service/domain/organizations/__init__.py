@@ -1,6 +1,23 @@
 """Organizations: the tenants.  Table auth_organizations."""
 
 from service.domain.organizations.model import Organization
-from service.domain.organizations.store import find_by_slug, insert
+from service.domain.organizations.store import (
+    change,
+    find,
+    find_by_slug,
+    insert,
+    list_page,
+    lock,
+    set_disabled,
+)
 
-__all__ = ["Organization", "find_by_slug", "insert"]
+__all__ = [
+    "Organization",
+    "change",
+    "find",
+    "find_by_slug",
+    "insert",
+    "list_page",
+    "lock",
+    "set_disabled",
+]

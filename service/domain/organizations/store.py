@@ -1,6 +1,7 @@
 """Statements on auth_organizations."""
 
 from datetime import datetime
+from uuid import UUID
 
 from service.domain.organizations.model import Organization
 from service.kernel.ids import TenantId
@@ -8,6 +9,11 @@ from service.kernel.sql import Queries, Tx
 
 queries = Queries("organizations")
 _insert = queries.rows("insert", Organization)
+_find = queries.rows("find", Organization)
+_lock = queries.rows("lock", Organization)
+_list_page = queries.rows("list_page", Organization)
+_set_disabled = queries.command("set_disabled")
+_change = queries.command("change")
 _find_by_slug = queries.rows("find_by_slug", Organization)
 
 
@@ -21,3 +27,28 @@ async def insert(
 async def find_by_slug(tx: Tx, slug: str) -> Organization | None:
     """Return the organization of that slug, disabled or not."""
     return await _find_by_slug.maybe(tx, slug=slug)
+
+
+async def find(tx: Tx, tenant_id: TenantId) -> Organization | None:
+    """Return an organization, disabled or not."""
+    return await _find.maybe(tx, tenant_id=tenant_id)
+
+
+async def lock(tx: Tx, tenant_id: TenantId) -> Organization | None:
+    """Return an organization and hold it: before user, session and family."""
+    return await _lock.maybe(tx, tenant_id=tenant_id)
+
+
+async def list_page(tx: Tx, after: UUID | None, most: int) -> list[Organization]:
+    """Return organizations after an id, the oldest first."""
+    return await _list_page.all(tx, after=after, most=most)
+
+
+async def set_disabled(tx: Tx, tenant_id: TenantId, disabled_at: datetime | None) -> None:
+    """Disable or enable it."""
+    await _set_disabled.run(tx, tenant_id=tenant_id, disabled_at=disabled_at)
+
+
+async def change(tx: Tx, tenant_id: TenantId, name: str, policy: str | None) -> None:
+    """Rename it, and replace the lifetimes it overrides."""
+    await _change.run(tx, tenant_id=tenant_id, name=name, policy=policy)

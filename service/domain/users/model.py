@@ -40,6 +40,24 @@ class Membership(Struct, frozen=True, kw_only=True):
     policy: str | None
 
 
+class Member(Struct, frozen=True, kw_only=True):
+    """A person as the administrators of an organization see them."""
+
+    user_id: UserId
+    email: str
+    name: str
+    platform_admin: bool
+    role: Role
+    member_since: datetime
+    disabled_at: datetime | None
+    suspended_at: datetime | None
+    has_password: bool
+
+    def owns(self) -> bool:
+        """Tell whether they are an owner who can act."""
+        return self.role == "owner" and self.disabled_at is None and self.suspended_at is None
+
+
 class Scheme(Struct, frozen=True):
     """A password scheme with its parameters, and one hash made with it."""
 

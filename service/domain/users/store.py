@@ -1,16 +1,25 @@
 """Statements on auth_users and auth_memberships."""
 
 from datetime import datetime
+from uuid import UUID
 
 from msgspec import Struct
 
-from service.domain.users.model import Account, Membership, Role, Scheme
+from service.domain.users.model import Account, Member, Membership, Role, Scheme
 from service.kernel.ids import TenantId, UserId
 from service.kernel.sql import Queries, Tx
 
 
 class _Id(Struct, frozen=True):
     user_id: UserId
+
+
+class _Owners(Struct, frozen=True):
+    owners: int
+
+
+class _Owned(Struct, frozen=True):
+    tenant_id: TenantId
 
 
 queries = Queries("users")
@@ -22,6 +31,14 @@ _lock = queries.rows("lock", Account)
 _replace_password_hash = queries.command("replace_password_hash")
 _change_password = queries.command("change_password")
 _list_memberships = queries.rows("list_memberships", Membership)
+_find_member = queries.rows("find_member", Member)
+_list_members = queries.rows("list_members", Member)
+_count_owners = queries.rows("count_owners", _Owners)
+_list_owned = queries.rows("list_owned", _Owned)
+_change_role = queries.command("change_role")
+_suspend = queries.command("suspend")
+_remove_member = queries.command("remove_member")
+_set_disabled = queries.command("set_disabled")
 _list_schemes = queries.rows("list_schemes", Scheme)
 
 
@@ -82,3 +99,45 @@ async def list_memberships(tx: Tx, user_id: UserId) -> list[Membership]:
 async def list_schemes(tx: Tx) -> list[Scheme]:
     """Return each password scheme on file, with an example."""
     return await _list_schemes.all(tx)
+
+
+async def find_member(tx: Tx, tenant_id: TenantId, user_id: UserId) -> Member | None:
+    """Return a person of an organization, suspended or disabled ones too."""
+    return await _find_member.maybe(tx, tenant_id=tenant_id, user_id=user_id)
+
+
+async def list_members(tx: Tx, tenant_id: TenantId, after: UUID | None, most: int) -> list[Member]:
+    """Return an organization's people after an id, the oldest account first."""
+    return await _list_members.all(tx, tenant_id=tenant_id, after=after, most=most)
+
+
+async def count_owners(tx: Tx, tenant_id: TenantId) -> int:
+    """Count owners who can act; the caller holds the organization's lock."""
+    return (await _count_owners.one(tx, tenant_id=tenant_id)).owners
+
+
+async def list_owned(tx: Tx, user_id: UserId) -> list[TenantId]:
+    """Return the organizations where a person is an owner who can act."""
+    return [owned.tenant_id for owned in await _list_owned.all(tx, user_id=user_id)]
+
+
+async def change_role(tx: Tx, tenant_id: TenantId, user_id: UserId, role: Role) -> None:
+    """Give a member another role."""
+    await _change_role.run(tx, tenant_id=tenant_id, user_id=user_id, role=role)
+
+
+async def suspend(
+    tx: Tx, tenant_id: TenantId, user_id: UserId, disabled_at: datetime | None
+) -> None:
+    """Suspend a membership, or take that back."""
+    await _suspend.run(tx, tenant_id=tenant_id, user_id=user_id, disabled_at=disabled_at)
+
+
+async def remove_member(tx: Tx, tenant_id: TenantId, user_id: UserId) -> None:
+    """End a membership."""
+    await _remove_member.run(tx, tenant_id=tenant_id, user_id=user_id)
+
+
+async def set_disabled(tx: Tx, user_id: UserId, disabled_at: datetime | None) -> None:
+    """Disable or enable an account, everywhere."""
+    await _set_disabled.run(tx, user_id=user_id, disabled_at=disabled_at)

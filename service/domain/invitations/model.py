@@ -1,0 +1,32 @@
+"""What an invitation is."""
+
+import hashlib
+import secrets
+from uuid import UUID
+
+from msgspec import Struct
+
+from service.kernel.ids import TenantId
+
+_TOKEN_BYTES = 32
+
+
+class Invitation(Struct, frozen=True, kw_only=True):
+    """An open invitation: whoever holds its link may become a member under this e-mail."""
+
+    invitation_id: UUID
+    tenant_id: TenantId
+    email: str
+    role: str
+    slug: str
+    organization: str
+
+
+def new_token() -> str:
+    """Make the secret half of a link: 256 random bits."""
+    return f"tsi_{secrets.token_urlsafe(_TOKEN_BYTES)}"
+
+
+def digest(token: str) -> bytes:
+    """Return what is stored of a token."""
+    return hashlib.sha256(token.encode()).digest()

@@ -1,0 +1,55 @@
+"""Statements on auth_invitations."""
+
+from datetime import datetime
+from uuid import UUID
+
+from service.domain.invitations.model import Invitation
+from service.kernel.ids import TenantId, UserId
+from service.kernel.sql import Queries, Tx
+
+queries = Queries("invitations")
+_insert = queries.command("insert")
+_lock_open = queries.rows("lock_open", Invitation)
+_use = queries.command("use")
+_prune = queries.command("prune")
+
+
+async def insert(
+    tx: Tx,
+    invitation_id: UUID,
+    *,
+    tenant_id: TenantId,
+    email: str,
+    role: str,
+    token_hash: bytes,
+    invited_by: UserId | None,
+    at: datetime,
+    expires_at: datetime,
+) -> None:
+    """Add an invitation."""
+    await _insert.run(
+        tx,
+        invitation_id=invitation_id,
+        tenant_id=tenant_id,
+        email=email,
+        role=role,
+        token_hash=token_hash,
+        invited_by=invited_by,
+        created_at=at,
+        expires_at=expires_at,
+    )
+
+
+async def lock_open(tx: Tx, token_hash: bytes, at: datetime) -> Invitation | None:
+    """Return an invitation that is neither used nor expired, and hold it."""
+    return await _lock_open.maybe(tx, token_hash=token_hash, at=at)
+
+
+async def use(tx: Tx, invitation_id: UUID, at: datetime) -> None:
+    """Use it up."""
+    await _use.run(tx, invitation_id=invitation_id, used_at=at)
+
+
+async def prune(tx: Tx, before: datetime) -> int:
+    """Drop invitations that expired before `before`."""
+    return await _prune.run(tx, before=before)

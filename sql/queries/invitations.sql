@@ -1,0 +1,26 @@
+-- Invitations into an organization.  Writes auth_invitations.
+
+-- name: insert(invitation_id, tenant_id, email, role, token_hash, invited_by, created_at, expires_at)
+INSERT INTO auth_invitations (invitation_id, tenant_id, email, role, token_hash, invited_by,
+                              created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
+
+-- name: lock_open(token_hash, at)
+-- Of two who follow one link at once, the second finds it used.
+SELECT i.invitation_id, i.tenant_id, i.email, i.role, o.slug, o.name AS organization
+  FROM auth_invitations i
+  JOIN auth_organizations o USING (tenant_id)
+ WHERE i.token_hash = $1
+   AND i.used_at IS NULL
+   AND i.expires_at > $2
+   AND o.disabled_at IS NULL
+   FOR UPDATE OF i;
+
+-- name: use(invitation_id, used_at)
+UPDATE auth_invitations
+   SET used_at = $2
+ WHERE invitation_id = $1;
+
+-- name: prune(before)
+DELETE FROM auth_invitations
+ WHERE expires_at < $1;
