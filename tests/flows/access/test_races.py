@@ -1,0 +1,173 @@
+"""Two acts at once: whatever the order, what must be dead is dead."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from service.flows.access.authenticate import authenticate
+from service.flows.access.granting import Granted
+from service.flows.access.refresh import refresh
+from service.flows.access.sign_in import Credentials, sign_in
+from service.flows.access.sign_out import sign_out, sign_out_everywhere
+from service.flows.access.switch_organization import switch_organization
+from service.flows.account.password import change_password
+from service.flows.account.sessions import end_own_session
+from service.kernel.call import Call, Person
+from service.kernel.refusal import Refused
+from service.runtime import Runtime
+from tests import given
+
+RACES = 30
+NEW = "an altogether new one"
+
+
+async def soon(act: Awaitable[object]) -> object:
+    """Begin a little later, each time another while."""
+    await asyncio.sleep(random.uniform(0, 0.004))
+    try:
+        return await act
+    except Refused as refused:
+        return refused
+
+
+async def person_of(rt: Runtime, granted: Granted) -> Person:
+    person = await authenticate(rt, granted.access_token, rt.clock.now())
+    assert isinstance(person, Person)
+    return person
+
+
+async def is_dead(rt: Runtime, call: Callable[..., Call], outcomes: list[object]) -> None:
+    """Neither a refresh token nor an access token of these outcomes works any more."""
+    for granted in (one for one in outcomes if isinstance(one, Granted)):
+        with pytest.raises(Refused):
+            await refresh(rt, call(), granted.refresh_token)
+        with pytest.raises(Refused):
+            await authenticate(rt, granted.access_token, rt.clock.now())
+
+
+async def test_a_refresh_that_races_a_sign_out_leaves_nothing_alive(
+    rt: Runtime, call: Callable[..., Call]
+) -> None:
+    ada = await given.a_person(rt)
+    won = set()
+    for _ in range(RACES):
+        first = await sign_in(rt, call(), Credentials(ada.email, ada.password))
+        renewed, again, _ = await asyncio.gather(
+            soon(refresh(rt, call(), first.refresh_token)),
+            soon(refresh(rt, call(), first.refresh_token)),
+            soon(sign_out(rt, call(), first.refresh_token)),
+        )
+        won.add(type(renewed))
+        await is_dead(rt, call, [first, renewed, again])
+        assert await given.live_families(rt) == 0
+    assert won == {Granted, Refused}, "the races never ran both ways"
+    assert "family.burned" not in await given.kinds(rt)
+
+
+async def test_a_refresh_that_races_the_end_of_its_session_leaves_nothing_alive(
+    rt: Runtime, call: Callable[..., Call]
+) -> None:
+    ada = await given.a_person(rt)
+    for _ in range(RACES):
+        first = await sign_in(rt, call(), Credentials(ada.email, ada.password))
+        person = await person_of(rt, first)
+        renewed, _ = await asyncio.gather(
+            soon(refresh(rt, call(), first.refresh_token)),
+            soon(end_own_session(rt, call(actor=person), person, person.session_id)),
+        )
+        await is_dead(rt, call, [first, renewed])
+        assert await given.live_families(rt) == 0
+
+
+async def test_what_races_a_sign_out_everywhere_leaves_nothing_of_before_alive(
+    rt: Runtime, call: Callable[..., Call]
+) -> None:
+    ada = await given.a_person(rt)
+    for _ in range(RACES):
+        first, second = [
+            await sign_in(rt, call(), Credentials(ada.email, ada.password)) for _ in range(2)
+        ]
+        one, other, _ = await asyncio.gather(
+            soon(refresh(rt, call(), first.refresh_token)),
+            soon(refresh(rt, call(), second.refresh_token)),
+            soon(sign_out_everywhere(rt, call(), first.refresh_token)),
+        )
+        await is_dead(rt, call, [first, second, one, other])
+        assert await given.live_families(rt) == 0
+
+
+async def test_what_races_a_change_of_password_leaves_the_changing_session_alone_alive(
+    rt: Runtime, call: Callable[..., Call]
+) -> None:
+    ada = await given.a_person(rt)
+    passwords = [ada.password, NEW]
+    for _ in range(RACES):
+        old, new = passwords
+        mine, other = [await sign_in(rt, call(), Credentials(ada.email, old)) for _ in range(2)]
+        person = await person_of(rt, mine)
+        renewed, entered, changed = await asyncio.gather(
+            soon(refresh(rt, call(), other.refresh_token)),
+            soon(sign_in(rt, call(), Credentials(ada.email, old))),
+            soon(change_password(rt, call(actor=person), person, old, new, None)),
+        )
+        assert changed is None
+        await is_dead(rt, call, [other, renewed, entered])
+        assert await given.live_families(rt) == 1
+        await refresh(rt, call(), mine.refresh_token)
+        await sign_out(rt, call(), mine.refresh_token)
+        passwords.reverse()
+
+
+async def test_a_refresh_that_races_the_disabling_of_its_person_yields_no_further_one(
+    rt: Runtime, call: Callable[..., Call]
+) -> None:
+    ada = await given.a_person(rt)
+    for _ in range(RACES):
+        await given.set_user(rt, ada.user_id, disabled_at=None)
+        first = await sign_in(rt, call(), Credentials(ada.email, ada.password))
+        renewed, _ = await asyncio.gather(
+            soon(refresh(rt, call(), first.refresh_token)),
+            soon(given.set_user(rt, ada.user_id, disabled_at=datetime.now(UTC))),
+        )
+        for granted in (one for one in (first, renewed) if isinstance(one, Granted)):
+            with pytest.raises(Refused):
+                await refresh(rt, call(), granted.refresh_token)
+
+
+async def test_a_refresh_that_races_a_replay_leaves_nothing_alive(
+    rt: Runtime, call: Callable[..., Call]
+) -> None:
+    ada = await given.a_person(rt)
+    for _ in range(RACES):
+        first = await sign_in(rt, call(), Credentials(ada.email, ada.password))
+        second = await refresh(rt, call(), first.refresh_token)
+        third = await refresh(rt, call(), second.refresh_token)
+        outcomes = await asyncio.gather(
+            soon(refresh(rt, call(), third.refresh_token)),
+            soon(refresh(rt, call(), first.refresh_token)),
+        )
+        await is_dead(rt, call, [first, second, third, *outcomes])
+        assert await given.live_families(rt) == 0
+    assert (await given.kinds(rt)).count("family.burned") == RACES
+
+
+async def test_a_switch_of_organization_that_races_a_sign_out_leaves_at_most_the_new_session(
+    rt: Runtime, call: Callable[..., Call]
+) -> None:
+    ada = await given.a_person(rt)
+    await given.a_membership(rt, ada.user_id, await given.an_organization(rt, "other"), "member")
+    for _ in range(RACES):
+        first = await sign_in(rt, call(), Credentials(ada.email, ada.password, "acme"))
+        person = await person_of(rt, first)
+        switched, renewed, _ = await asyncio.gather(
+            soon(switch_organization(rt, call(actor=person), person, "other")),
+            soon(refresh(rt, call(), first.refresh_token)),
+            soon(sign_out(rt, call(), first.refresh_token)),
+        )
+        await is_dead(rt, call, [first, renewed])
+        assert await given.live_families(rt) == int(isinstance(switched, Granted))
+        if isinstance(switched, Granted):
+            await sign_out(rt, call(), switched.refresh_token)
