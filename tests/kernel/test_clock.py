@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from service.kernel import clock as module
 from service.kernel.clock import MAX_SKEW, Clock
 from service.kernel.postgres import Postgres
 
@@ -37,7 +36,7 @@ async def test_a_stepped_host_clock_changes_nothing_and_is_seen(
     await clock.discipline(pg.now)
     before = clock.now()
     real = time.time
-    monkeypatch.setattr(module.time, "time", lambda: real() - 3600)
+    monkeypatch.setattr(time, "time", lambda: real() - 3600)
     assert timedelta() <= clock.now() - before < CLOSE
     assert clock.skew() < -MAX_SKEW
     await clock.discipline(pg.now)

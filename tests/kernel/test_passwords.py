@@ -1,0 +1,260 @@
+"""Hashes: what is accepted, what it costs, and who waits for it."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import argon2
+import bcrypt
+import pytest
+
+from service.kernel.clock import Clock
+from service.kernel.passwords import HashParameters, Passwords, acceptable
+from service.kernel.refusal import Reason, Refused
+
+CHEAP = HashParameters(memory_kib=64, passes=1, lanes=1)
+FLOOR = HashParameters()
+
+
+def made(parameters: HashParameters = CHEAP, **given: float) -> Passwords:
+    return Passwords(Clock(), parameters, floor_kib=64, **given)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def passwords() -> Iterator[Passwords]:
+    hasher = made(threads=1, queue_seconds=0.0)
+    yield hasher
+    hasher.close()
+
+
+def bcrypt_of(password: bytes, prefix: str = "$2b$", cost: int = 4) -> str:
+    return prefix + bcrypt.hashpw(password[:72], bcrypt.gensalt(cost)).decode()[4:]
+
+
+def argon2_of(password: str, **given: int) -> str:
+    plain = {"time_cost": 1, "memory_cost": 64, "parallelism": 1}
+    return argon2.PasswordHasher(**{**plain, **given}).hash(password)  # type: ignore[arg-type]
+
+
+# --- what is on file ---
+
+
+async def test_what_was_hashed_is_verified_and_nothing_else(passwords: Passwords) -> None:
+    on_file = await passwords.hash("pässword\0 and more")
+    assert on_file.startswith("$argon2id$v=19$m=64,t=1,p=1$")
+    assert await passwords.hash("pässword\0 and more") != on_file
+    verdict = await passwords.verify(on_file, "pässword\0 and more")
+    assert verdict.ok
+    assert verdict.rehash is None
+    for wrong in ("pässword", "pässword\0", "Pässword\0 and more", "", "x" * 1024):
+        assert not (await passwords.verify(on_file, wrong)).ok
+
+
+LONG = {
+    "72 bytes": "a" * 71 + "Z",
+    "73 bytes": "a" * 72 + "Z",
+    "80 bytes": "a" * 79 + "Z",
+    "a letter across byte 72": "a" * 71 + "ü" + "tail",
+    "a sign of four bytes across byte 72": "a" * 70 + "\N{GRINNING FACE}" + "tail",
+    "a NUL inside": "before\0after, long enough",
+    "a NUL first": "\0everything after",
+}
+
+
+@pytest.mark.parametrize("prefix", ["$2a$", "$2b$", "$2y$"])
+@pytest.mark.parametrize("password", LONG.values(), ids=LONG.keys())
+async def test_a_bcrypt_hash_opens_by_its_first_72_bytes_and_becomes_argon2_of_all(
+    passwords: Passwords, prefix: str, password: str
+) -> None:
+    on_file = bcrypt_of(password.encode(), prefix)
+    verdict = await passwords.verify(on_file, password)
+    assert verdict.ok
+    assert verdict.rehash is not None
+    assert (await passwords.verify(verdict.rehash, password)).ok
+    cut = password.encode()[:72].decode(errors="ignore")
+    if cut != password:
+        assert not (await passwords.verify(verdict.rehash, cut)).ok
+    assert not (await passwords.verify(on_file, "X" + password[1:])).ok
+    shorter = password.partition("\0")[0].encode()[:71].decode(errors="ignore")
+    if shorter != password:
+        assert not (await passwords.verify(on_file, shorter)).ok
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"time_cost": 2}, {"memory_cost": 128}, {"parallelism": 2, "memory_cost": 64}]
+)
+async def test_other_parameters_than_ours_are_replaced(
+    passwords: Passwords, parameters: dict[str, int]
+) -> None:
+    verdict = await passwords.verify(argon2_of("pw", **parameters), "pw")
+    assert verdict.ok
+    assert verdict.rehash is not None
+    assert "m=64,t=1,p=1" in verdict.rehash
+
+
+async def test_a_wrong_password_is_never_rehashed(passwords: Passwords) -> None:
+    for on_file in (argon2_of("pw", time_cost=2), bcrypt_of(b"pw")):
+        assert (await passwords.verify(on_file, "wrong")).rehash is None
+
+
+GOOD_BCRYPT, GOOD_ARGON2 = bcrypt_of(b"pw"), argon2_of("pw")
+
+
+@pytest.mark.parametrize(
+    "on_file",
+    [
+        "",
+        "plain text",
+        "5f4dcc3b5aa765d61d8327deb882cf99",
+        "$2x$" + GOOD_BCRYPT[4:],
+        "$2$" + GOOD_BCRYPT[4:],
+        "$2b$03" + GOOD_BCRYPT[6:],
+        "$2b$15" + GOOD_BCRYPT[6:],
+        "$2b$31" + GOOD_BCRYPT[6:],
+        "$2b$4" + GOOD_BCRYPT[6:],
+        GOOD_BCRYPT + "\n",
+        GOOD_BCRYPT[:-1],
+        GOOD_BCRYPT + "a",
+        GOOD_BCRYPT[:28] + "z" + GOOD_BCRYPT[29:],  # stray bits: bcrypt itself raises
+        " " + GOOD_BCRYPT,
+        GOOD_ARGON2 + "\n",
+        GOOD_ARGON2.replace("argon2id", "argon2i"),
+        GOOD_ARGON2.replace("argon2id", "argon2d"),
+        GOOD_ARGON2.replace("v=19", "v=16"),
+        GOOD_ARGON2.replace("m=64", "m=4194304"),
+        GOOD_ARGON2.replace("m=64", "m=262145"),
+        GOOD_ARGON2.replace("m=64", "m=7"),
+        GOOD_ARGON2.replace("m=64", "m=٦٤"),
+        GOOD_ARGON2.replace("t=1", "t=11"),
+        GOOD_ARGON2.replace("t=1", "t=0"),
+        GOOD_ARGON2.replace("p=1", "p=9"),
+        GOOD_ARGON2.replace("p=1", "p=0"),
+        GOOD_ARGON2 + "=",
+    ],
+)
+async def test_a_hash_we_do_not_obey_is_refused_and_never_opens(
+    passwords: Passwords, on_file: str
+) -> None:
+    assert not acceptable(on_file)
+    assert not (await passwords.verify(on_file, "pw")).ok
+
+
+def test_the_bounds_themselves_are_within() -> None:
+    assert acceptable(GOOD_BCRYPT)
+    assert acceptable("$2y$14" + GOOD_BCRYPT[6:])
+    assert acceptable(GOOD_ARGON2.replace("m=64", "m=262144").replace("t=1", "t=10"))
+    assert acceptable(GOOD_ARGON2.replace("p=1", "p=8"))
+
+
+async def test_where_nothing_is_on_file_the_work_is_done_all_the_same(
+    passwords: Passwords,
+) -> None:
+    seen: list[str] = []
+    inner = passwords._matches
+
+    def matches(stored: str, password: str) -> bool:
+        seen.append(stored)
+        return inner(stored, password)
+
+    passwords._matches = matches  # type: ignore[method-assign]
+    for on_file in (None, "not a hash"):
+        assert not (await passwords.verify(on_file, "decoy")).ok
+    assert [stored.partition(",")[0] for stored in seen] == ["$argon2id$v=19$m=64"] * 2
+
+
+def test_the_floor_is_owasp_s_and_holds() -> None:
+    assert (FLOOR.memory_kib, FLOOR.passes, FLOOR.lanes) == (19 * 1024, 2, 1)
+    with pytest.raises(ValueError, match="below the floor"):
+        Passwords(Clock(), HashParameters(memory_kib=19 * 1024 - 1))
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        HashParameters(memory_kib=262_145),
+        HashParameters(passes=11),
+        HashParameters(passes=0),
+        HashParameters(lanes=9),
+        HashParameters(lanes=0),
+    ],
+)
+def test_parameters_whose_hashes_would_be_refused_do_not_start(
+    parameters: HashParameters,
+) -> None:
+    with pytest.raises(ValueError, match="bounded"):
+        Passwords(Clock(), parameters)
+
+
+def test_a_failure_takes_as_long_as_the_slowest_scheme_on_file() -> None:
+    hasher = made()
+    before = hasher.failure_floor()
+    asyncio.run(hasher.learn_cost("$2b$10", bcrypt_of(b"x", cost=10)))
+    assert hasher.failure_floor() > before
+    slowest = hasher.failure_floor()
+    asyncio.run(hasher.learn_cost("$2b$31", "$2b$31" + GOOD_BCRYPT[6:]))
+    assert hasher.failure_floor() == slowest
+    hasher.close()
+
+
+# --- who waits ---
+
+
+async def occupied(hasher: Passwords) -> tuple[threading.Event, "asyncio.Task[None]"]:
+    """Put a job on the one thread that ends when it is told to."""
+    begun, go = threading.Event(), threading.Event()
+
+    def job() -> None:
+        begun.set()
+        go.wait(10)
+
+    task = asyncio.create_task(hasher._run(job))
+    await asyncio.to_thread(begun.wait, 10)
+    return go, task
+
+
+async def test_a_full_queue_sheds_with_503_and_says_when_to_come_back(
+    passwords: Passwords,
+) -> None:
+    go, running = await occupied(passwords)
+    with pytest.raises(Refused) as caught:
+        await passwords.verify(GOOD_ARGON2, "pw")
+    assert caught.value.reason is Reason.UNAVAILABLE
+    assert caught.value.retry_after
+    go.set()
+    await running
+    assert (await passwords.verify(GOOD_ARGON2, "pw")).ok
+
+
+async def test_one_who_hangs_up_frees_nothing_before_the_hash_is_done(
+    passwords: Passwords,
+) -> None:
+    go, running = await occupied(passwords)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    with pytest.raises(Refused, match="queue is full"):
+        await passwords.verify(GOOD_ARGON2, "pw")
+    go.set()
+    async with asyncio.timeout(5):
+        while passwords._waiting:
+            await asyncio.sleep(0)
+    assert (await passwords.verify(GOOD_ARGON2, "pw")).ok
+
+
+async def test_a_job_that_fails_gives_its_permit_back(passwords: Passwords) -> None:
+    with pytest.raises(ZeroDivisionError):
+        await passwords._run(lambda: 1 // 0)
+    async with asyncio.timeout(5):
+        while passwords._waiting:
+            await asyncio.sleep(0)
+
+
+async def test_hashing_leaves_the_loop_free() -> None:
+    hasher = made(HashParameters(memory_kib=64 * 1024, passes=3), threads=1)
+    turns = 0
+    task = asyncio.create_task(hasher.hash("a password"))
+    while not task.done():
+        await asyncio.sleep(0)
+        turns += 1
+    hasher.close()
+    assert turns > 10
