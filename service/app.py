@@ -42,10 +42,15 @@ PARENT = "TESSERRA_PARENT"
 
 _LARGEST_BODY = 64 * 1024
 _PR_SET_PDEATHSIG = 1
+_STOPS = (signal.SIGTERM, signal.SIGINT)
+_SERVING_SECONDS = 0.1
+"""After its startup the loop stands still until the worker serves; then this soon it may stop."""
 
 
 def create_app() -> Shell:
     """Build the application from the environment, for a worker of its own."""
+    # Granian loses a signal that comes before the worker serves: it waits until `_heed_signals`.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
     settings = deployment.load()
     log.configure(settings.log_level)
     _end_with_parent()
@@ -68,6 +73,7 @@ def build(settings: Settings, opened: Runtime | None = None) -> Shell:
             gc.collect()
             gc.freeze()  # what is here now stays; collections need not look at it again
             gc.set_threshold(50_000, 20, 20)
+            asyncio.get_running_loop().call_later(_SERVING_SECONDS, _heed_signals)
             yield
             upkeep.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -124,6 +130,10 @@ def _quiet(config: AppConfig) -> AppConfig:
     """Leave logging to kernel/log.py: the framework's own would write what it must not."""
     config.logging_config = None
     return config
+
+
+def _heed_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
 
 
 def _end_with_parent() -> None:
