@@ -19,8 +19,8 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 
 from service import settings as deployment
-from service.flows.upkeep.tend import learn_hash_costs, tend
-from service.http import faults, health, wellknown
+from service.flows.upkeep.tend import finish, learn_hash_costs, tend
+from service.http import api_keys, faults, health, wellknown
 from service.http import revocations as revocation_wires
 from service.http.access import session
 from service.http.account import own
@@ -32,9 +32,10 @@ from service.http.openapi import OPENAPI, finished
 from service.http.shell import Shell
 from service.kernel import log
 from service.kernel.clock import Clock
+from service.kernel.postgres import LOST
 from service.kernel.refusal import Refused
 from service.kernel.secret import Secret
-from service.runtime import Runtime, open_runtime
+from service.runtime import Runtime, StartError, open_runtime
 from service.settings import Settings
 
 PARENT = "TESSERRA_PARENT"
@@ -43,6 +44,7 @@ PARENT = "TESSERRA_PARENT"
 _LARGEST_BODY = 64 * 1024
 _PR_SET_PDEATHSIG = 1
 _STOPS = (signal.SIGTERM, signal.SIGINT)
+_AGAIN_SECONDS = 0.5
 _SERVING_SECONDS = 0.1
 """After its startup the loop stands still until the worker serves; then this soon it may stop."""
 
@@ -66,9 +68,8 @@ def build(settings: Settings, opened: Runtime | None = None) -> Shell:
             app.state.rt = opened
             yield
             return
-        async with open_runtime(settings) as rt:
-            app.state.rt = rt
-            await learn_hash_costs(rt)
+        async with contextlib.AsyncExitStack() as stack:
+            rt = app.state.rt = await _open(stack, settings)
             upkeep = asyncio.create_task(tend(rt), name="upkeep")
             gc.collect()
             gc.freeze()  # what is here now stays; collections need not look at it again
@@ -78,6 +79,7 @@ def build(settings: Settings, opened: Runtime | None = None) -> Shell:
             upkeep.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await upkeep
+            await finish(rt)
 
     app = litestar_app(settings, [lifespan])
     return Shell(app, settings, opened.clock if opened else Clock())
@@ -95,6 +97,7 @@ def litestar_app(
             own.router,
             endpoints.router,
             revocation_wires.router,
+            api_keys.router,
             sessions.router,
             health.router,
             wellknown.router,
@@ -130,6 +133,30 @@ def _quiet(config: AppConfig) -> AppConfig:
     """Leave logging to kernel/log.py: the framework's own would write what it must not."""
     config.logging_config = None
     return config
+
+
+async def _open(stack: contextlib.AsyncExitStack, settings: Settings) -> Runtime:
+    """Open the runtime, however long that takes.
+
+    The main process has found everything in order when it started.  A worker that takes a dead
+    one's place while PostgreSQL is away must not end the others by failing again and again.
+    """
+    told = False
+    while True:
+        async with contextlib.AsyncExitStack() as attempt:
+            try:
+                rt = await attempt.enter_async_context(open_runtime(settings))
+                await learn_hash_costs(rt)
+            except (StartError, Refused, *LOST) as exc:
+                if not told:
+                    log.log().warning("worker waits", error=f"{type(exc).__name__}: {exc}")
+                told = True
+            else:
+                stack.push_async_exit(attempt.pop_all())
+                return rt
+        if not signal.sigpending().isdisjoint(_STOPS):
+            os._exit(0)  # nothing is open
+        await asyncio.sleep(_AGAIN_SECONDS)
 
 
 def _heed_signals() -> None:
