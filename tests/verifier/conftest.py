@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-
 from tesserra_verifier import Verifier
+
 from tests.verifier.standin import AUDIENCE, ISSUER, StandIn
 
 Open = Callable[..., Awaitable[Verifier]]

@@ -5,7 +5,6 @@ clock.  What it can do is tested against it, in test_against_the_service.py.
 """
 
 import asyncio
-import itertools
 import json
 import time
 from datetime import UTC, datetime
@@ -39,12 +38,12 @@ class StandIn:
         self.active = True
         self.override: dict[str, Any] | None = None
         """A page the feed answers instead of the true one."""
-        self._seq = itertools.count(1)
+        self._seq = 0
         self._news = asyncio.Event()
 
     def client(self) -> httpx2.AsyncClient:
         """Return an HTTP client that is connected to it."""
-        return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=self))  # type: ignore[arg-type]
+        return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=self))
 
     def now(self) -> float:
         """Return the time it believes it is."""
@@ -77,9 +76,10 @@ class StandIn:
         self, kind: str, value: str, *, cutoff: float | None = None, lasts: float = 900
     ) -> None:
         """Add an entry to the feed."""
+        self._seq += 1
         self.entries.append(
             {
-                "seq": next(self._seq),
+                "seq": self._seq,
                 "kind": kind,
                 "value": value,
                 "cutoff": None if cutoff is None else _rfc3339(cutoff),
@@ -89,6 +89,11 @@ class StandIn:
         )
         news, self._news = self._news, asyncio.Event()
         news.set()
+
+    def forget(self) -> None:
+        """Lose every entry, and count from one again: a table restored from before them."""
+        self.entries = []
+        self._seq = 0
 
     def rotate(self) -> Key:
         """Sign with a new key from now on."""

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from joserfc import jws
 from joserfc.jwk import OctKey
+from tesserra_verifier import InsufficientScopeError, InvalidTokenError, UnavailableError, Verifier
 
 from service.kernel.jose import Algorithm, Key, encode, generate
-from tesserra_verifier import InsufficientScopeError, InvalidTokenError, UnavailableError, Verifier
 from tests.verifier.conftest import Open, eventually
 from tests.verifier.standin import AUDIENCE, ISSUER, StandIn, forged
 

@@ -3,17 +3,17 @@
 Plain ASGI, so it stands around or inside a Litestar, FastAPI or Starlette application alike.
 """
 
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, TypeAlias
 
 from tesserra_verifier.claims import Claims
 from tesserra_verifier.errors import InvalidRequestError, MissingTokenError, VerifierError
 from tesserra_verifier.verifier import Verifier
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
+# The frameworks type the three words of ASGI each in their own way; these go with all of them.
+Scope: TypeAlias = Any
+Receive: TypeAlias = Any
+Send: TypeAlias = Any
 App: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
 _POLICY_VIOLATION = 1008

@@ -68,7 +68,7 @@ class Revoked:
                     mark = marks.get(value)
                     if mark is not None and mark[1] <= minute:
                         del marks[value]
-            self._whole.pop(minute, None)
+        self._whole = {m: mark for m, mark in self._whole.items() if m * _MINUTE > now}
 
     def _end(self, kind: str, value: str, minute: int) -> None:
         kinds = self._ends.setdefault(minute, [])
