@@ -13,7 +13,7 @@ from granian.log import LogLevels
 
 from service.cli import edge
 from service.flows.upkeep import prune as upkeep
-from service.kernel import metrics
+from service.kernel import log, metrics
 from service.kernel import migrate as migrations
 from service.kernel.call import Call
 from service.kernel.postgres import CannotConnectError, connect_once
@@ -50,6 +50,7 @@ def _serve(settings: Settings) -> None:
     # A worker is a fork of this process.  Until it listens for signals itself it would swallow a
     # SIGTERM with the handler it inherits, and be waited for until it is killed.
     os.register_at_fork(after_in_child=_heed_signals)
+    log.configure(settings.log_level)
     host, _, port = settings.bind.rpartition(":")
     os.environ["TESSERRA_PARENT"] = str(os.getpid())  # app.PARENT: workers end with us
     Granian(
@@ -67,6 +68,7 @@ def _serve(settings: Settings) -> None:
         ssl_key=settings.tls_key,
         ssl_protocol_min=SSLProtocols.tls12,
         log_access=False,
+        log_dictconfig=log.SERVER,
         log_level=LogLevels.warning,
     ).serve()
 

@@ -78,6 +78,23 @@ class _Bridge(logging.Handler):
         log().log(record.levelno, "library", where=record.name, error=error)
 
 
+class ServerBridge(logging.Handler):
+    """Carries the HTTP server's own lines over: they name workers, and nothing of a request."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write it."""
+        log().log(record.levelno, "server", error=record.getMessage())
+
+
+SERVER: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"ours": {"()": "service.kernel.log.ServerBridge"}},
+    "loggers": {"_granian": {"handlers": ["ours"], "propagate": False}},
+}
+"""Logging of the HTTP server, as `logging.config.dictConfig` takes it."""
+
+
 def log() -> Any:
     """Return the logger."""
     return structlog.get_logger()
