@@ -22,10 +22,11 @@ from service import settings as deployment
 from service.flows.upkeep.tend import finish, learn_hash_costs, tend
 from service.http import api_keys, faults, health, wellknown
 from service.http import revocations as revocation_wires
-from service.http.access import session
+from service.http.access import invitation, session
 from service.http.account import own
 from service.http.address import networks
-from service.http.admin import sessions
+from service.http.admin import organizations, sessions
+from service.http.admin import users as admin_users
 from service.http.gate import check_body
 from service.http.oauth import endpoints
 from service.http.openapi import OPENAPI, finished
@@ -99,6 +100,9 @@ def litestar_app(
             revocation_wires.router,
             api_keys.router,
             sessions.router,
+            organizations.router,
+            admin_users.router,
+            invitation.router,
             health.router,
             wellknown.router,
         ],

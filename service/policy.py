@@ -27,6 +27,9 @@ def _between(least: int, most: int) -> Meta:
 SERVICE_SCOPES = ("revocations:read", "api-keys:verify", "secrets:sealed")
 """Scopes of the service itself, for clients."""
 
+KEY_SCOPES = ("revocations:read", "api-keys:verify")
+"""Those of them that an API key may hold; only a platform administrator grants them."""
+
 
 class Tokens(Struct, frozen=True, forbid_unknown_fields=True):
     """Lifetimes, in seconds."""
@@ -34,6 +37,8 @@ class Tokens(Struct, frozen=True, forbid_unknown_fields=True):
     access_token_ttl: Annotated[int, _between(60, 3600)] = 900
     session_absolute_ttl: Annotated[int, _between(300, 31_536_000)] = 30 * 86_400
     session_idle_ttl: Annotated[int, _between(60, 31_536_000)] = 7 * 86_400
+    exchanged_token_ttl: Annotated[int, _between(300, 900)] = 600
+    """Of a token that an API key was exchanged for."""
     refresh_grace: Annotated[int, _between(0, 30)] = 10
     audience: Annotated[str, Meta(max_length=200)] = ""
     """The `aud` of access tokens; empty means the issuer."""
@@ -65,6 +70,15 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     me: Limit = Limit(60, 60)
     create: Limit = Limit(30, 60)
     refresh: Limit = Limit(120, 60)
+    key_failures: Limit = Limit(300, 60)
+    """API keys that are not good, by the address of whoever presents them as their own."""
+
+
+class Links(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the console's pages are that mails lead to; the secret follows behind a `#`."""
+
+    invitation: Annotated[str, Meta(max_length=500)] = ""
+    mail_from: Annotated[str, Meta(max_length=320)] = "auth@localhost"
 
 
 class Policy(Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,6 +88,7 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     lockout: Lockout = Lockout()
     limits: Limits = Limits()
     hashing: HashParameters = HashParameters()
+    links: Links = Links()
     scopes: tuple[str, ...] = ("agentes", "proxy-ollama")
     """Scopes that API keys and people may hold, beside the service's own."""
     role_scopes: dict[str, tuple[str, ...]] = field(

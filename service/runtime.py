@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from service import policy as policies
+from service.domain.apikeys import KnownKeys, Tally
 from service.domain.clients import KnownClients
 from service.domain.families import Rotations
 from service.domain.keyring import KeyRing, make_root, open_root
@@ -14,6 +15,7 @@ from service.domain.tokens import Tokens
 from service.domain.users import Profiles
 from service.kernel import migrate
 from service.kernel.clock import Clock
+from service.kernel.mail import Mailer
 from service.kernel.once import Once
 from service.kernel.passwords import Passwords
 from service.kernel.postgres import CannotConnectError, Postgres, connect_once
@@ -44,8 +46,11 @@ class Runtime:
     ratelimits: RateLimits
     rotations: Rotations
     profiles: Profiles
+    mail: Mailer
     clients: KnownClients
     assertions: Once
+    apikeys: KnownKeys
+    tally: Tally
 
 
 @asynccontextmanager
@@ -89,8 +94,11 @@ async def open_runtime(
             ratelimits=RateLimits(redis, clock, settings.workers),
             rotations=Rotations(pg),
             profiles=Profiles(clock),
+            mail=Mailer(settings.smtp_url, policy.links.mail_from),
             clients=KnownClients(pg),
             assertions=Once(redis, clock, "assertion"),
+            apikeys=KnownKeys(pg),
+            tally=Tally(),
         )
         if follow:
             await runtime.revocations.start()

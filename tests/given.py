@@ -2,7 +2,7 @@
 
 import base64
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from service.kernel.ids import TenantId, UserId
 from service.runtime import Runtime
 
 PASSWORD = "correct unicorn paperclip"
+A_SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)

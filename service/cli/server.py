@@ -3,11 +3,13 @@
 import os
 import shutil
 import signal
+import socket
+import ssl
 from pathlib import Path
 
 import click
 from granian import Granian
-from granian.constants import Interfaces, SSLProtocols
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
@@ -52,11 +54,14 @@ def _serve(settings: Settings) -> None:
     os.register_at_fork(after_in_child=_heed_signals)
     log.configure(settings.log_level)
     host, _, port = settings.bind.rpartition(":")
+    _check_bind(host.strip("[]"), int(port))
+    _check_tls(settings)
     os.environ["TESSERRA_PARENT"] = str(os.getpid())  # app.PARENT: workers end with us
     Granian(
         "service.app:create_app",
         factory=True,
         interface=Interfaces.ASGI,
+        http=HTTPModes.http1,
         address=host.strip("[]"),
         port=int(port),
         workers=settings.workers,
@@ -113,6 +118,32 @@ def openapi(*, check: bool) -> None:
         click.echo(f"wrote {_OPENAPI.parent.name}/{_OPENAPI.name}")
     elif not _OPENAPI.exists() or _OPENAPI.read_text() != text:
         edge.fail("openapi/ is not what the wires say: run `python -m service openapi`")
+
+
+def _check_bind(host: str, port: int) -> None:
+    """Fail when somebody listens there: workers share a port, and would share it with them."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except (OSError, OverflowError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else "no such port"
+        edge.fail(f"AUTH_BIND: cannot listen there ({why})")
+
+
+def _check_tls(settings: Settings) -> None:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        # An encrypted key is not asked for its passphrase, but refused.
+        context.load_cert_chain(settings.tls_cert, settings.tls_key, password="")
+    except (OSError, ssl.SSLError) as exc:
+        why = exc.strerror if not isinstance(exc, ssl.SSLError) else "no certificate and its key"
+        edge.fail(f"AUTH_TLS_CERT and AUTH_TLS_KEY: cannot be used ({why})")
 
 
 def _heed_signals() -> None:

@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from service.flows.access.granting import PLATFORM_ADMIN
-from service.kernel.call import Call, Person, Service
+from service.kernel.call import ApiKey, Call, Person, Service
 from service.kernel.ids import TenantId
 from service.kernel.refusal import Reason, Refused
 
@@ -14,18 +14,43 @@ class Act(StrEnum):
     READ_SESSIONS = "sessions.read"
     END_SESSIONS = "sessions.end"
     END_ORGANIZATION_SESSIONS = "sessions.end_organization"
+    READ_ORGANIZATION = "organization.read"
+    KEEP_ORGANIZATIONS = "organizations.keep"
+    READ_PEOPLE = "people.read"
+    KEEP_PEOPLE = "people.keep"
+    DISABLE_ACCOUNTS = "accounts.disable"
     REVOKE = "revocations.write"
     READ_REVOCATIONS = "revocations:read"
+    READ_API_KEYS = "api_keys.read"
+    READ_ALL_API_KEYS = "api_keys.read_all"
+    WRITE_API_KEYS = "api_keys.write"
+    WRITE_ALL_API_KEYS = "api_keys.write_all"
+    VERIFY_API_KEYS = "api-keys:verify"
 
 
 ROLES: dict[Act, frozenset[str]] = {
     Act.READ_SESSIONS: frozenset({"owner", "admin", "auditor"}),
     Act.END_SESSIONS: frozenset({"owner", "admin"}),
     Act.END_ORGANIZATION_SESSIONS: frozenset({"owner"}),
+    Act.READ_ORGANIZATION: frozenset({"owner", "admin", "member", "auditor"}),
+    Act.KEEP_ORGANIZATIONS: frozenset(),
+    Act.READ_PEOPLE: frozenset({"owner", "admin", "auditor"}),
+    Act.KEEP_PEOPLE: frozenset({"owner", "admin"}),
+    Act.DISABLE_ACCOUNTS: frozenset(),
     Act.REVOKE: frozenset({"owner", "admin"}),
     Act.READ_REVOCATIONS: frozenset(),
+    Act.READ_API_KEYS: frozenset({"owner", "admin", "member", "auditor"}),
+    Act.READ_ALL_API_KEYS: frozenset({"owner", "admin", "auditor"}),
+    Act.WRITE_API_KEYS: frozenset({"owner", "admin", "member"}),
+    Act.WRITE_ALL_API_KEYS: frozenset({"owner", "admin"}),
+    Act.VERIFY_API_KEYS: frozenset(),
 }
-"""In one's own organization.  A platform administrator may do everything, everywhere."""
+"""In one's own organization.  A platform administrator may do everything, everywhere; what no role
+may do needs a scope."""
+
+
+OWNER_ONLY = frozenset({"owner"})
+"""Roles that only owners give and take."""
 
 
 def require(call: Call, act: Act) -> Person:
@@ -35,11 +60,17 @@ def require(call: Call, act: Act) -> Person:
     """
     person = call.actor
     if not isinstance(person, Person):
-        reason = Reason.FORBIDDEN if isinstance(person, Service) else Reason.UNAUTHENTICATED
+        machine = isinstance(person, (Service, ApiKey))
+        reason = Reason.FORBIDDEN if machine else Reason.UNAUTHENTICATED
         raise Refused(reason, private=f"{act}: not a person")
-    if is_platform_admin(person) or ROLES[act] & set(person.roles):
+    if may(person, act):
         return person
     raise Refused(Reason.FORBIDDEN, "your role does not allow this", private=act.value)
+
+
+def may(person: Person, act: Act) -> bool:
+    """Tell whether a person's role allows this in their own organization."""
+    return is_platform_admin(person) or bool(ROLES[act] & set(person.roles))
 
 
 def is_platform_admin(person: Person) -> bool:
@@ -52,14 +83,19 @@ def reaches(person: Person, tenant_id: TenantId) -> bool:
     return person.tenant_id == tenant_id or is_platform_admin(person)
 
 
-def require_scope(call: Call, scope: str) -> Service:
-    """Return the service whose token reaches this far.
+def crossing_from(person: Person, tenant_id: TenantId) -> TenantId | None:
+    """Return from where somebody acts in an organization that is not theirs; None in their own."""
+    return None if person.tenant_id == tenant_id else person.tenant_id
+
+
+def require_scope(call: Call, scope: str) -> Service | ApiKey:
+    """Return the service, or the API key, whose scopes reach this far.
 
     Refused: UNAUTHENTICATED for nobody; INSUFFICIENT_SCOPE for every other caller.
     """
     caller = call.actor
-    if isinstance(caller, Service) and scope in caller.scopes:
+    if isinstance(caller, (Service, ApiKey)) and scope in caller.scopes:
         return caller
-    if isinstance(caller, (Person, Service)):
+    if isinstance(caller, (Person, Service, ApiKey)):
         raise Refused(Reason.INSUFFICIENT_SCOPE, f"the scope {scope} is needed")
     raise Refused(Reason.UNAUTHENTICATED, private=f"{scope}: nobody")

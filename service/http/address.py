@@ -27,6 +27,11 @@ def client_address(
     return str(current)
 
 
+def is_address(text: str) -> bool:
+    """Tell whether a text is an IP address."""
+    return _address(text) is not None
+
+
 def networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
     """Read the settings' networks."""
     return tuple(ipaddress.ip_network(text) for text in texts)

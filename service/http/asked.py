@@ -9,10 +9,10 @@ from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 from msgspec import Struct
 
-from service.flows.access.authenticate import authenticate
+from service.flows.apikeys.bearer import authenticate_bearer
 from service.http import cookies
 from service.http.address import client_address
-from service.kernel.call import Call, Person, Service
+from service.kernel.call import ApiKey, Call, Person, Service
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
 
@@ -51,6 +51,13 @@ async def provide_signed_in(request: Request[Any, Any, State]) -> Asked:
     if token is None:
         raise Refused(Reason.UNAUTHENTICATED, private="no bearer token")
     return await _signed(request, asked, token)
+
+
+async def provide_optional(request: Request[Any, Any, State]) -> Asked:
+    """For routes that anyone may call, and that know who is signed in where somebody is."""
+    asked = _asked(request)
+    token = bearer(request)
+    return asked if token is None else await _signed(request, asked, token)
 
 
 async def provide_caller(request: Request[Any, Any, State]) -> Asked:
@@ -149,12 +156,12 @@ def _asked(request: Request[Any, Any, State]) -> Asked:
 
 
 async def _signed(request: Request[Any, Any, State], asked: Asked, token: str) -> Asked:
-    caller = await authenticate(asked.rt, token, asked.call.at)
+    caller = await authenticate_bearer(asked.rt, asked.call, token)
     _note_caller(request, caller)
     return msgspec.structs.replace(asked, call=msgspec.structs.replace(asked.call, actor=caller))
 
 
-def _note_caller(request: Request[Any, Any, State], caller: Person | Service) -> None:
+def _note_caller(request: Request[Any, Any, State], caller: Person | Service | ApiKey) -> None:
     """Name the caller in the access log."""
     tenant_id = str(caller.tenant_id) if caller.tenant_id else None
     request.scope["state"].update(actor_id=caller.actor_id, tenant_id=tenant_id)
@@ -174,6 +181,7 @@ __all__ = [
     "provide_by_cookie",
     "provide_caller",
     "provide_open",
+    "provide_optional",
     "provide_password",
     "provide_sign_in",
     "provide_sign_out",

@@ -12,6 +12,7 @@ STATUS: dict[Reason, tuple[int, str]] = {
     Reason.INVALID_CLIENT: (401, "invalid_client"),
     Reason.INVALID_GRANT: (400, "invalid_grant"),
     Reason.INVALID_SCOPE: (400, "invalid_scope"),
+    Reason.INVALID_TARGET: (400, "invalid_target"),
     Reason.UNAUTHORIZED_CLIENT: (400, "unauthorized_client"),
     Reason.UNSUPPORTED_GRANT: (400, "unsupported_grant_type"),
     Reason.FORBIDDEN: (403, "access_denied"),

@@ -12,6 +12,7 @@ STATUS: dict[Reason, tuple[int, str]] = {
     Reason.INVALID_CLIENT: (401, "The client is not known"),
     Reason.INVALID_GRANT: (401, "The session cannot be renewed"),
     Reason.INVALID_SCOPE: (400, "The scope is not valid"),
+    Reason.INVALID_TARGET: (400, "The target is not valid"),
     Reason.UNAUTHORIZED_CLIENT: (403, "The client may not do this"),
     Reason.UNSUPPORTED_GRANT: (400, "The grant type is not supported"),
     Reason.FORBIDDEN: (403, "This is not allowed"),

@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from service.kernel.ids import SessionId, TenantId, UserId
+from service.kernel.ids import ApiKeyId, SessionId, TenantId, UserId
 
 
 class Nobody(Struct, frozen=True):
@@ -61,7 +61,21 @@ class Service(Struct, frozen=True, kw_only=True):
         return self.client_id
 
 
-Actor: TypeAlias = Nobody | Operator | Person | Service
+class ApiKey(Struct, frozen=True, kw_only=True):
+    """A machine that presented an API key, or a token it got for one."""
+
+    key_id: ApiKeyId
+    tenant_id: TenantId
+    scopes: tuple[str, ...]
+    kind: Literal["api_key"] = "api_key"
+
+    @property
+    def actor_id(self) -> str | None:
+        """The key's id."""
+        return str(self.key_id)
+
+
+Actor: TypeAlias = Nobody | Operator | Person | Service | ApiKey
 
 
 class Call(Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ UserId = NewType("UserId", UUID)
 SessionId = NewType("SessionId", UUID)
 DeviceId = NewType("DeviceId", UUID)
 EventId = NewType("EventId", UUID)
+ApiKeyId = NewType("ApiKeyId", UUID)
 
 
 def new(at: datetime) -> UUID:

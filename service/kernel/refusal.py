@@ -12,6 +12,7 @@ class Reason(StrEnum):
     INVALID_CLIENT = "invalid_client"
     INVALID_GRANT = "invalid_grant"
     INVALID_SCOPE = "invalid_scope"
+    INVALID_TARGET = "invalid_target"
     UNAUTHORIZED_CLIENT = "unauthorized_client"
     UNSUPPORTED_GRANT = "unsupported_grant"
     FORBIDDEN = "forbidden"

@@ -1,20 +1,27 @@
 """Sealing: what is encrypted at rest, and the keys that are derived rather than stored.
 
 Fernet has no associated data, so the envelope inside carries what the ciphertext is *for*: a
-ciphertext moved to another row, name or version opens and is refused.
+ciphertext moved to another row, name or version opens and is refused.  Outside, before a dot, stands
+which master key sealed it: what is left to re-seal can be counted without opening anything, and a
+missing key is told from a damaged ciphertext.
 """
 
 import base64
+import binascii
 import re
 
 import msgspec
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from msgspec import Struct
 
 _MASTER = re.compile(r"[A-Za-z0-9_-]{43}=")
 """The decoder alone would skip what is no letter and stop at the first `=`."""
+
+_SEALED = re.compile(rb"([0-9a-f]{8})\.([A-Za-z0-9_-]+={0,2})")
+_FRAME, _BLOCK = 1 + 8 + 16 + 32, 16
+"""Bytes of a Fernet token around its text, which comes in whole blocks, one at least."""
 
 
 class SealBrokenError(Exception):
@@ -35,6 +42,16 @@ def derive(secret: bytes, purpose: str, length: int = 32) -> bytes:
     return HKDF(algorithm=SHA256(), length=length, salt=None, info=info).derive(secret)
 
 
+def derive_token_key(secret: bytes, purpose: str) -> str:
+    """Derive a Fernet key for one purpose, as text that can be handed over."""
+    return base64.urlsafe_b64encode(derive(secret, purpose)).decode()
+
+
+def seal_under(key: str, value: bytes) -> str:
+    """Encrypt for whoever holds a Fernet key."""
+    return Fernet(key).encrypt(value).decode()
+
+
 class Seal:
     """Seals and opens with the master keys, the newest first.  `repr` shows none of them."""
 
@@ -43,23 +60,68 @@ class Seal:
             raise SealBrokenError("no master key is given (AUTH_MASTER_KEYS)")
         if not all(map(_MASTER.fullmatch, master_keys)):
             raise SealBrokenError("a master key is not 32 bytes in URL-safe base64 (a Fernet key)")
-        self._masters = [base64.urlsafe_b64decode(key) for key in master_keys]
+        masters = [base64.urlsafe_b64decode(key) for key in master_keys]
+        self._masters = {derive(master, "key-id", 4).hex(): master for master in masters}
+        self._ciphers: dict[str, dict[str, Fernet]] = {}
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """Return what names each key outside, the newest first.  Tells nothing of the key."""
+        return tuple(self._masters)
+
+    def newest_alone(self) -> "Seal":
+        """Return a seal that knows the newest master key and no other."""
+        alone = Seal.__new__(Seal)
+        newest = self.key_ids[0]
+        alone._masters, alone._ciphers = {newest: self._masters[newest]}, {}
+        return alone
 
     def seal(self, purpose: str, name: str, value: bytes) -> bytes:
         """Encrypt under the newest master key, bound to what it is for."""
-        return self._cipher(purpose).encrypt(msgspec.json.encode(Envelope(purpose, name, value)))
+        key_id, cipher = next(iter(self._under(purpose).items()))
+        envelope = msgspec.json.encode(Envelope(purpose, name, value))
+        return key_id.encode() + b"." + cipher.encrypt(envelope)
 
     def open(self, purpose: str, name: str, sealed: bytes) -> bytes:
-        """Decrypt; SealBrokenError when no key opens it or it was sealed for something else."""
-        try:
-            plain = self._cipher(purpose).decrypt(sealed)
-        except InvalidToken:
-            raise SealBrokenError(f"{purpose} {name}: no master key opens it") from None
-        envelope = msgspec.json.decode(plain, type=Envelope)
-        if (envelope.purpose, envelope.name) != (purpose, name):
-            raise SealBrokenError(f"{purpose} {name}: the ciphertext belongs to another name")
-        return envelope.value
+        """Decrypt; SealBrokenError says what is wrong: cut short, altered, moved, or the key."""
+        what = f"{purpose} {name}"
+        form = _SEALED.fullmatch(sealed)
+        if form is None or not _is_whole(form[2]):
+            raise SealBrokenError(f"{what}: the ciphertext is cut short, or is none")
+        said = form[1].decode()
+        for key_id, cipher in self._under(purpose).items():
+            try:
+                plain = cipher.decrypt(form[2])
+            except InvalidToken:
+                continue
+            if key_id != said:
+                break
+            envelope = msgspec.json.decode(plain, type=Envelope)
+            if (envelope.purpose, envelope.name) != (purpose, name):
+                raise SealBrokenError(f"{what}: the ciphertext belongs to another name")
+            return envelope.value
+        else:
+            if said not in self._masters:
+                raise SealBrokenError(f"{what}: sealed under master key {said}, which is not given")
+        raise SealBrokenError(f"{what}: the ciphertext was altered, or sealed for another purpose")
 
-    def _cipher(self, purpose: str) -> MultiFernet:
-        keys = (derive(master, f"seal/{purpose}") for master in self._masters)
-        return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in keys])
+    def _under(self, purpose: str) -> dict[str, Fernet]:
+        if purpose not in self._ciphers:
+            self._ciphers[purpose] = {
+                key_id: Fernet(derive_token_key(master, f"seal/{purpose}"))
+                for key_id, master in self._masters.items()
+            }
+        return self._ciphers[purpose]
+
+
+def sealed_by(sealed: bytes) -> str:
+    """Return which master key sealed it, as it says itself."""
+    return sealed.partition(b".")[0].decode("latin-1")
+
+
+def _is_whole(token: bytes) -> bool:
+    try:
+        text = len(base64.urlsafe_b64decode(token)) - _FRAME
+    except binascii.Error:
+        return False
+    return text > 0 and text % _BLOCK == 0

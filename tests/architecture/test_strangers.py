@@ -13,6 +13,7 @@ from service.settings import Settings
 
 OPEN: dict[str, str] = {
     "POST /auth/login": "this is where credentials are shown",
+    "POST /auth/invitations/accept": "the link's secret is the credential",
     "GET /healthz": "a load balancer asks",
     "HEAD /healthz": "a load balancer asks",
     "GET /readyz": "a load balancer asks",

@@ -4,11 +4,12 @@ Who asked, when, from where and in which request are the Call's and are recorded
 The first three fields are columns; the others become `detail`.
 """
 
+from datetime import datetime
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from service.kernel.ids import SessionId, TenantId, UserId
+from service.kernel.ids import ApiKeyId, SessionId, TenantId, UserId
 
 Failure: TypeAlias = Literal["unknown", "wrong_password", "locked", "disabled", "no_membership"]
 
@@ -127,3 +128,100 @@ class Crossed(Event, tag="organization.crossed", frozen=True):
 
     crossing_from: TenantId
     act: str
+
+
+class ApiKeyCreated(Event, tag="api_key.created", frozen=True):
+    """A key was issued.  `user_id` is whose it is; none for the organization's own."""
+
+    key_id: ApiKeyId
+    prefix: str
+    scopes: tuple[str, ...]
+    expires_at: datetime | None = None
+
+
+class ApiKeyRotated(Event, tag="api_key.rotated", frozen=True):
+    """A key got a successor and ends with the overlap."""
+
+    key_id: ApiKeyId
+    prefix: str
+    successor_id: ApiKeyId
+    overlap_seconds: int
+    crossing_from: TenantId | None = None
+
+
+class ApiKeyRevoked(Event, tag="api_key.revoked", frozen=True):
+    """A key was revoked; its record stays."""
+
+    key_id: ApiKeyId
+    prefix: str
+    crossing_from: TenantId | None = None
+
+
+class ApiKeyDeleted(Event, tag="api_key.deleted", frozen=True):
+    """A key was deleted, record and all."""
+
+    key_id: ApiKeyId
+    prefix: str
+    crossing_from: TenantId | None = None
+
+
+class ApiKeyRefused(Event, tag="api_key.refused", frozen=True):
+    """Keys were presented that are not good: `count` alike, of which this request was the first."""
+
+    why: str
+    count: int
+    key_id: ApiKeyId | None = None
+
+
+class OrganizationChanged(Event, tag="organization.changed", frozen=True):
+    """An organization was renamed, or its lifetimes replaced."""
+
+    renamed: bool
+    policy: bool
+
+
+class OrganizationDisabled(Event, tag="organization.disabled", frozen=True):
+    """An organization was disabled, its sessions and tokens with it."""
+
+
+class OrganizationEnabled(Event, tag="organization.enabled", frozen=True):
+    """An organization was enabled again."""
+
+
+class Invited(Event, tag="invitation.created", frozen=True):
+    """Somebody was invited; whom, the invitation says as long as it is kept."""
+
+    role: str
+
+
+class RoleChanged(Event, tag="membership.role_changed", frozen=True):
+    """A member was given another role (authz_change)."""
+
+    before: str
+    after: str
+
+
+class MembershipSuspended(Event, tag="membership.suspended", frozen=True):
+    """A member may not act in this organization for now."""
+
+
+class MembershipResumed(Event, tag="membership.resumed", frozen=True):
+    """A suspended member may act again."""
+
+
+class MembershipEnded(Event, tag="membership.ended", frozen=True):
+    """A person is no member any more."""
+
+    role: str
+
+
+class UserDisabled(Event, tag="user.disabled", frozen=True):
+    """An account was disabled, everywhere."""
+
+
+class UserEnabled(Event, tag="user.enabled", frozen=True):
+    """An account was enabled again."""
+
+
+class Unlocked(Event, tag="lockout.lifted", frozen=True):
+    """An administrator lifted a lockout."""

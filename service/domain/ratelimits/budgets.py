@@ -38,12 +38,27 @@ class RateLimits:
         self._clock = clock
         self._workers = workers
         self._spent: OrderedDict[str, deque[float]] = OrderedDict()
+        self._empty: OrderedDict[str, float] = OrderedDict()
         self._batcher = Batcher(self._spend, key=lambda asked: asked.key, flights=4)
 
     async def spend(self, budget: Budget, subject: str) -> int:
         """Spend one unit; 0, or the whole seconds after which one is free again."""
-        key = f"{self._redis.prefix}limit:{budget.bucket}:{subject}"
-        return math.ceil(await self._batcher.ask(_Asked(budget, key)) / 1000)
+        key = self._key(budget, subject)
+        wait = math.ceil(await self._batcher.ask(_Asked(budget, key)) / 1000)
+        if wait:
+            self._empty[key] = self._clock.monotonic() + wait
+            self._empty.move_to_end(key)
+            if len(self._empty) > _REMEMBERED:
+                self._empty.popitem(last=False)
+        return wait
+
+    def known_empty(self, budget: Budget, subject: str) -> int:
+        """Return the seconds a budget is empty for as far as this worker knows; asks nobody."""
+        until = self._empty.get(self._key(budget, subject), 0.0)
+        return max(0, math.ceil(until - self._clock.monotonic()))
+
+    def _key(self, budget: Budget, subject: str) -> str:
+        return f"{self._redis.prefix}limit:{budget.bucket}:{subject}"
 
     async def _spend(self, asked: list[_Asked]) -> list[int]:
         keys = [a.key for a in asked]

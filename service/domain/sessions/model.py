@@ -16,6 +16,7 @@ class Why(StrEnum):
     ENDED_BY_OWNER = "ended_by_owner"
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 - a word, not a password
     ENDED_BY_ADMIN = "ended_by_admin"
+    DISABLED = "disabled"
     REPLAYED = "replayed"
     ORGANIZATION_SWITCHED = "organization_switched"
 

@@ -5,14 +5,14 @@ from uuid import UUID
 
 from service.domain.revocations import Marks
 from service.domain.tokens import Claims
-from service.kernel.call import Person, Service
-from service.kernel.ids import SessionId, TenantId, UserId
+from service.kernel.call import ApiKey, Person, Service
+from service.kernel.ids import ApiKeyId, SessionId, TenantId, UserId
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
 
 
-async def authenticate(rt: Runtime, token: str, at: datetime) -> Person | Service:
-    """Return the person or the service a token stands for.
+async def authenticate(rt: Runtime, token: str, at: datetime) -> Person | Service | ApiKey:
+    """Return the person or the machine a token stands for.
 
     No query while the worker's revocations are fresh.  Refused: UNAUTHENTICATED when the token is
     not genuine, has expired or was revoked; UNAVAILABLE when nobody can say whether it was.
@@ -20,6 +20,8 @@ async def authenticate(rt: Runtime, token: str, at: datetime) -> Person | Servic
     claims = await verify(rt, token, at)
     tenant_id = TenantId(UUID(claims.tenant_id)) if claims.tenant_id else None
     scopes = tuple(claims.scope.split())
+    if claims.akid is not None and tenant_id is not None:
+        return ApiKey(key_id=ApiKeyId(UUID(claims.akid)), tenant_id=tenant_id, scopes=scopes)
     if claims.sid is None or tenant_id is None:
         return Service(client_id=claims.client_id, tenant_id=tenant_id, scopes=scopes)
     return Person(

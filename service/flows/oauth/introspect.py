@@ -2,21 +2,32 @@
 
 from uuid import UUID
 
+from service.domain.apikeys import Presented
 from service.domain.clients import Client
 from service.domain.tokens import Claims
 from service.flows.access.authenticate import verify
+from service.flows.apikeys.check import PREFIX, check_key
 from service.kernel.call import Call
 from service.kernel.ids import TenantId
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
 
 
-async def introspect(rt: Runtime, call: Call, client: Client, token: str) -> Claims | None:
-    """Return what a token says, or None: not genuine, expired, revoked, or none of the client's.
+async def introspect(
+    rt: Runtime, call: Call, client: Client, token: str, address: str | None
+) -> Claims | Presented | None:
+    """Return what a token says, or the API key it is; None when it is good for nothing.
+
+    That is: not genuine, expired, revoked, or none of the client's.  `address` is where a key was
+    presented from, for keys that are bound to addresses.
 
     No query while the worker's revocations are fresh.  Refused(UNAVAILABLE) when nobody can say
     whether it was revoked.
     """
+    if token.startswith(PREFIX):
+        checked = await check_key(rt, call, token, address)
+        key = checked.key if checked.why is None else None
+        return key if key is not None and client.sees(key.tenant_id) else None
     try:
         claims = await verify(rt, token, call.at)
     except Refused as refused:

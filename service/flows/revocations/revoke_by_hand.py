@@ -5,14 +5,14 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from service.domain import audit, clients, revocations, sessions, users
+from service.domain import apikeys, audit, clients, revocations, sessions, users
 from service.domain.audit import events
 from service.domain.revocations import Kind, Revocation
 from service.domain.sessions import Why
 from service.flows.access.ending import LONGEST_TOKEN, close_sessions
 from service.flows.authority import Act, is_platform_admin, reaches, require
 from service.kernel.call import Call, Person
-from service.kernel.ids import SessionId, TenantId, UserId
+from service.kernel.ids import ApiKeyId, SessionId, TenantId, UserId
 from service.kernel.refusal import Reason, Refused
 from service.kernel.sql import Tx
 from service.runtime import Runtime
@@ -29,11 +29,11 @@ class Asked(Struct, frozen=True):
 
 
 async def revoke_by_hand(rt: Runtime, call: Call, asked: Asked) -> Revocation:
-    """Revoke.  A session is ended as well; the other kinds stop tokens alone.
+    """Revoke.  A session and an API key are ended as well; the other kinds stop tokens alone.
 
-    Administrators of an organization reach its sessions, its clients and itself; people and single
-    tokens belong to no one organization and are a platform administrator's.  What is out of reach
-    answers like what does not exist: Refused(NOT_FOUND), and nothing is changed.
+    Administrators of an organization reach its sessions, keys, clients and itself; people and
+    single tokens belong to no one organization and are a platform administrator's.  What is out of
+    reach answers like what does not exist: Refused(NOT_FOUND), and nothing is changed.
     """
     person = require(call, Act.REVOKE)
     async with rt.pg.decision() as tx:
@@ -58,6 +58,8 @@ async def revoke_by_hand(rt: Runtime, call: Call, asked: Asked) -> Revocation:
                 else None,
             ),
         )
+        if asked.kind is Kind.AKID:
+            await apikeys.revoke(tx, ApiKeyId(UUID(asked.value)), call.at)
         if ended is not None:
             entries = await close_sessions(call, tx, [ended], asked.reason)
         else:
@@ -95,6 +97,9 @@ async def _find_owner(tx: Tx, asked: Asked) -> tuple[bool, TenantId | None]:
         case Kind.CLIENT_ID:
             client = await clients.find(tx, asked.value)
             return client is not None, client.tenant_id if client else None
+        case Kind.AKID:
+            key = await apikeys.lock(tx, ApiKeyId(_id(asked.value)))
+            return key is not None, key.tenant_id if key else None
         case Kind.TENANT_ID:
             return True, TenantId(_id(asked.value))
         case Kind.SUB:

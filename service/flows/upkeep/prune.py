@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from service.domain import devices, lockouts, revocations, sessions
+from service.domain import devices, invitations, lockouts, revocations, sessions
 from service.kernel.call import Call
 from service.runtime import Runtime
 
@@ -16,6 +16,7 @@ async def prune(rt: Runtime, call: Call) -> dict[str, int]:
         return {
             "sessions": await sessions.prune(tx, call.at - _SESSIONS_KEPT),
             "devices": await devices.prune(tx, call.at),
+            "invitations": await invitations.prune(tx, call.at),
             "lockouts": await lockouts.prune(tx, call.at - _LOCKOUTS_KEPT),
             "revocations": await revocations.prune(tx, call.at),
         }

@@ -1,11 +1,14 @@
 """What a worker tends to while it serves: the clock, the key ring, costs of hashes, partitions."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 from service.domain import audit, users
+from service.flows.apikeys.settle import end_expired_keys, settle_keys
 from service.kernel import metrics
 from service.kernel.log import log
+from service.kernel.refusal import Refused
 from service.runtime import Runtime
 
 _PARTITION_MONTHS = 3
@@ -18,8 +21,16 @@ async def tend(rt: Runtime) -> None:
         _repeat("key ring", 5, lambda: rt.keyring.refresh(rt.pg)),
         _repeat("hash costs", 15, lambda: learn_hash_costs(rt)),
         _repeat("gauges", 1, lambda: read_gauges(rt)),
+        _repeat("api keys", 2, lambda: settle_keys(rt)),
+        _repeat("ends of api keys", 0.25, lambda: end_expired_keys(rt)),
         _repeat("partitions", 3600, lambda: make_partitions(rt)),
     )
+
+
+async def finish(rt: Runtime) -> None:
+    """Do once more, at the end, what would be lost with the process."""
+    with contextlib.suppress(Refused):
+        await settle_keys(rt)
 
 
 async def learn_hash_costs(rt: Runtime) -> None:

@@ -7,17 +7,22 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import SkipValidation
 from msgspec import Meta, Struct
 
+from service.domain.apikeys import Presented
 from service.domain.clients import Client
 from service.domain.tokens import Claims
+from service.flows.apikeys.exchange import ACCESS_TOKEN, API_KEY, JWT, exchange_key
+from service.flows.apikeys.exchange import GRANT as EXCHANGE
 from service.flows.oauth.authenticate_client import authenticate_client, is_console
 from service.flows.oauth.client_credentials import Issued, issue_to_client
 from service.flows.oauth.introspect import introspect
 from service.flows.oauth.refresh_grant import refresh_for_client
 from service.flows.oauth.revoke_token import revoke_token
+from service.http.address import is_address
 from service.http.oauth.form import Form, provide_form
 from service.kernel.refusal import Reason, Refused
+from service.runtime import Runtime
 
-GRANTS = ("client_credentials", "refresh_token")
+GRANTS = ("client_credentials", "refresh_token", EXCHANGE)
 
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
@@ -32,6 +37,8 @@ class TokenAnswer(Struct, frozen=True, omit_defaults=True):
     scope: str
     token_type: str
     refresh_token: str | None = None
+    issued_token_type: str | None = None
+    """Of an exchange (RFC 8693 section 2.2.1)."""
 
 
 class Introspection(Struct, frozen=True, omit_defaults=True):
@@ -58,6 +65,7 @@ class Introspection(Struct, frozen=True, omit_defaults=True):
 @post("/token", status_code=200)
 async def token(form: FromForm) -> Response[TokenAnswer]:
     """Exchange a grant for tokens (RFC 6749 section 3.2)."""
+    kind = None
     match form.need("grant_type"):
         case "client_credentials":
             issued = await _client_credentials(form)
@@ -65,6 +73,8 @@ async def token(form: FromForm) -> Response[TokenAnswer]:
             client = await _client_or_console(form)
             rt, call = form.asked.rt, form.asked.call
             issued = await refresh_for_client(rt, call, client, form.need("refresh_token"))
+        case grant if grant == EXCHANGE:
+            issued, kind = await _exchange(form), ACCESS_TOKEN
         case _:
             raise Refused(Reason.UNSUPPORTED_GRANT, private="grant_type")
     answer = TokenAnswer(
@@ -73,6 +83,7 @@ async def token(form: FromForm) -> Response[TokenAnswer]:
         scope=issued.scope,
         token_type="Bearer",  # noqa: S106 - the type's name (RFC 6750)
         refresh_token=issued.refresh_token,
+        issued_token_type=kind,
     )
     return Response(answer, headers=_NO_STORE)
 
@@ -82,8 +93,9 @@ async def introspect_token(form: FromForm) -> Response[Introspection]:
     """Tell an authenticated client about a token (RFC 7662)."""
     rt, call = form.asked.rt, form.asked.call
     client = await authenticate_client(rt, call, form.presented)
-    claims = await introspect(rt, call, client, form.need("token"))
-    return Response(_introspection(claims), headers=_NO_STORE)
+    found = await introspect(rt, call, client, form.need("token"), _address(form))
+    told = _key(rt, found) if isinstance(found, Presented) else _introspection(found)
+    return Response(told, headers=_NO_STORE)
 
 
 @post("/revoke", status_code=200)
@@ -100,10 +112,56 @@ async def _client_credentials(form: Form) -> Issued:
     return issue_to_client(rt, call, client, form.get("scope"))
 
 
+async def _exchange(form: Form) -> Issued:
+    """Exchange an API key (RFC 8693 section 2.1): it is the credential, no client is needed."""
+    rt, call = form.asked.rt, form.asked.call
+    if form.presented.secret is not None or form.presented.assertion is not None:
+        await authenticate_client(rt, call, form.presented)
+    key = form.need("subject_token")
+    if form.need("subject_token_type") not in (API_KEY, ACCESS_TOKEN):
+        raise Refused(
+            Reason.INVALID_REQUEST, f"{API_KEY} is expected", fields=("subject_token_type",)
+        )
+    if form.get("requested_token_type") not in (None, ACCESS_TOKEN, JWT):
+        raise Refused(
+            Reason.INVALID_REQUEST, "access tokens are issued", fields=("requested_token_type",)
+        )
+    if form.get("actor_token") or form.get("actor_token_type"):
+        raise Refused(Reason.INVALID_REQUEST, "nobody acts for a key", fields=("actor_token",))
+    for name in ("audience", "resource"):
+        if form.get(name) not in (None, rt.tokens.audience):
+            raise Refused(Reason.INVALID_TARGET, "not the audience of our tokens", fields=(name,))
+    return await exchange_key(rt, call, key, form.get("scope"))
+
+
+def _address(form: Form) -> str | None:
+    """Return where the client says a key was presented from (ours, beyond RFC 7662)."""
+    address = form.get("address")
+    if address is not None and not is_address(address):
+        raise Refused(Reason.INVALID_REQUEST, "an IP address is expected", fields=("address",))
+    return address
+
+
 async def _client_or_console(form: Form) -> Client | None:
     if is_console(form.presented):
         return None
     return await authenticate_client(form.asked.rt, form.asked.call, form.presented)
+
+
+def _key(rt: Runtime, key: Presented) -> Introspection:
+    """Tell of an API key that is good; `client_id` is what may be shown of it."""
+    return Introspection(
+        active=True,
+        scope=" ".join(key.scopes),
+        client_id=key.prefix,
+        token_type="api_key",  # noqa: S106 - the type's name
+        exp=None if key.expires_at is None else int(key.expires_at.timestamp()),
+        iat=int(key.created_at.timestamp()),
+        sub=str(key.owner_id or key.key_id),
+        iss=rt.settings.issuer,
+        tenant_id=str(key.tenant_id),
+        akid=str(key.key_id),
+    )
 
 
 def _introspection(claims: Claims | None) -> Introspection:

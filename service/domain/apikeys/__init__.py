@@ -1,0 +1,50 @@
+"""API keys: what machines present.  Table auth_api_keys.  Redis is not needed."""
+
+from service.domain.apikeys.known import Held, KnownKeys
+from service.domain.apikeys.model import ApiKey, Presented, Why, read_network, secret_mac
+from service.domain.apikeys.store import (
+    Ended,
+    Uses,
+    add_uses,
+    any_ending,
+    delete,
+    end_expired,
+    find,
+    insert,
+    list_page,
+    lock,
+    revoke,
+    succeed,
+)
+from service.domain.apikeys.tally import MOST_PER_MINUTE, Failure, Tally
+from service.domain.apikeys.text import PATTERN, PREFIX, KeyText, new_text, read
+
+__all__ = [
+    "MOST_PER_MINUTE",
+    "PATTERN",
+    "PREFIX",
+    "ApiKey",
+    "Ended",
+    "Failure",
+    "Held",
+    "KeyText",
+    "KnownKeys",
+    "Presented",
+    "Tally",
+    "Uses",
+    "Why",
+    "add_uses",
+    "any_ending",
+    "delete",
+    "end_expired",
+    "find",
+    "insert",
+    "list_page",
+    "lock",
+    "new_text",
+    "read",
+    "read_network",
+    "revoke",
+    "secret_mac",
+    "succeed",
+]

@@ -1,0 +1,129 @@
+"""What a key is, and whether it is good."""
+
+import hashlib
+import hmac
+import ipaddress
+from datetime import datetime
+from enum import StrEnum
+from functools import lru_cache
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from service.kernel.ids import ApiKeyId, TenantId, UserId
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Why(StrEnum):
+    """Why a key is not good."""
+
+    UNKNOWN = "unknown"
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+    DISABLED = "disabled"
+    """Its organization, or the person it belongs to, may not act."""
+    ADDRESS = "address"
+    SCOPE = "scope"
+
+
+class ApiKey(Struct, frozen=True, kw_only=True):
+    """A key as its organization sees it.  `owner_id` is None for the organization's own."""
+
+    key_id: ApiKeyId
+    tenant_id: TenantId
+    owner_id: UserId | None
+    public_id: str
+    name: str
+    scopes: tuple[str, ...]
+    networks: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    ended_at: datetime | None
+    successor_id: ApiKeyId | None
+    last_used_at: datetime | None
+    use_count: int
+
+    @property
+    def prefix(self) -> str:
+        """Return what may be shown of its text."""
+        return f"tsk_{self.public_id}"
+
+    def state(self, at: datetime) -> Why | None:
+        """Return why it is not good any more; None while it is."""
+        return _state(self.revoked_at, self.expires_at, at)
+
+
+class Presented(Struct, frozen=True, kw_only=True):
+    """What a check decides on.  `standing`: its organization and its owner may act."""
+
+    key_id: ApiKeyId
+    tenant_id: TenantId
+    owner_id: UserId | None
+    public_id: str
+    secret_mac: bytes
+    scopes: tuple[str, ...]
+    networks: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    standing: bool
+    policy: str | None
+
+    @property
+    def prefix(self) -> str:
+        """Return what may be shown of its text."""
+        return f"tsk_{self.public_id}"
+
+    def has_secret(self, mac: bytes) -> bool:
+        """Tell whether this is its secret's HMAC, in constant time."""
+        return hmac.compare_digest(mac, self.secret_mac)
+
+    def state(self, at: datetime) -> Why | None:
+        """Return why it is not good; None when it is."""
+        ended = _state(self.revoked_at, self.expires_at, at)
+        return ended or (None if self.standing else Why.DISABLED)
+
+    def admits(self, address: str | None) -> bool:
+        """Tell whether it may be presented from an address; None: from one nobody knows."""
+        if not self.networks:
+            return True
+        return address is not None and _within(address, self.networks)
+
+
+def secret_mac(key: bytes, secret: str) -> bytes:
+    """Return what is stored of a secret.  256 random bits need no slow hash."""
+    return hmac.digest(key, secret.encode(), hashlib.sha256)
+
+
+def read_network(text: str) -> Network:
+    """Read an address or a network; ValueError when it is none, or has bits beyond its mask.
+
+    IPv4 written as IPv6 is IPv4.
+    """
+    if "%" in text:
+        raise ValueError("an address with a zone")
+    network = ipaddress.ip_network(text)
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    if mapped is not None and network.prefixlen >= 96:  # noqa: PLR2004 - RFC 4291 section 2.5.5.2
+        return ipaddress.ip_network(f"{mapped}/{network.prefixlen - 96}")
+    return network
+
+
+def _state(revoked_at: datetime | None, expires_at: datetime | None, at: datetime) -> Why | None:
+    if revoked_at is not None:
+        return Why.REVOKED
+    return Why.EXPIRED if expires_at is not None and at >= expires_at else None
+
+
+@lru_cache(maxsize=4096)
+def _network(text: str) -> Network:
+    return ipaddress.ip_network(text)
+
+
+def _within(address: str, networks: tuple[str, ...]) -> bool:
+    found = read_network(address).network_address
+    return any(
+        found.version == network.version and found in network for network in map(_network, networks)
+    )

@@ -1,0 +1,124 @@
+"""Statements on auth_api_keys."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from msgspec import Struct
+
+from service.domain.apikeys.model import ApiKey, Presented
+from service.kernel.ids import ApiKeyId, TenantId, UserId
+from service.kernel.sql import Queries, Tx
+
+
+class _Id(Struct, frozen=True):
+    key_id: ApiKeyId
+
+
+class _Found(Struct, frozen=True):
+    found: bool
+
+
+class Ended(Struct, frozen=True):
+    """A key that has just expired."""
+
+    key_id: ApiKeyId
+    tenant_id: TenantId
+
+
+class Uses(Struct, frozen=True):
+    """How often a key was used since it was last counted, and when last."""
+
+    key_id: ApiKeyId
+    count: int
+    last: datetime
+
+
+queries = Queries("apikeys")
+_insert = queries.rows("insert", _Id)
+_list_presented = queries.rows("list_presented", Presented)
+_find = queries.rows("find", ApiKey)
+_lock = queries.rows("lock", ApiKey)
+_list_page = queries.rows("list_page", ApiKey)
+_revoke = queries.command("revoke")
+_succeed = queries.command("succeed")
+_delete = queries.command("delete")
+_any_ending = queries.rows("any_ending", _Found)
+_end_expired = queries.rows("end_expired", Ended)
+_add_uses = queries.command("add_uses")
+
+
+async def insert(tx: Tx, key: ApiKey, secret_mac: bytes) -> bool:
+    """Add a key; False when its public id is taken."""
+    found = await _insert.maybe(
+        tx,
+        key_id=key.key_id,
+        tenant_id=key.tenant_id,
+        owner_id=key.owner_id,
+        public_id=key.public_id,
+        secret_mac=secret_mac,
+        name=key.name,
+        scopes=list(key.scopes),
+        networks=list(key.networks),
+        created_at=key.created_at,
+        expires_at=key.expires_at,
+    )
+    return found is not None
+
+
+async def list_presented(tx: Tx, public_ids: Sequence[str]) -> list[Presented]:
+    """Return the keys of some public ids; one that is not there is left out."""
+    return await _list_presented.all(tx, public_ids=list(public_ids))
+
+
+async def find(tx: Tx, key_id: ApiKeyId) -> ApiKey | None:
+    """Return a key, ended or not."""
+    return await _find.maybe(tx, key_id=key_id)
+
+
+async def lock(tx: Tx, key_id: ApiKeyId) -> ApiKey | None:
+    """Return a key and hold it."""
+    return await _lock.maybe(tx, key_id=key_id)
+
+
+async def list_page(
+    tx: Tx, tenant_id: TenantId, owner_id: UserId | None, before: ApiKeyId | None, most: int
+) -> list[ApiKey]:
+    """Return the keys of an organization (of one person there), the newest first."""
+    return await _list_page.all(
+        tx, tenant_id=tenant_id, owner_id=owner_id, before=before, most=most
+    )
+
+
+async def revoke(tx: Tx, key_id: ApiKeyId, at: datetime) -> None:
+    """End a key and keep its record; the caller revokes its `akid` in the same transaction."""
+    await _revoke.run(tx, key_id=key_id, revoked_at=at)
+
+
+async def succeed(tx: Tx, key_id: ApiKeyId, successor_id: ApiKeyId, ends_at: datetime) -> None:
+    """Name the successor of a key, which works on until `ends_at` at the latest."""
+    await _succeed.run(tx, key_id=key_id, successor_id=successor_id, expires_at=ends_at)
+
+
+async def delete(tx: Tx, key_id: ApiKeyId) -> None:
+    """Remove the record; the caller revokes its `akid` in the same transaction."""
+    await _delete.run(tx, key_id=key_id)
+
+
+async def any_ending(tx: Tx, at: datetime) -> bool:
+    """Tell whether a key has expired that `end_expired` has not seen."""
+    return (await _any_ending.one(tx, at=at)).found
+
+
+async def end_expired(tx: Tx, at: datetime, most: int) -> list[Ended]:
+    """Return keys that have expired, each once; the caller revokes their `akid`."""
+    return await _end_expired.all(tx, at=at, most=most)
+
+
+async def add_uses(tx: Tx, uses: Sequence[Uses]) -> None:
+    """Count uses; those of a key that is gone are dropped."""
+    await _add_uses.run(
+        tx,
+        key_ids=[one.key_id for one in uses],
+        counts=[one.count for one in uses],
+        times=[one.last for one in uses],
+    )

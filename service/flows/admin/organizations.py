@@ -1,0 +1,118 @@
+"""Platform administrators keep the organizations."""
+
+from uuid import UUID
+
+import msgspec
+
+from service.domain import audit, organizations, revocations, sessions
+from service.domain.audit import events
+from service.domain.organizations import Organization
+from service.domain.revocations import Kind
+from service.domain.sessions import Why
+from service.flows.access.ending import LONGEST_TOKEN, close_sessions
+from service.flows.admin.reach import (
+    lock_organization,
+    record_crossing,
+    require_platform,
+    target,
+)
+from service.flows.authority import Act, require
+from service.flows.people.create_organization import create_organization
+from service.kernel.call import Call
+from service.kernel.ids import TenantId
+from service.kernel.refusal import Reason, Refused
+from service.policy import Policy, seconds
+from service.runtime import Runtime
+
+
+async def create(rt: Runtime, call: Call, slug: str, name: str) -> Organization:
+    """Create one.  Refused: FORBIDDEN, INVALID_REQUEST, CONFLICT."""
+    require_platform(call, Act.KEEP_ORGANIZATIONS)
+    return await create_organization(rt, call, slug, name)
+
+
+async def list_all(rt: Runtime, call: Call, after: UUID | None, most: int) -> list[Organization]:
+    """Return organizations, the oldest first."""
+    require_platform(call, Act.KEEP_ORGANIZATIONS)
+    async with rt.pg.reading() as tx:
+        return await organizations.list_page(tx, after, most)
+
+
+async def read(rt: Runtime, call: Call, tenant_id: TenantId) -> Organization:
+    """Return one's own organization, or as a platform administrator any.  Refused(NOT_FOUND)."""
+    person = require(call, Act.READ_ORGANIZATION)
+    there = target(person, tenant_id)
+    async with rt.pg.decision() as tx:
+        found = await organizations.find(tx, there)
+        if found is None:
+            raise Refused(Reason.NOT_FOUND, "no such organization")
+        await record_crossing(tx, call, person, there, Act.READ_ORGANIZATION)
+    return found
+
+
+async def change(
+    rt: Runtime, call: Call, tenant_id: TenantId, name: str | None, policy: str | None
+) -> Organization:
+    """Rename an organization, or replace the lifetimes it overrides (a JSON object, or `{}`).
+
+    Refused: INVALID_REQUEST for a lifetime out of bounds.
+    """
+    person = require_platform(call, Act.KEEP_ORGANIZATIONS)
+    if policy is not None:
+        _check(rt.policy, policy)
+    async with rt.pg.decision() as tx:
+        before = await lock_organization(tx, tenant_id)
+        await organizations.change(
+            tx, tenant_id, name or before.name, before.policy if policy is None else policy
+        )
+        await record_crossing(tx, call, person, tenant_id, Act.KEEP_ORGANIZATIONS)
+        changed = events.OrganizationChanged(
+            tenant_id=tenant_id, renamed=name is not None, policy=policy is not None
+        )
+        await audit.record(tx, call, changed)
+        return await lock_organization(tx, tenant_id)
+
+
+async def disable(rt: Runtime, call: Call, tenant_id: TenantId) -> None:
+    """Disable it: nobody signs in there, its sessions end, its tokens die everywhere."""
+    person = require_platform(call, Act.KEEP_ORGANIZATIONS)
+    async with rt.pg.decision() as tx:
+        before = await lock_organization(tx, tenant_id)
+        if before.disabled_at is not None:
+            return
+        await organizations.set_disabled(tx, tenant_id, call.at)
+        await record_crossing(tx, call, person, tenant_id, Act.KEEP_ORGANIZATIONS)
+        await audit.record(tx, call, events.OrganizationDisabled(tenant_id=tenant_id))
+        ended = await sessions.end_organization(tx, tenant_id, call.at, Why.DISABLED)
+        entries = await close_sessions(call, tx, ended, "organization disabled")
+        entries += await revocations.revoke(
+            tx,
+            Kind.TENANT_ID,
+            [str(tenant_id)],
+            tenant_id=tenant_id,
+            reason="organization disabled",
+            at=call.at,
+            expires_at=call.at + seconds(LONGEST_TOKEN + 60),
+        )
+    await rt.revocations.announce(entries)
+
+
+async def enable(rt: Runtime, call: Call, tenant_id: TenantId) -> None:
+    """Enable it again; people sign in anew."""
+    person = require_platform(call, Act.KEEP_ORGANIZATIONS)
+    async with rt.pg.decision() as tx:
+        before = await lock_organization(tx, tenant_id)
+        if before.disabled_at is None:
+            return
+        await organizations.set_disabled(tx, tenant_id, None)
+        await record_crossing(tx, call, person, tenant_id, Act.KEEP_ORGANIZATIONS)
+        await audit.record(tx, call, events.OrganizationEnabled(tenant_id=tenant_id))
+
+
+def _check(policy: Policy, overrides: str) -> None:
+    try:
+        policy.tokens_for(overrides)
+    except msgspec.MsgspecError:
+        raise Refused(
+            Reason.INVALID_REQUEST, "a lifetime is unknown or out of bounds", fields=("policy",)
+        ) from None

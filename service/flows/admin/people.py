@@ -1,0 +1,209 @@
+"""Administrators keep the people of an organization: see, change role, suspend, remove, unlock.
+
+An administrator of an organization suspends a *membership*: the person's account is theirs and may
+be a member elsewhere.  A platform administrator disables the account.
+"""
+
+from uuid import UUID
+
+from service.domain import audit, lockouts, organizations, revocations, sessions, users
+from service.domain.audit import Event, events
+from service.domain.revocations import Kind, Revocation
+from service.domain.sessions import Why
+from service.domain.users import Member, Role
+from service.flows.access.ending import LONGEST_TOKEN, close_sessions
+from service.flows.admin.reach import (
+    find_member,
+    lock_organization,
+    record_crossing,
+    refuse_last_owner,
+    require_platform,
+    target,
+)
+from service.flows.authority import OWNER_ONLY, Act, is_platform_admin, require
+from service.kernel.call import Call, Person
+from service.kernel.ids import TenantId, UserId
+from service.kernel.refusal import Reason, Refused
+from service.kernel.sql import Tx
+from service.policy import seconds
+from service.runtime import Runtime
+
+
+async def list_members(
+    rt: Runtime, call: Call, tenant_id: TenantId | None, after: UUID | None, most: int
+) -> list[Member]:
+    """Return the people of an organization, suspended ones too."""
+    person = require(call, Act.READ_PEOPLE)
+    there = target(person, tenant_id)
+    async with rt.pg.decision() as tx:
+        if await organizations.find(tx, there) is None:
+            raise Refused(Reason.NOT_FOUND, "no such organization")
+        await record_crossing(tx, call, person, there, Act.READ_PEOPLE)
+        return await users.list_members(tx, there, after, most)
+
+
+async def read_member(
+    rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: UserId
+) -> Member:
+    """Return one.  Refused(NOT_FOUND)."""
+    person = require(call, Act.READ_PEOPLE)
+    there = target(person, tenant_id)
+    async with rt.pg.decision() as tx:
+        found = await find_member(tx, there, user_id)
+        await record_crossing(tx, call, person, there, Act.READ_PEOPLE, user_id)
+    return found
+
+
+async def change_role(
+    rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: UserId, role: Role
+) -> Member:
+    """Give a member another role; tokens with the old one die at once, sessions go on by refresh.
+
+    Refused: FORBIDDEN when an admin who is no owner touches owners; CONFLICT for the last owner.
+    """
+    person = require(call, Act.KEEP_PEOPLE)
+    there = target(person, tenant_id)
+    async with rt.pg.decision() as tx:
+        await lock_organization(tx, there)
+        member = await find_member(tx, there, user_id)
+        _refuse_above(person, member.role, role)
+        if role != "owner":
+            await refuse_last_owner(tx, there, member)
+        await users.change_role(tx, there, user_id, role)
+        await record_crossing(tx, call, person, there, Act.KEEP_PEOPLE, user_id)
+        changed = events.RoleChanged(
+            tenant_id=there, user_id=user_id, before=member.role, after=role
+        )
+        await audit.record(tx, call, changed)
+        after = await find_member(tx, there, user_id)
+        entries = await _revoke_person(tx, call, there, user_id, "role changed")
+    await rt.revocations.announce(entries)
+    return after
+
+
+async def disable(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: UserId) -> None:
+    """Suspend the membership; a platform administrator disables the account, everywhere.
+
+    Their sessions end and their tokens die everywhere within a second.
+    """
+    person = require(call, Act.KEEP_PEOPLE)
+    if tenant_id is None and is_platform_admin(person):
+        await _disable_account(rt, call, user_id)
+        return
+    there = target(person, tenant_id)
+    async with rt.pg.decision() as tx:
+        member = await _hold_member(tx, person, there, user_id)
+        await refuse_last_owner(tx, there, member)
+        await users.suspend(tx, there, user_id, call.at)
+        suspended = events.MembershipSuspended(tenant_id=there, user_id=user_id)
+        entries = await _end_here(tx, call, person, there, suspended, "membership suspended")
+    await rt.revocations.announce(entries)
+
+
+async def enable(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: UserId) -> None:
+    """Take a suspension back; a platform administrator enables the account."""
+    person = require(call, Act.KEEP_PEOPLE)
+    if tenant_id is None and is_platform_admin(person):
+        await _enable_account(rt, call, user_id)
+        return
+    there = target(person, tenant_id)
+    async with rt.pg.decision() as tx:
+        await _hold_member(tx, person, there, user_id)
+        await users.suspend(tx, there, user_id, None)
+        await record_crossing(tx, call, person, there, Act.KEEP_PEOPLE, user_id)
+        resumed = events.MembershipResumed(tenant_id=there, user_id=user_id)
+        await audit.record(tx, call, resumed)
+
+
+async def remove(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: UserId) -> None:
+    """End a membership.  Refused: NOT_FOUND; CONFLICT for the last owner."""
+    person = require(call, Act.KEEP_PEOPLE)
+    there = target(person, tenant_id)
+    async with rt.pg.decision() as tx:
+        member = await _hold_member(tx, person, there, user_id)
+        await refuse_last_owner(tx, there, member)
+        await users.remove_member(tx, there, user_id)
+        removed = events.MembershipEnded(tenant_id=there, user_id=user_id, role=member.role)
+        entries = await _end_here(tx, call, person, there, removed, "membership ended")
+    await rt.revocations.announce(entries)
+
+
+async def unlock(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: UserId) -> None:
+    """Lift the lockout of an account, on every device."""
+    person = require(call, Act.KEEP_PEOPLE)
+    there = target(person, tenant_id)
+    async with rt.pg.decision() as tx:
+        await find_member(tx, there, user_id)
+        await lockouts.unlock(tx, user_id)
+        await record_crossing(tx, call, person, there, Act.KEEP_PEOPLE, user_id)
+        await audit.record(tx, call, events.Unlocked(tenant_id=there, user_id=user_id))
+
+
+async def _hold_member(tx: Tx, person: Person, tenant_id: TenantId, user_id: UserId) -> Member:
+    """Hold the organization, then the person, in the order of all locks."""
+    await lock_organization(tx, tenant_id)
+    await users.lock(tx, user_id)
+    member = await find_member(tx, tenant_id, user_id)
+    _refuse_above(person, member.role)
+    return member
+
+
+async def _end_here(
+    tx: Tx, call: Call, person: Person, tenant_id: TenantId, event: Event, reason: str
+) -> list[Revocation]:
+    """Record it, and end what the person has open in this organization."""
+    user_id = event.user_id
+    if user_id is None:
+        raise ValueError("an event about a person")
+    await record_crossing(tx, call, person, tenant_id, Act.KEEP_PEOPLE, user_id)
+    await audit.record(tx, call, event)
+    ended = await sessions.end_all(tx, user_id, call.at, Why.DISABLED, tenant_id=tenant_id)
+    return await close_sessions(call, tx, ended, reason)
+
+
+async def _disable_account(rt: Runtime, call: Call, user_id: UserId) -> None:
+    person = require_platform(call, Act.DISABLE_ACCOUNTS)
+    async with rt.pg.decision() as tx:
+        for tenant_id in await users.list_owned(tx, user_id):
+            await lock_organization(tx, tenant_id)
+            await refuse_last_owner(tx, tenant_id, await find_member(tx, tenant_id, user_id))
+        account = await users.lock(tx, user_id)
+        if account is None:
+            raise Refused(Reason.NOT_FOUND, "no such person")
+        if user_id == person.user_id:
+            raise Refused(Reason.CONFLICT, "nobody disables their own account")
+        await users.set_disabled(tx, user_id, call.at)
+        await audit.record(tx, call, events.UserDisabled(user_id=user_id))
+        ended = await sessions.end_all(tx, user_id, call.at, Why.DISABLED)
+        entries = await close_sessions(call, tx, ended, "account disabled")
+        entries += await _revoke_person(tx, call, None, user_id, "account disabled")
+    await rt.revocations.announce(entries)
+
+
+async def _enable_account(rt: Runtime, call: Call, user_id: UserId) -> None:
+    require_platform(call, Act.DISABLE_ACCOUNTS)
+    async with rt.pg.decision() as tx:
+        if await users.lock(tx, user_id) is None:
+            raise Refused(Reason.NOT_FOUND, "no such person")
+        await users.set_disabled(tx, user_id, None)
+        await audit.record(tx, call, events.UserEnabled(user_id=user_id))
+
+
+async def _revoke_person(
+    tx: Tx, call: Call, tenant_id: TenantId | None, user_id: UserId, reason: str
+) -> list[Revocation]:
+    return await revocations.revoke(
+        tx,
+        Kind.SUB,
+        [str(user_id)],
+        tenant_id=tenant_id,
+        reason=reason,
+        at=call.at,
+        expires_at=call.at + seconds(LONGEST_TOKEN + 60),
+    )
+
+
+def _refuse_above(person: Person, *roles: str) -> None:
+    """Only owners make, change or remove owners."""
+    if OWNER_ONLY & set(roles) and "owner" not in person.roles and not is_platform_admin(person):
+        raise Refused(Reason.FORBIDDEN, "only an owner may do this to an owner")

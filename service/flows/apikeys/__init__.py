@@ -1,0 +1,1 @@
+"""API keys: issued, listed, rotated, revoked, deleted; checked and exchanged."""

@@ -1,0 +1,95 @@
+"""Issue an API key."""
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from service.domain import apikeys, audit
+from service.domain.apikeys import ApiKey
+from service.domain.audit import events
+from service.flows.access import limiting
+from service.flows.apikeys.issuing import IssuedKey, check_expiry, check_scopes, insert_key
+from service.flows.authority import Act, may, require
+from service.kernel import ids
+from service.kernel.call import Call
+from service.kernel.ids import ApiKeyId
+from service.kernel.refusal import Reason, Refused
+from service.runtime import Runtime
+
+_LONGEST_NAME = 200
+_MOST_NETWORKS = 50
+
+
+class NewKey(Struct, frozen=True, kw_only=True):
+    """A key to issue.  `shared`: the organization's own, else its creator's.
+
+    `networks`: addresses or networks it may be presented from; none: from anywhere.
+    """
+
+    name: str
+    scopes: tuple[str, ...]
+    expires_at: datetime | None = None
+    shared: bool = False
+    networks: tuple[str, ...] = ()
+
+
+async def create_key(rt: Runtime, call: Call, new: NewKey) -> IssuedKey:
+    """Issue a key in one's own organization.
+
+    Refused: UNAUTHENTICATED; FORBIDDEN (role, or a scope one does not hold); TOO_MANY;
+    INVALID_REQUEST naming the member at fault.
+    """
+    person = require(call, Act.WRITE_API_KEYS)
+    await limiting.spend(rt, "create_api_key", rt.policy.limits.create, str(person.user_id))
+    if new.shared and not may(person, Act.WRITE_ALL_API_KEYS):
+        raise Refused(Reason.FORBIDDEN, "your role does not allow this", fields=("owner",))
+    if not 1 <= len(new.name) <= _LONGEST_NAME or not new.name.isprintable():
+        raise Refused(
+            Reason.INVALID_REQUEST, "a name has 1 to 200 printable characters", fields=("name",)
+        )
+    key = ApiKey(
+        key_id=ApiKeyId(ids.new(call.at)),
+        tenant_id=person.tenant_id,
+        owner_id=None if new.shared else person.user_id,
+        public_id="",
+        name=new.name,
+        scopes=check_scopes(rt, person, new.scopes),
+        networks=_checked_networks(new.networks),
+        created_at=call.at,
+        expires_at=check_expiry(call, new.expires_at),
+        revoked_at=None,
+        ended_at=None,
+        successor_id=None,
+        last_used_at=None,
+        use_count=0,
+    )
+    async with rt.pg.decision() as tx:
+        issued = await insert_key(rt, tx, key)
+        await audit.record(
+            tx,
+            call,
+            events.ApiKeyCreated(
+                tenant_id=key.tenant_id,
+                user_id=key.owner_id,
+                key_id=key.key_id,
+                prefix=issued.key.prefix,
+                scopes=key.scopes,
+                expires_at=key.expires_at,
+            ),
+        )
+    return issued
+
+
+def _checked_networks(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Return networks in their one spelling.  Refused(INVALID_REQUEST)."""
+    try:
+        networks = {str(apikeys.read_network(text)) for text in given}
+    except ValueError:
+        networks = set()
+    if len(given) > _MOST_NETWORKS or bool(networks) != bool(given):
+        raise Refused(
+            Reason.INVALID_REQUEST,
+            f"up to {_MOST_NETWORKS} addresses or networks (192.0.2.0/24) are expected",
+            fields=("addresses",),
+        )
+    return tuple(sorted(networks))

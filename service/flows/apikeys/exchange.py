@@ -1,0 +1,69 @@
+"""A key for a short token (RFC 8693): the key stays at home, the token travels.
+
+Subject tokens are API keys and nothing else.  Their type is `urn:tesserra:params:oauth:token-type:
+api-key`; RFC 8693's own name for a credential of the issuer's, `...:access_token`, is taken too.
+"""
+
+from service.domain.apikeys import Presented
+from service.domain.tokens import Claims
+from service.flows.apikeys.check import check_key
+from service.flows.oauth.client_credentials import Issued
+from service.kernel import ids, metrics
+from service.kernel.call import Call
+from service.kernel.refusal import Reason, Refused
+from service.runtime import Runtime
+
+GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
+API_KEY = "urn:tesserra:params:oauth:token-type:api-key"
+ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a type's name
+JWT = "urn:ietf:params:oauth:token-type:jwt"
+
+
+async def exchange_key(rt: Runtime, call: Call, text: str, scope: str | None) -> Issued:
+    """Issue a token for a key; it dies with the key, at the latest when the key expires.
+
+    Refused: INVALID_REQUEST for a key that is not good (RFC 8693 section 2.2.2), whatever is wrong
+    with it; INVALID_SCOPE when more is asked for than it holds; TOO_MANY; UNAVAILABLE.
+    """
+    checked = await check_key(rt, call, text, call.ip, limited=True)
+    key = checked.key
+    if key is None or checked.why is not None:
+        raise _no(str(checked.why))
+    asked = tuple(dict.fromkeys(scope.split())) if scope else key.scopes
+    if not set(asked) <= set(key.scopes):
+        raise Refused(Reason.INVALID_SCOPE, "the key does not hold this scope")
+    claims = _claims(rt, call, key, asked)
+    if claims.exp <= claims.iat:
+        raise _no("expires within the second")
+    token = rt.tokens.mint(rt.keyring.signing(call.at), claims)
+    metrics.tokens.labels("token_exchange").inc()
+    return Issued(token, claims.exp - claims.iat, claims.scope)
+
+
+def _claims(rt: Runtime, call: Call, key: Presented, asked: tuple[str, ...]) -> Claims:
+    """Return what the token says; `sub` is the owner, or the key itself where it has none."""
+    issued = int(call.at.timestamp())
+    expires = issued + rt.policy.tokens_for(key.policy).exchanged_token_ttl
+    if key.expires_at is not None:
+        expires = min(expires, int(key.expires_at.timestamp()))
+    return Claims(
+        iss=rt.settings.issuer,
+        sub=str(key.owner_id or key.key_id),
+        aud=rt.tokens.audience,
+        exp=expires,
+        iat=issued,
+        jti=str(ids.new(call.at)),
+        client_id=key.prefix,
+        scope=" ".join(asked),
+        tenant_id=str(key.tenant_id),
+        akid=str(key.key_id),
+    )
+
+
+def _no(private: str) -> Refused:
+    return Refused(
+        Reason.INVALID_REQUEST,
+        "the subject token is not good",
+        private=f"exchange: {private}",
+        fields=("subject_token",),
+    )

@@ -1,0 +1,36 @@
+"""Look at keys: never at their secrets, which nobody has any more."""
+
+from service.domain import apikeys, audit
+from service.domain.apikeys import ApiKey
+from service.domain.audit import events
+from service.flows.apikeys.reach import find_key
+from service.flows.authority import Act, crossing_from, may, require
+from service.kernel.call import Call
+from service.kernel.ids import ApiKeyId
+from service.runtime import Runtime
+
+
+async def list_keys(rt: Runtime, call: Call, before: ApiKeyId | None, most: int) -> list[ApiKey]:
+    """Return the organization's keys, the newest first; to a member their own.
+
+    Refused: UNAUTHENTICATED; FORBIDDEN.
+    """
+    person = require(call, Act.READ_API_KEYS)
+    owner_id = None if may(person, Act.READ_ALL_API_KEYS) else person.user_id
+    async with rt.pg.reading() as tx:
+        return await apikeys.list_page(tx, person.tenant_id, owner_id, before, most)
+
+
+async def show_key(rt: Runtime, call: Call, key_id: ApiKeyId) -> ApiKey:
+    """Return a key.  Refused(NOT_FOUND) for another organization's as for none."""
+    person = require(call, Act.READ_API_KEYS)
+    async with rt.pg.reading() as tx:
+        key = await find_key(tx, person, key_id)
+    home = crossing_from(person, key.tenant_id)
+    if home is not None:
+        async with rt.pg.decision() as tx:
+            crossed = events.Crossed(
+                tenant_id=key.tenant_id, crossing_from=home, act=Act.READ_API_KEYS.value
+            )
+            await audit.record(tx, call, crossed)
+    return key

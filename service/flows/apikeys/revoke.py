@@ -1,0 +1,40 @@
+"""Revoke a key: dead everywhere within a second, its record kept."""
+
+from service.domain import apikeys, audit
+from service.domain.apikeys import ApiKey
+from service.domain.audit import events
+from service.domain.revocations import Revocation
+from service.flows.apikeys.ending import close_keys
+from service.flows.apikeys.reach import lock_key
+from service.flows.authority import Act, crossing_from, require
+from service.kernel.call import Call
+from service.kernel.ids import ApiKeyId
+from service.runtime import Runtime
+
+
+async def revoke_key(rt: Runtime, call: Call, key_id: ApiKeyId) -> ApiKey:
+    """Revoke it; return it as it is now.  One that is revoked already stays as it is.
+
+    Refused: UNAUTHENTICATED; FORBIDDEN; NOT_FOUND for another organization's as for none.
+    """
+    person = require(call, Act.WRITE_API_KEYS)
+    entries: list[Revocation] = []
+    async with rt.pg.decision() as tx:
+        key = await lock_key(tx, person, key_id)
+        if key.revoked_at is None:
+            await apikeys.revoke(tx, key_id, call.at)
+            await audit.record(
+                tx,
+                call,
+                events.ApiKeyRevoked(
+                    tenant_id=key.tenant_id,
+                    user_id=key.owner_id,
+                    key_id=key_id,
+                    prefix=key.prefix,
+                    crossing_from=crossing_from(person, key.tenant_id),
+                ),
+            )
+            key = await lock_key(tx, person, key_id)
+            entries = await close_keys(tx, call.at, [key_id], key.tenant_id, "api key revoked")
+    await rt.revocations.announce(entries)
+    return key

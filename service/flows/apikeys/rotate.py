@@ -1,0 +1,84 @@
+"""Replace a key by a successor; both work while the overlap lasts."""
+
+from datetime import datetime
+
+from msgspec import structs
+
+from service.domain import apikeys, audit
+from service.domain.apikeys import ApiKey
+from service.domain.audit import events
+from service.domain.revocations import Revocation
+from service.flows.access import limiting
+from service.flows.apikeys.ending import close_keys
+from service.flows.apikeys.issuing import IssuedKey, check_expiry, check_scopes, insert_key
+from service.flows.apikeys.reach import lock_key
+from service.flows.authority import Act, crossing_from, require
+from service.kernel import ids
+from service.kernel.call import Call
+from service.kernel.ids import ApiKeyId
+from service.kernel.refusal import Reason, Refused
+from service.policy import seconds
+from service.runtime import Runtime
+
+LONGEST_OVERLAP = 7 * 86_400
+"""Seconds."""
+
+
+async def rotate_key(
+    rt: Runtime, call: Call, key_id: ApiKeyId, overlap: int, expires_at: datetime | None = None
+) -> IssuedKey:
+    """Issue a successor with the same name, scopes, owner and addresses.
+
+    `overlap` in seconds, 0 to 7 days: until then the old key works as well, unless it expires
+    before.  Without `expires_at` the successor lives as long as its predecessor was to.
+
+    Its end is nothing to remember: when the overlap is over, the same task that ends expired keys
+    puts this one on the feed, which every memory follows.  Refused: UNAUTHENTICATED; FORBIDDEN;
+    TOO_MANY; NOT_FOUND; CONFLICT for a key that is not good any more, or has a successor.
+    """
+    person = require(call, Act.WRITE_API_KEYS)
+    await limiting.spend(rt, "rotate_api_key", rt.policy.limits.create, str(person.user_id))
+    if not 0 <= overlap <= LONGEST_OVERLAP:
+        raise Refused(
+            Reason.INVALID_REQUEST, "0 seconds to 7 days are expected", fields=("overlap_seconds",)
+        )
+    check_expiry(call, expires_at)
+    entries: list[Revocation] = []
+    async with rt.pg.decision() as tx:
+        old = await lock_key(tx, person, key_id)
+        if old.state(call.at) is not None or old.successor_id is not None:
+            raise Refused(Reason.CONFLICT, "this key has ended, or has a successor already")
+        check_scopes(rt, person, old.scopes)
+        successor = structs.replace(
+            old,
+            key_id=ApiKeyId(ids.new(call.at)),
+            created_at=call.at,
+            expires_at=expires_at or _as_long(old, call.at),
+            last_used_at=None,
+            use_count=0,
+        )
+        issued = await insert_key(rt, tx, successor)
+        await apikeys.succeed(tx, key_id, successor.key_id, call.at + seconds(overlap))
+        if overlap == 0:
+            await apikeys.revoke(tx, key_id, call.at)
+        await audit.record(
+            tx,
+            call,
+            events.ApiKeyRotated(
+                tenant_id=old.tenant_id,
+                user_id=old.owner_id,
+                key_id=key_id,
+                prefix=old.prefix,
+                successor_id=successor.key_id,
+                overlap_seconds=overlap,
+                crossing_from=crossing_from(person, old.tenant_id),
+            ),
+        )
+        if overlap == 0:
+            entries = await close_keys(tx, call.at, [key_id], old.tenant_id, "api key rotated")
+    await rt.revocations.announce(entries)
+    return issued
+
+
+def _as_long(old: ApiKey, at: datetime) -> datetime | None:
+    return None if old.expires_at is None else at + (old.expires_at - old.created_at)

@@ -1,0 +1,56 @@
+"""What requests leave to the background: uses, failures, and keys whose time is up."""
+
+from service.domain import apikeys, audit
+from service.domain.apikeys import Ended, Failure
+from service.domain.audit import events
+from service.domain.revocations import Revocation
+from service.flows.apikeys.ending import close_keys
+from service.kernel.refusal import Refused
+from service.runtime import Runtime
+
+_MOST = 500
+
+
+async def settle_keys(rt: Runtime) -> None:
+    """Count the uses and tell of the failures since the last time."""
+    uses = rt.tally.take_uses()
+    if uses:
+        try:
+            async with rt.pg.reading() as tx:
+                await apikeys.add_uses(tx, uses)
+        except Refused:
+            rt.tally.give_back(uses)
+            raise
+    for failure in rt.tally.take_failures(rt.clock.now()):
+        async with rt.pg.decision() as tx:
+            await audit.record(tx, failure.call, _event(failure))
+
+
+async def end_expired_keys(rt: Runtime) -> None:
+    """Put keys that have expired, or whose overlap is over, on the feed.
+
+    A key stops at its expiry anyway, where it was read after that was set.  This stops the tokens
+    it begot, and whoever remembers a key that was rotated since.
+    """
+    at = rt.clock.now()
+    async with rt.pg.reading() as tx:
+        if not await apikeys.any_ending(tx, at):
+            return
+    entries: list[Revocation] = []
+    async with rt.pg.decision() as tx:
+        by_tenant: dict[object, list[Ended]] = {}
+        for one in await apikeys.end_expired(tx, at, _MOST):
+            by_tenant.setdefault(one.tenant_id, []).append(one)
+        for group in by_tenant.values():
+            key_ids = [one.key_id for one in group]
+            entries += await close_keys(tx, at, key_ids, group[0].tenant_id, "api key expired")
+    await rt.revocations.announce(entries)
+
+
+def _event(failure: Failure) -> events.ApiKeyRefused:
+    return events.ApiKeyRefused(
+        tenant_id=failure.tenant_id,
+        why=failure.why.value,
+        count=failure.count,
+        key_id=failure.key_id,
+    )

@@ -1,0 +1,22 @@
+"""A service asks whether a key that was shown to it is good."""
+
+from service.domain.apikeys import Why
+from service.flows.apikeys.check import Checked, check_key
+from service.flows.authority import Act, require_scope
+from service.kernel.call import Call
+from service.runtime import Runtime
+
+
+async def verify_key(
+    rt: Runtime, call: Call, text: str, *, scope: str | None, address: str | None
+) -> Checked:
+    """Check a key, for a scope and from an address where these are given.
+
+    What belongs to another organization than the service's is as unknown to it as what does not
+    exist.  Refused: UNAUTHENTICATED, INSUFFICIENT_SCOPE; UNAVAILABLE when nobody can say.
+    """
+    service = require_scope(call, Act.VERIFY_API_KEYS)
+    checked = await check_key(rt, call, text, address, scope=scope)
+    if checked.key is not None and service.tenant_id not in (None, checked.key.tenant_id):
+        return Checked(None, Why.UNKNOWN)
+    return checked

@@ -1,0 +1,161 @@
+"""Invite a person into an organization, and become a member by an invitation."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from msgspec import Struct
+
+from service.domain import audit, invitations, organizations, users
+from service.domain.audit import events
+from service.domain.invitations import Invitation
+from service.domain.users import ROLES, Account, Role
+from service.flows.access import limiting
+from service.flows.admin.reach import lock_organization, record_crossing, target
+from service.flows.authority import OWNER_ONLY, Act, is_platform_admin, require
+from service.flows.people.create_user import checked_email
+from service.kernel import ids
+from service.kernel.call import Call, Person
+from service.kernel.ids import TenantId, UserId
+from service.kernel.mail import Mail
+from service.kernel.refusal import Reason, Refused
+from service.kernel.sql import Tx
+from service.runtime import Runtime
+
+_LASTS = timedelta(days=7)
+
+
+class Invited(Struct, frozen=True, kw_only=True):
+    """An invitation that was made.  `link` is shown this once, and only when no mail was sent."""
+
+    invitation_id: UUID
+    email: str
+    role: str
+    expires_at: datetime
+    link: str | None
+
+
+class Accepted(Struct, frozen=True):
+    """A person who became a member."""
+
+    account: Account
+    slug: str
+
+
+async def invite(
+    rt: Runtime, call: Call, tenant_id: TenantId | None, email: str, role: Role
+) -> Invited:
+    """Invite.  The answer is the same whether or not somebody has this e-mail.
+
+    Refused: INVALID_REQUEST, FORBIDDEN (only owners invite owners), NOT_FOUND, TOO_MANY.
+    """
+    person = require(call, Act.KEEP_PEOPLE)
+    there = target(person, tenant_id)
+    if role in OWNER_ONLY and "owner" not in person.roles and not is_platform_admin(person):
+        raise Refused(Reason.FORBIDDEN, "only an owner invites an owner")
+    canonical = checked_email(email)
+    await limiting.spend(rt, "invite", rt.policy.limits.create, str(person.user_id))
+    token, expires_at = invitations.new_token(), call.at + _LASTS
+    async with rt.pg.decision() as tx:
+        organization = await lock_organization(tx, there)
+        invitation_id = ids.new(call.at)
+        await invitations.insert(
+            tx,
+            invitation_id,
+            tenant_id=there,
+            email=canonical,
+            role=role,
+            token_hash=invitations.digest(token),
+            invited_by=person.user_id,
+            at=call.at,
+            expires_at=expires_at,
+        )
+        await record_crossing(tx, call, person, there, Act.KEEP_PEOPLE)
+        await audit.record(tx, call, events.Invited(tenant_id=there, role=role))
+    link = f"{rt.policy.links.invitation or rt.settings.issuer + '/invitation'}#{token}"
+    mailed = await rt.mail.send(
+        Mail(
+            to=canonical,
+            subject=f"Invitation to {organization.name}",
+            text=f"You are invited to {organization.name}.  Within 7 days, follow:\n\n{link}\n",
+        )
+    )
+    return Invited(
+        invitation_id=invitation_id,
+        email=canonical,
+        role=role,
+        expires_at=expires_at,
+        link=None if mailed else link,
+    )
+
+
+async def accept(rt: Runtime, call: Call, token: str, password: str | None, name: str) -> Accepted:
+    """Become a member.  Somebody new chooses a password; somebody known is signed in already.
+
+    Refused: INVALID_REQUEST for a link that is unknown, used or expired, and for a weak password;
+    UNAUTHENTICATED when the e-mail has an account and its owner is not signed in.
+    """
+    await limiting.spend_address(rt, call, "accept", rt.policy.limits.create)
+    async with rt.pg.reading() as tx:
+        peeked = await invitations.lock_open(tx, invitations.digest(token), call.at)
+    if peeked is None:
+        raise _closed()
+    hashed = None
+    if password is not None:
+        users.refuse_weak(password, email=peeked.email, organization=peeked.organization)
+        hashed = await rt.passwords.hash(password)
+    async with rt.pg.decision() as tx:
+        await organizations.lock(tx, peeked.tenant_id)
+        invitation = await invitations.lock_open(tx, invitations.digest(token), call.at)
+        if invitation is None:
+            raise _closed()
+        account = await _account(tx, call, invitation, hashed, name)
+        await invitations.use(tx, invitation.invitation_id, call.at)
+        role = next(known for known in ROLES if known == invitation.role)
+        joined = await users.insert_membership(
+            tx, invitation.tenant_id, account.user_id, role, call.at
+        )
+        if joined:
+            await audit.record(
+                tx,
+                call,
+                events.MembershipCreated(
+                    tenant_id=invitation.tenant_id, user_id=account.user_id, role=role
+                ),
+            )
+    return Accepted(account, invitation.slug)
+
+
+async def _account(
+    tx: Tx, call: Call, invitation: Invitation, hashed: str | None, name: str
+) -> Account:
+    """Return the account of the invitation's e-mail, made or given its first password here."""
+    known = await users.find_by_email(tx, invitation.email)
+    if known is not None and known.password_hash is not None:
+        if not (isinstance(call.actor, Person) and call.actor.user_id == known.user_id):
+            raise Refused(Reason.UNAUTHENTICATED, "sign in with this e-mail first")
+        return known
+    if hashed is None:
+        raise Refused(Reason.INVALID_REQUEST, "choose a password", fields=("password",))
+    if known is not None:
+        await users.change_password(tx, known.user_id, hashed, call.at)
+        return known
+    account = Account(
+        user_id=UserId(ids.new(call.at)),
+        email=invitation.email,
+        name=name,
+        password_hash=hashed,
+        password_changed_at=call.at,
+        platform_admin=False,
+        disabled_at=None,
+    )
+    if not await users.insert(tx, account, call.at):
+        raise Refused(Reason.CONFLICT, "try again")
+    created = events.UserCreated(tenant_id=invitation.tenant_id, user_id=account.user_id)
+    await audit.record(tx, call, created)
+    return account
+
+
+def _closed() -> Refused:
+    return Refused(
+        Reason.INVALID_REQUEST, "this invitation is unknown, used or expired", fields=("token",)
+    )

@@ -1,0 +1,43 @@
+"""/auth/invitations: become a member by a link."""
+
+from typing import Annotated
+
+from litestar import Router, post
+from litestar.di import Provide
+from litestar.params import JSONBody
+from msgspec import Meta, Struct
+
+from service.flows.people.invite import accept
+from service.http.asked import FromCaller, provide_optional
+from service.http.text import Line, Password
+
+
+class AcceptForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """The link's secret; a password and a name for somebody new."""
+
+    token: Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_-]+\Z")]
+    password: Password | None = None
+    name: Line | None = None
+
+
+class AcceptedAnswer(Struct, frozen=True):
+    """Who may now sign in, and where."""
+
+    user_id: str
+    email: str
+    organization: str
+
+
+@post("/accept", status_code=200)
+async def accept_invitation(asked: FromCaller, data: JSONBody[AcceptForm]) -> AcceptedAnswer:
+    """Accept an invitation; somebody who has an account sends their access token along."""
+    accepted = await accept(asked.rt, asked.call, data.token, data.password, data.name or "")
+    account = accepted.account
+    return AcceptedAnswer(str(account.user_id), account.email, accepted.slug)
+
+
+router = Router(
+    "/auth/invitations",
+    route_handlers=[accept_invitation],
+    dependencies={"asked": Provide(provide_optional)},
+)

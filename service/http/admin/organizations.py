@@ -1,0 +1,113 @@
+"""/admin/organizations."""
+
+from datetime import datetime
+
+import msgspec
+from litestar import Response, Router, get, post, put
+from litestar.di import Provide
+from litestar.params import FromPath, FromQuery, JSONBody
+from msgspec import Struct
+
+from service.domain.organizations import Organization
+from service.flows.admin import organizations as flows
+from service.http.account.own import path_id
+from service.http.asked import FromCaller, provide_signed_in
+from service.http.paging import next_cursor, read_cursor, read_limit
+from service.http.text import Line, Slug
+from service.kernel.ids import TenantId
+
+
+class NewOrganizationForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """A slug that stays, and a name."""
+
+    slug: Slug
+    name: Line
+
+
+class OrganizationChangeForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """A new name, or the lifetimes this organization overrides (seconds, as in the policy)."""
+
+    name: Line | None = None
+    policy: dict[str, int | bool] | None = None
+
+
+class OrganizationRecord(Struct, frozen=True):
+    """An organization, as administrators see it."""
+
+    id: str
+    slug: str
+    name: str
+    policy: dict[str, int | bool]
+    created_at: datetime
+    disabled_at: datetime | None
+
+
+class OrganizationsAnswer(Struct, frozen=True):
+    """A page of them."""
+
+    items: list[OrganizationRecord]
+    next_cursor: str | None
+
+
+@post("/organizations", status_code=201)
+async def create(
+    asked: FromCaller, data: JSONBody[NewOrganizationForm]
+) -> Response[OrganizationRecord]:
+    """Create an organization (platform administrators)."""
+    made = await flows.create(asked.rt, asked.call, data.slug, data.name)
+    return Response(_record(made), status_code=201)
+
+
+@get("/organizations")
+async def list_all(
+    asked: FromCaller, limit: FromQuery[str | None] = None, cursor: FromQuery[str | None] = None
+) -> OrganizationsAnswer:
+    """List organizations (platform administrators)."""
+    most, after = read_limit(limit), read_cursor(asked.rt, "organizations", cursor)
+    found = await flows.list_all(asked.rt, asked.call, after, most)
+    return OrganizationsAnswer(
+        [_record(one) for one in found],
+        next_cursor(asked.rt, "organizations", found, most, lambda one: one.tenant_id),
+    )
+
+
+@get("/organizations/{tenant_id:str}")
+async def read(asked: FromCaller, tenant_id: FromPath[str]) -> OrganizationRecord:
+    """Return one's own organization, or any as a platform administrator."""
+    return _record(await flows.read(asked.rt, asked.call, TenantId(path_id(tenant_id))))
+
+
+@put("/organizations/{tenant_id:str}")
+async def change(
+    asked: FromCaller, tenant_id: FromPath[str], data: JSONBody[OrganizationChangeForm]
+) -> OrganizationRecord:
+    """Rename an organization, or replace its lifetimes (platform administrators)."""
+    policy = None if data.policy is None else msgspec.json.encode(data.policy).decode()
+    there = TenantId(path_id(tenant_id))
+    return _record(await flows.change(asked.rt, asked.call, there, data.name, policy))
+
+
+@post("/organizations/{tenant_id:str}/disable", status_code=204)
+async def disable(asked: FromCaller, tenant_id: FromPath[str]) -> None:
+    """Disable an organization: sessions end, tokens die everywhere (platform administrators)."""
+    await flows.disable(asked.rt, asked.call, TenantId(path_id(tenant_id)))
+
+
+@post("/organizations/{tenant_id:str}/enable", status_code=204)
+async def enable(asked: FromCaller, tenant_id: FromPath[str]) -> None:
+    """Enable an organization again (platform administrators)."""
+    await flows.enable(asked.rt, asked.call, TenantId(path_id(tenant_id)))
+
+
+def _record(one: Organization) -> OrganizationRecord:
+    policy = msgspec.json.decode(one.policy, type=dict[str, int | bool]) if one.policy else {}
+    return OrganizationRecord(
+        str(one.tenant_id), one.slug, one.name, policy, one.created_at, one.disabled_at
+    )
+
+
+router = Router(
+    "/admin",
+    route_handlers=[create, list_all, read, change, disable, enable],
+    dependencies={"asked": Provide(provide_signed_in)},
+)

@@ -1,0 +1,187 @@
+"""/admin/users: the people of an organization.
+
+`?organization_id=` is for platform administrators, who may act in another's organization.
+"""
+
+from datetime import datetime
+from typing import Annotated
+
+from litestar import Response, Router, delete, get, post, put
+from litestar.di import Provide
+from litestar.params import FromPath, FromQuery, JSONBody
+from msgspec import Meta, Struct
+
+from service.domain.users import Member, Role
+from service.flows.admin import people
+from service.flows.people.invite import invite
+from service.http.account.own import path_id
+from service.http.asked import FromCaller, provide_signed_in
+from service.http.paging import next_cursor, read_cursor, read_limit
+from service.http.text import Email
+from service.kernel.ids import TenantId, UserId
+
+
+class InviteForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whom to invite, as what."""
+
+    email: Email
+    role: Role = "member"
+
+
+class RoleForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """The role to come."""
+
+    role: Role
+
+
+class InvitedAnswer(Struct, frozen=True):
+    """An invitation; `link` is shown this once, and only when no mail was sent."""
+
+    id: str
+    email: str
+    role: str
+    expires_at: datetime
+    link: Annotated[str | None, Meta(description="null when it was mailed")]
+
+
+class MemberAnswer(Struct, frozen=True):
+    """A person, as the administrators of an organization see them."""
+
+    id: str
+    email: str
+    name: str
+    role: str
+    platform_admin: bool
+    member_since: datetime
+    disabled_at: datetime | None
+    suspended_at: datetime | None
+    has_password: bool
+
+
+class MembersAnswer(Struct, frozen=True):
+    """A page of them."""
+
+    items: list[MemberAnswer]
+    next_cursor: str | None
+
+
+@get("/users")
+async def list_members(
+    asked: FromCaller,
+    organization_id: FromQuery[str | None] = None,
+    limit: FromQuery[str | None] = None,
+    cursor: FromQuery[str | None] = None,
+) -> MembersAnswer:
+    """List the people of an organization."""
+    most, after = read_limit(limit), read_cursor(asked.rt, "users", cursor)
+    found = await people.list_members(asked.rt, asked.call, _there(organization_id), after, most)
+    return MembersAnswer(
+        [_member(one) for one in found],
+        next_cursor(asked.rt, "users", found, most, lambda one: one.user_id),
+    )
+
+
+@get("/users/{user_id:str}")
+async def read_member(
+    asked: FromCaller, user_id: FromPath[str], organization_id: FromQuery[str | None] = None
+) -> MemberAnswer:
+    """Return a person of an organization."""
+    who = UserId(path_id(user_id))
+    there = _there(organization_id)
+    return _member(await people.read_member(asked.rt, asked.call, there, who))
+
+
+@post("/users", status_code=201)
+async def invite_user(
+    asked: FromCaller,
+    data: JSONBody[InviteForm],
+    organization_id: FromQuery[str | None] = None,
+) -> Response[InvitedAnswer]:
+    """Invite a person: by mail where AUTH_SMTP_URL is set, else by the link in the answer."""
+    made = await invite(asked.rt, asked.call, _there(organization_id), data.email, data.role)
+    answer = InvitedAnswer(
+        str(made.invitation_id), made.email, made.role, made.expires_at, made.link
+    )
+    return Response(answer, status_code=201)
+
+
+@put("/users/{user_id:str}/role")
+async def change_role(
+    asked: FromCaller,
+    user_id: FromPath[str],
+    data: JSONBody[RoleForm],
+    organization_id: FromQuery[str | None] = None,
+) -> MemberAnswer:
+    """Give a member another role."""
+    who, there = UserId(path_id(user_id)), _there(organization_id)
+    return _member(await people.change_role(asked.rt, asked.call, there, who, data.role))
+
+
+@post("/users/{user_id:str}/disable", status_code=204)
+async def disable(
+    asked: FromCaller, user_id: FromPath[str], organization_id: FromQuery[str | None] = None
+) -> None:
+    """Suspend a membership; a platform administrator who names none disables the account."""
+    who = UserId(path_id(user_id))
+    await people.disable(asked.rt, asked.call, _there(organization_id), who)
+
+
+@post("/users/{user_id:str}/enable", status_code=204)
+async def enable(
+    asked: FromCaller, user_id: FromPath[str], organization_id: FromQuery[str | None] = None
+) -> None:
+    """Take that back."""
+    who = UserId(path_id(user_id))
+    await people.enable(asked.rt, asked.call, _there(organization_id), who)
+
+
+@post("/users/{user_id:str}/unlock", status_code=204)
+async def unlock(
+    asked: FromCaller, user_id: FromPath[str], organization_id: FromQuery[str | None] = None
+) -> None:
+    """Lift the lockout of an account."""
+    who = UserId(path_id(user_id))
+    await people.unlock(asked.rt, asked.call, _there(organization_id), who)
+
+
+@delete("/users/{user_id:str}", status_code=204)
+async def remove(
+    asked: FromCaller, user_id: FromPath[str], organization_id: FromQuery[str | None] = None
+) -> None:
+    """End a membership; the account stays its owner's."""
+    who = UserId(path_id(user_id))
+    await people.remove(asked.rt, asked.call, _there(organization_id), who)
+
+
+def _there(organization_id: str | None) -> TenantId | None:
+    return None if organization_id is None else TenantId(path_id(organization_id))
+
+
+def _member(one: Member) -> MemberAnswer:
+    return MemberAnswer(
+        id=str(one.user_id),
+        email=one.email,
+        name=one.name,
+        role=one.role,
+        platform_admin=one.platform_admin,
+        member_since=one.member_since,
+        disabled_at=one.disabled_at,
+        suspended_at=one.suspended_at,
+        has_password=one.has_password,
+    )
+
+
+router = Router(
+    "/admin",
+    route_handlers=[
+        list_members,
+        read_member,
+        invite_user,
+        change_role,
+        disable,
+        enable,
+        unlock,
+        remove,
+    ],
+    dependencies={"asked": Provide(provide_signed_in)},
+)

@@ -1,0 +1,245 @@
+"""/api-keys: an organization's own, and whether one is good."""
+
+from datetime import datetime
+from typing import Annotated, Literal, TypeAlias
+
+from litestar import Router, delete, get, post
+from litestar.di import Provide
+from litestar.params import FromPath, FromQuery, JSONBody
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from service.domain.apikeys import ApiKey
+from service.flows.apikeys.check import PATTERN, Checked
+from service.flows.apikeys.create import NewKey, create_key
+from service.flows.apikeys.delete import delete_key
+from service.flows.apikeys.issuing import IssuedKey
+from service.flows.apikeys.read import list_keys, show_key
+from service.flows.apikeys.revoke import revoke_key
+from service.flows.apikeys.rotate import LONGEST_OVERLAP, rotate_key
+from service.flows.apikeys.verify import verify_key
+from service.http.account.own import path_id
+from service.http.address import is_address
+from service.http.asked import Asked, FromCaller, provide_caller
+from service.http.paging import next_cursor, read_cursor, read_limit
+from service.http.text import Line
+from service.kernel.ids import ApiKeyId
+from service.kernel.refusal import Reason, Refused
+
+Moment: TypeAlias = Annotated[datetime, Meta(tz=True)]
+
+_LIST = "api-keys"
+_WHOLE = (
+    "The whole key, `tsk_<public id>_<secret><checksum>`: base62, the checksum is the CRC-32 of all"
+    " before it.  Shown this once."
+)
+Key: TypeAlias = Annotated[
+    str, Meta(description=_WHOLE, extra_json_schema={"pattern": PATTERN, "format": "password"})
+]
+
+
+class KeyForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """A key to issue.  `owner`: its creator, or the organization.
+
+    `addresses` are those it may be presented from, networks too; none: from anywhere.
+    """
+
+    name: Line
+    scopes: Annotated[list[Line], Meta(min_length=1, max_length=100)]
+    expires_at: Moment | None = None
+    owner: Literal["person", "organization"] = "person"
+    addresses: Annotated[list[Line], Meta(max_length=50)] = []
+
+
+class RotateForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """How many seconds the old key goes on, and when the new one expires."""
+
+    overlap_seconds: Annotated[int, Meta(ge=0, le=LONGEST_OVERLAP)] = 0
+    expires_at: Moment | None = None
+
+
+class VerifyForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """A key as it was presented to a service, by whom it was asked for, and from where."""
+
+    key: Annotated[str, Meta(max_length=4096)]
+    scope: Line | None = None
+    address: Line | None = None
+
+
+class KeyAnswer(Struct, frozen=True):
+    """A key, without its secret.  `owner_id` is null for the organization's own."""
+
+    id: str
+    prefix: str
+    name: str
+    scopes: tuple[str, ...]
+    owner_id: str | None
+    addresses: tuple[str, ...]
+    state: Literal["active", "expired", "revoked"]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    successor_id: str | None
+    last_used_at: datetime | None
+    use_count: int
+
+
+class IssuedAnswer(Struct, frozen=True):
+    """A new key and, this once, its secret."""
+
+    id: str
+    prefix: str
+    name: str
+    scopes: tuple[str, ...]
+    owner_id: str | None
+    addresses: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None
+    secret: Key
+
+
+class KeysAnswer(Struct, frozen=True):
+    """A page of keys, the newest first."""
+
+    items: list[KeyAnswer]
+    next_cursor: str | None
+
+
+class VerifyAnswer(Struct, frozen=True):
+    """Whether a key is good; everything but the reason is null when it is not.
+
+    The reason is `unknown` for whatever is not the caller's organization's, else `revoked`,
+    `expired`, `disabled`, `address` or `scope`.
+    """
+
+    valid: bool
+    key_id: str | None = None
+    tenant_id: str | None = None
+    scopes: tuple[str, ...] | None = None
+    expires_at: datetime | None = None
+    reason: str | UnsetType = UNSET
+
+
+@post("/", status_code=201)
+async def create(asked: FromCaller, data: JSONBody[KeyForm]) -> IssuedAnswer:
+    """Issue a key; its secret is shown in this answer and nowhere else."""
+    new = NewKey(
+        name=data.name,
+        scopes=tuple(data.scopes),
+        expires_at=data.expires_at,
+        shared=data.owner == "organization",
+        networks=tuple(data.addresses),
+    )
+    return _issued(await create_key(asked.rt, asked.call, new))
+
+
+@get("/")
+async def list_page(
+    asked: FromCaller, limit: FromQuery[str | None] = None, cursor: FromQuery[str | None] = None
+) -> KeysAnswer:
+    """Return the organization's keys, the newest first; to a member their own."""
+    before, most = read_cursor(asked.rt, _LIST, cursor), read_limit(limit)
+    found = await list_keys(
+        asked.rt, asked.call, None if before is None else ApiKeyId(before), most
+    )
+    following = next_cursor(asked.rt, _LIST, found, most, lambda key: key.key_id)
+    return KeysAnswer([_key(asked, one) for one in found], following)
+
+
+@get("/{key_id:str}")
+async def show(asked: FromCaller, key_id: FromPath[str]) -> KeyAnswer:
+    """Return a key, never its secret."""
+    return _key(asked, await show_key(asked.rt, asked.call, _id(key_id)))
+
+
+@post("/{key_id:str}/revoke", status_code=200)
+async def revoke(asked: FromCaller, key_id: FromPath[str]) -> KeyAnswer:
+    """Revoke a key: it is dead everywhere within a second, and its record stays."""
+    return _key(asked, await revoke_key(asked.rt, asked.call, _id(key_id)))
+
+
+@post("/{key_id:str}/rotate", status_code=201)
+async def rotate(
+    asked: FromCaller, key_id: FromPath[str], data: JSONBody[RotateForm]
+) -> IssuedAnswer:
+    """Issue a successor; the old key works on for the overlap."""
+    return _issued(
+        await rotate_key(asked.rt, asked.call, _id(key_id), data.overlap_seconds, data.expires_at)
+    )
+
+
+@delete("/{key_id:str}", status_code=204)
+async def remove(asked: FromCaller, key_id: FromPath[str]) -> None:
+    """Delete a key, record and all; the events of it stay."""
+    await delete_key(asked.rt, asked.call, _id(key_id))
+
+
+@post("/verify", status_code=200)
+async def verify(asked: FromCaller, data: JSONBody[VerifyForm]) -> VerifyAnswer:
+    """Tell a service whether a key that was shown to it is good."""
+    if data.address is not None and not is_address(data.address):
+        raise Refused(Reason.INVALID_REQUEST, "an IP address is expected", fields=("address",))
+    return _verdict(
+        await verify_key(asked.rt, asked.call, data.key, scope=data.scope, address=data.address)
+    )
+
+
+def _verdict(checked: Checked) -> VerifyAnswer:
+    key = checked.key
+    if key is None or checked.why is not None:
+        return VerifyAnswer(valid=False, reason=str(checked.why))
+    return VerifyAnswer(
+        valid=True,
+        key_id=str(key.key_id),
+        tenant_id=str(key.tenant_id),
+        scopes=key.scopes,
+        expires_at=key.expires_at,
+    )
+
+
+def _key(asked: Asked, key: ApiKey) -> KeyAnswer:
+    state = key.state(asked.call.at)
+    return KeyAnswer(
+        id=str(key.key_id),
+        prefix=key.prefix,
+        name=key.name,
+        scopes=key.scopes,
+        owner_id=_text(key.owner_id),
+        addresses=key.networks,
+        state="active" if state is None else "revoked" if key.revoked_at else "expired",
+        created_at=key.created_at,
+        expires_at=key.expires_at,
+        revoked_at=key.revoked_at,
+        successor_id=_text(key.successor_id),
+        last_used_at=key.last_used_at,
+        use_count=key.use_count,
+    )
+
+
+def _issued(issued: IssuedKey) -> IssuedAnswer:
+    key = issued.key
+    return IssuedAnswer(
+        id=str(key.key_id),
+        prefix=key.prefix,
+        name=key.name,
+        scopes=key.scopes,
+        owner_id=_text(key.owner_id),
+        addresses=key.networks,
+        created_at=key.created_at,
+        expires_at=key.expires_at,
+        secret=issued.secret,
+    )
+
+
+def _id(text: str) -> ApiKeyId:
+    return ApiKeyId(path_id(text))
+
+
+def _text(found: object | None) -> str | None:
+    return None if found is None else str(found)
+
+
+router = Router(
+    "/api-keys",
+    route_handlers=[create, list_page, verify, show, revoke, rotate, remove],
+    dependencies={"asked": Provide(provide_caller)},
+)

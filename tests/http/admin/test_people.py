@@ -1,0 +1,271 @@
+"""/admin/users and /admin/organizations: people kept, walls kept, the last owner kept."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import pytest
+
+from service.runtime import Runtime
+from tests import given
+
+Browser = Callable[..., httpx2.AsyncClient]
+UNKNOWN = "01890a5d-ac96-774b-bcce-b302099a8057"
+
+
+async def signed_in(rt: Runtime, client: httpx2.AsyncClient, **who: Any) -> dict[str, Any]:
+    person = await given.a_person(rt, **who)
+    return await sign_in(client, person.email, person.password)
+
+
+async def sign_in(client: httpx2.AsyncClient, email: str, password: str) -> dict[str, Any]:
+    answer = await client.post("/auth/login", json={"email": email, "password": password})
+    assert answer.status_code == 200, answer.text
+    told: dict[str, Any] = answer.json()
+    client.headers["authorization"] = f"Bearer {told['access_token']}"
+    return told
+
+
+@pytest.fixture
+async def owner(rt: Runtime, browser: Browser) -> httpx2.AsyncClient:
+    client = browser()
+    await signed_in(rt, client, email="owner@acme.example", role="owner")
+    return client
+
+
+@pytest.fixture
+async def root(rt: Runtime, browser: Browser) -> httpx2.AsyncClient:
+    client = browser()
+    await signed_in(rt, client, email="root@top.example", slug="top", platform_admin=True)
+    return client
+
+
+async def test_an_invitation_makes_a_member_once(
+    rt: Runtime, owner: httpx2.AsyncClient, client: httpx2.AsyncClient
+) -> None:
+    answer = await owner.post("/admin/users", json={"email": "New@Acme.example", "role": "admin"})
+    assert answer.status_code == 201
+    token = answer.json()["link"].partition("#")[2]
+    form = {"token": token, "password": "a fine long password", "name": "Nova"}
+    accepted = await client.post("/auth/invitations/accept", json=form)
+    assert accepted.json()["organization"] == "acme"
+    told = await sign_in(client, "new@acme.example", "a fine long password")
+    assert told["organization"]["role"] == "admin"
+    again = await client.post("/auth/invitations/accept", json=form)
+    assert (again.status_code, again.json()["fields"]) == (400, ["token"])
+    assert "invitation.created" in await given.kinds(rt)
+
+
+async def test_an_invitation_to_somebody_known_wants_them_signed_in(
+    rt: Runtime, owner: httpx2.AsyncClient, client: httpx2.AsyncClient
+) -> None:
+    person = await given.a_person(rt, "eve@evil.example", slug="evil")
+    answer = await owner.post("/admin/users", json={"email": person.email})
+    token = answer.json()["link"].partition("#")[2]
+    refused = await client.post(
+        "/auth/invitations/accept", json={"token": token, "password": "a takeover password"}
+    )
+    assert refused.status_code == 401
+    await sign_in(client, person.email, person.password)
+    accepted = await client.post("/auth/invitations/accept", json={"token": token})
+    assert accepted.status_code == 200
+    switched = await client.post("/auth/organization", json={"organization": "acme"})
+    assert switched.status_code == 200
+
+
+async def test_an_expired_invitation_is_none(
+    rt: Runtime, owner: httpx2.AsyncClient, client: httpx2.AsyncClient
+) -> None:
+    answer = await owner.post("/admin/users", json={"email": "new@acme.example"})
+    token = answer.json()["link"].partition("#")[2]
+    async with rt.pg.reading() as tx:
+        await tx.execute("UPDATE auth_invitations SET expires_at = $1", rt.clock.now())
+    refused = await client.post(
+        "/auth/invitations/accept", json={"token": token, "password": "a fine long password"}
+    )
+    assert refused.status_code == 400
+
+
+async def test_suspending_a_member_stops_tokens_and_sessions_here_and_nowhere_else(
+    rt: Runtime, owner: httpx2.AsyncClient, browser: Browser
+) -> None:
+    here, there = browser(), browser()
+    person = await given.a_person(rt, "ada@acme.example")
+    other = await given.an_organization(rt, "other")
+    await given.a_membership(rt, person.user_id, other, "member")
+    await sign_in(here, person.email, person.password)
+    answer = await there.post(
+        "/auth/login",
+        json={"email": person.email, "password": person.password, "organization": "other"},
+    )
+    there.headers["authorization"] = f"Bearer {answer.json()['access_token']}"
+    assert (await owner.post(f"/admin/users/{person.user_id}/disable")).status_code == 204
+    assert (await here.get("/auth/me")).status_code == 401
+    assert (await here.post("/auth/refresh", json={})).status_code == 401
+    assert (await there.get("/auth/me")).status_code == 200
+    refused = await here.post(
+        "/auth/login",
+        json={"email": person.email, "password": person.password, "organization": "acme"},
+    )
+    assert refused.status_code == 401
+    assert (await owner.post(f"/admin/users/{person.user_id}/enable")).status_code == 204
+    await sign_in(here, person.email, person.password)
+
+
+async def test_a_disabled_account_is_dead_everywhere(
+    rt: Runtime, root: httpx2.AsyncClient, client: httpx2.AsyncClient
+) -> None:
+    told = await signed_in(rt, client)
+    who = told["user"]["id"]
+    assert (await root.post(f"/admin/users/{who}/disable")).status_code == 204
+    assert (await client.get("/auth/me")).status_code == 401
+    assert (await client.post("/auth/refresh", json={})).status_code == 401
+    assert await given.live_families(rt) == 1  # the administrator's own
+    assert (await root.post(f"/admin/users/{who}/enable")).status_code == 204
+    await sign_in(client, "ada@acme.example", given.PASSWORD)
+
+
+async def test_a_role_taken_away_stops_its_tokens_and_refresh_brings_the_new_one(
+    rt: Runtime, owner: httpx2.AsyncClient, client: httpx2.AsyncClient
+) -> None:
+    told = await signed_in(rt, client, email="admin@acme.example", role="admin")
+    who = told["user"]["id"]
+    changed = await owner.put(f"/admin/users/{who}/role", json={"role": "member"})
+    assert changed.json()["role"] == "member"
+    assert (await client.get("/auth/me")).status_code == 401
+    rt.clock.advance(given.A_SECOND)
+    renewed = await client.post("/auth/refresh", json={})
+    assert renewed.json()["organization"]["role"] == "member"
+    client.headers["authorization"] = f"Bearer {renewed.json()['access_token']}"
+    assert (await client.get("/auth/me")).json()["roles"] == ["member"]
+    assert (await client.get("/admin/users")).status_code == 403
+
+
+async def test_the_last_owner_stays(
+    rt: Runtime, owner: httpx2.AsyncClient, root: httpx2.AsyncClient
+) -> None:
+    me = (await owner.get("/auth/me")).json()
+    who, there = me["user"]["id"], me["organization"]["id"]
+    tries = [
+        await owner.put(f"/admin/users/{who}/role", json={"role": "member"}),
+        await owner.post(f"/admin/users/{who}/disable"),
+        await owner.delete(f"/admin/users/{who}"),
+        await root.post(f"/admin/users/{who}/disable"),
+        await root.delete(f"/admin/users/{who}?organization_id={there}"),
+    ]
+    assert [answer.status_code for answer in tries] == [409] * 5
+    assert (await owner.get("/auth/me")).status_code == 200
+
+
+async def test_only_owners_make_and_unmake_owners(
+    rt: Runtime, owner: httpx2.AsyncClient, client: httpx2.AsyncClient
+) -> None:
+    me = (await owner.get("/auth/me")).json()["user"]["id"]
+    admin = await signed_in(rt, client, email="admin@acme.example", role="admin")
+    tries = [
+        await client.put(f"/admin/users/{admin['user']['id']}/role", json={"role": "owner"}),
+        await client.put(f"/admin/users/{me}/role", json={"role": "member"}),
+        await client.delete(f"/admin/users/{me}"),
+        await client.post("/admin/users", json={"email": "x@y.example", "role": "owner"}),
+    ]
+    assert [answer.status_code for answer in tries] == [403] * 4
+
+
+async def test_a_disabled_organization_is_silent(
+    rt: Runtime, root: httpx2.AsyncClient, client: httpx2.AsyncClient
+) -> None:
+    told = await signed_in(rt, client)
+    there = told["organization"]["id"]
+    assert (await root.post(f"/admin/organizations/{there}/disable")).status_code == 204
+    assert (await client.get("/auth/me")).status_code == 401
+    refused = await client.post(
+        "/auth/login", json={"email": "ada@acme.example", "password": given.PASSWORD}
+    )
+    assert refused.status_code == 401
+    assert (await root.post(f"/admin/organizations/{there}/enable")).status_code == 204
+    await sign_in(client, "ada@acme.example", given.PASSWORD)
+
+
+async def test_lifetimes_are_overridden_within_bounds(
+    rt: Runtime, root: httpx2.AsyncClient, client: httpx2.AsyncClient
+) -> None:
+    told = await signed_in(rt, client)
+    path = f"/admin/organizations/{told['organization']['id']}"
+    wild = await root.put(path, json={"policy": {"access_token_ttl": 86_400}})
+    assert (wild.status_code, wild.json()["fields"]) == (400, ["policy"])
+    unknown = await root.put(path, json={"policy": {"is_admin": 1}})
+    assert unknown.status_code == 400
+    kept = await root.put(path, json={"policy": {"access_token_ttl": 120}})
+    assert kept.json()["policy"] == {"access_token_ttl": 120}
+    assert (await sign_in(client, "ada@acme.example", given.PASSWORD))["expires_in"] == 120
+
+
+async def test_foreign_people_answer_like_nobody(
+    rt: Runtime, owner: httpx2.AsyncClient, client: httpx2.AsyncClient
+) -> None:
+    foreign = await signed_in(rt, client, email="eve@evil.example", slug="evil")
+    same = {"x-request-id": "same-for-both"}
+    for method, path, body in (
+        ("GET", "/admin/users/{}", None),
+        ("PUT", "/admin/users/{}/role", {"role": "member"}),
+        ("POST", "/admin/users/{}/disable", None),
+        ("POST", "/admin/users/{}/enable", None),
+        ("POST", "/admin/users/{}/unlock", None),
+        ("DELETE", "/admin/users/{}", None),
+        ("GET", "/admin/users?organization_id={}", None),
+        ("GET", "/admin/organizations/{}", None),
+    ):
+        there = foreign["organization" if "organ" in path else "user"]["id"]
+        answers = [
+            await owner.request(method, path.format(name), json=body, headers=same)
+            for name in (there, UNKNOWN)
+        ]
+        assert {answer.status_code for answer in answers} == {404}, path
+        assert answers[0].content == answers[1].content
+    assert (await client.get("/auth/me")).status_code == 200
+
+
+@pytest.mark.parametrize("member", ["tenant_id", "user_id", "is_admin", "platform_admin", "id"])
+async def test_mass_assignment_is_refused_by_name(owner: httpx2.AsyncClient, member: str) -> None:
+    answer = await owner.post("/admin/users", json={"email": "x@y.example", member: "x"})
+    assert (answer.status_code, answer.json()["fields"]) == (400, [member])
+
+
+async def test_pages_of_people_join(rt: Runtime, owner: httpx2.AsyncClient) -> None:
+    for number in range(5):
+        await given.a_person(rt, f"p{number}@acme.example")
+    seen: list[str] = []
+    cursor = ""
+    while True:
+        page = (await owner.get(f"/admin/users?limit=2{cursor}")).json()
+        seen += [item["email"] for item in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+    assert len(seen) == len(set(seen)) == 6
+    forged = await owner.get("/admin/users?cursor=AAAA")
+    assert forged.json()["fields"] == ["cursor"]
+
+
+async def test_a_crossing_that_cannot_be_recorded_does_not_happen(
+    rt: Runtime, root: httpx2.AsyncClient, client: httpx2.AsyncClient
+) -> None:
+    told = await signed_in(rt, client)
+    there, who = told["organization"]["id"], told["user"]["id"]
+    async with rt.pg.reading() as tx:
+        await tx.execute(
+            "ALTER TABLE auth_eventos ADD CONSTRAINT no_crossing"
+            " CHECK (event_type <> 'organization.crossed') NOT VALID"
+        )
+    try:
+        answer = await root.post(f"/admin/users/{who}/disable?organization_id={there}")
+        assert answer.status_code == 500
+        assert (await client.get("/auth/me")).status_code == 200
+    finally:
+        async with rt.pg.reading() as tx:
+            await tx.execute("ALTER TABLE auth_eventos DROP CONSTRAINT no_crossing")
+    assert (
+        await root.post(f"/admin/users/{who}/disable?organization_id={there}")
+    ).status_code == 204
+    crossed = await given.events(rt, "organization.crossed")
+    assert [str(event["tenant_id"]) for event in crossed] == [there]
