@@ -1,31 +1,110 @@
 -- GENERATED from sql/migrations by `python -m service.embedded schema`.
 
+CREATE FUNCTION public.auth_eventos_drop(before timestamp with time zone) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public'
+    AS $_$
+DECLARE
+    part    record;
+    dropped integer := 0;
+BEGIN
+    IF before > now() - interval '80 days' THEN
+        RAISE EXCEPTION 'the last 80 days of the audit trail are not dropped';
+    END IF;
+    FOR part IN
+        SELECT c.relname, i.inhparent = 'auth_eventos'::regclass AS events
+          FROM pg_inherits i
+          JOIN pg_class c ON c.oid = i.inhrelid
+         WHERE i.inhparent IN ('auth_eventos'::regclass, 'auth_event_seals'::regclass)
+           AND c.relname ~ '_\d{4}_\d{2}$'
+           AND (to_date(right(c.relname, 7), 'YYYY_MM') + interval '1 month') AT TIME ZONE 'UTC' <= before
+         ORDER BY c.relname
+    LOOP
+        EXECUTE format('DROP TABLE %I', part.relname);
+        dropped := dropped + part.events::integer;
+    END LOOP;
+    RETURN dropped;
+END $_$;
+
+CREATE FUNCTION public.auth_eventos_erase(person uuid, personal_keys text[], horizon xid8, upto uuid) RETURNS SETOF uuid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public'
+    AS $$
+BEGIN
+    RETURN QUERY
+    WITH erased AS (
+        UPDATE auth_eventos
+           SET ip = NULL, user_agent = '', detail = detail - personal_keys
+         WHERE user_id = person
+           AND (recorded_xid, event_id) <= (horizon, upto)
+           AND (ip IS NOT NULL OR user_agent <> '' OR detail ?| personal_keys)
+        RETURNING auth_eventos.event_id AS erased_id, auth_eventos.chain_id AS erased_chain
+    ), unsalted AS (
+        UPDATE auth_event_seals
+           SET salt = NULL
+          FROM erased
+         WHERE auth_event_seals.event_id = erased_id
+    )
+    SELECT DISTINCT erased_chain FROM erased;
+END $$;
+
 CREATE FUNCTION public.auth_eventos_partitions(first timestamp with time zone, months integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public'
     AS $$
 DECLARE
-    month date;
+    month timestamptz;
+    until timestamptz;
     name  text;
     made  integer := 0;
 BEGIN
     FOR ahead IN 0 .. months - 1 LOOP
-        month := date_trunc('month', first AT TIME ZONE 'UTC')::date + make_interval(months => ahead);
-        name := 'auth_eventos_' || to_char(month, 'YYYY_MM');
-        IF to_regclass(name) IS NULL AND NOT EXISTS (
-            SELECT FROM auth_eventos_default
-             WHERE occurred_at >= (month::timestamp AT TIME ZONE 'UTC')
-               AND occurred_at < ((month + interval '1 month')::timestamp AT TIME ZONE 'UTC')
+        month := (date_trunc('month', first AT TIME ZONE 'UTC') + make_interval(months => ahead))
+                 AT TIME ZONE 'UTC';
+        until := (date_trunc('month', first AT TIME ZONE 'UTC') + make_interval(months => ahead + 1))
+                 AT TIME ZONE 'UTC';
+        name := to_char(month AT TIME ZONE 'UTC', 'YYYY_MM');
+        IF to_regclass('auth_eventos_' || name) IS NULL AND NOT EXISTS (
+            SELECT FROM auth_eventos_default WHERE occurred_at >= month AND occurred_at < until
         ) THEN
-            EXECUTE format(
-                'CREATE TABLE %I PARTITION OF auth_eventos FOR VALUES FROM (%L) TO (%L)', name,
-                month::timestamp AT TIME ZONE 'UTC',
-                (month + interval '1 month')::timestamp AT TIME ZONE 'UTC');
+            EXECUTE format('CREATE TABLE %I PARTITION OF auth_eventos FOR VALUES FROM (%L) TO (%L)',
+                           'auth_eventos_' || name, month, until);
             made := made + 1;
+        END IF;
+        IF to_regclass('auth_event_seals_' || name) IS NULL AND NOT EXISTS (
+            SELECT FROM auth_event_seals_default WHERE sealed_at >= month AND sealed_at < until
+        ) THEN
+            EXECUTE format('CREATE TABLE %I PARTITION OF auth_event_seals FOR VALUES FROM (%L) TO (%L)',
+                           'auth_event_seals_' || name, month, until);
         END IF;
     END LOOP;
     RETURN made;
 END $$;
+
+CREATE TABLE public.auth_api_keys (
+    key_id uuid NOT NULL,
+    tenant_id uuid NOT NULL,
+    owner_id uuid,
+    public_id text NOT NULL,
+    secret_mac bytea NOT NULL,
+    name text NOT NULL,
+    scopes text[] NOT NULL,
+    networks cidr[] DEFAULT '{}'::cidr[] NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    successor_id uuid,
+    last_used_at timestamp with time zone,
+    use_count bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT auth_api_keys_check CHECK ((expires_at >= created_at)),
+    CONSTRAINT auth_api_keys_check1 CHECK (((revoked_at IS NULL) OR (ended_at IS NOT NULL))),
+    CONSTRAINT auth_api_keys_name_check CHECK (((char_length(name) >= 1) AND (char_length(name) <= 200))),
+    CONSTRAINT auth_api_keys_public_id_check CHECK ((public_id ~ '^[0-9A-Za-z]{12}$'::text)),
+    CONSTRAINT auth_api_keys_scopes_check CHECK (((cardinality(scopes) > 0) AND ('*'::text <> ALL (scopes)))),
+    CONSTRAINT auth_api_keys_secret_mac_check CHECK ((octet_length(secret_mac) = 32))
+)
+WITH (fillfactor='85');
 
 CREATE TABLE public.auth_clients (
     client_id text NOT NULL,
@@ -50,6 +129,74 @@ CREATE TABLE public.auth_devices (
     expires_at timestamp with time zone NOT NULL
 );
 
+CREATE TABLE public.auth_event_chains (
+    chain_id uuid NOT NULL,
+    "position" bigint NOT NULL,
+    hash bytea NOT NULL,
+    checkpoint_position bigint DEFAULT 0 NOT NULL,
+    checkpoint_at timestamp with time zone,
+    CONSTRAINT auth_event_chains_hash_check CHECK ((octet_length(hash) = 32)),
+    CONSTRAINT auth_event_chains_position_check CHECK (("position" >= 0))
+)
+WITH (fillfactor='70');
+
+CREATE TABLE public.auth_event_checkpoints (
+    checkpoint_id uuid NOT NULL,
+    chain_id uuid NOT NULL,
+    "position" bigint NOT NULL,
+    kind text NOT NULL,
+    signed_at timestamp with time zone NOT NULL,
+    kid text NOT NULL,
+    public_jwk jsonb NOT NULL,
+    token text NOT NULL,
+    mac bytea NOT NULL,
+    CONSTRAINT auth_event_checkpoints_kind_check CHECK ((kind = ANY (ARRAY['head'::text, 'retention'::text]))),
+    CONSTRAINT auth_event_checkpoints_mac_check CHECK ((octet_length(mac) = 32))
+);
+
+CREATE TABLE public.auth_event_seals (
+    chain_id uuid NOT NULL,
+    "position" bigint NOT NULL,
+    event_id uuid NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    sealed_at timestamp with time zone NOT NULL,
+    form smallint NOT NULL,
+    salt bytea,
+    personal bytea NOT NULL,
+    leaf bytea NOT NULL,
+    previous bytea NOT NULL,
+    hash bytea NOT NULL,
+    CONSTRAINT auth_event_seals_check CHECK ((sealed_at >= occurred_at)),
+    CONSTRAINT auth_event_seals_hash_check CHECK ((octet_length(hash) = 32)),
+    CONSTRAINT auth_event_seals_leaf_check CHECK ((octet_length(leaf) = 32)),
+    CONSTRAINT auth_event_seals_personal_check CHECK ((octet_length(personal) = 32)),
+    CONSTRAINT auth_event_seals_position_check CHECK (("position" >= 1)),
+    CONSTRAINT auth_event_seals_previous_check CHECK ((octet_length(previous) = 32)),
+    CONSTRAINT auth_event_seals_salt_check CHECK ((octet_length(salt) = 16))
+)
+PARTITION BY RANGE (sealed_at);
+
+CREATE TABLE public.auth_event_seals_default (
+    chain_id uuid NOT NULL,
+    "position" bigint NOT NULL,
+    event_id uuid NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    sealed_at timestamp with time zone NOT NULL,
+    form smallint NOT NULL,
+    salt bytea,
+    personal bytea NOT NULL,
+    leaf bytea NOT NULL,
+    previous bytea NOT NULL,
+    hash bytea NOT NULL,
+    CONSTRAINT auth_event_seals_check CHECK ((sealed_at >= occurred_at)),
+    CONSTRAINT auth_event_seals_hash_check CHECK ((octet_length(hash) = 32)),
+    CONSTRAINT auth_event_seals_leaf_check CHECK ((octet_length(leaf) = 32)),
+    CONSTRAINT auth_event_seals_personal_check CHECK ((octet_length(personal) = 32)),
+    CONSTRAINT auth_event_seals_position_check CHECK (("position" >= 1)),
+    CONSTRAINT auth_event_seals_previous_check CHECK ((octet_length(previous) = 32)),
+    CONSTRAINT auth_event_seals_salt_check CHECK ((octet_length(salt) = 16))
+);
+
 CREATE TABLE public.auth_eventos (
     event_id uuid NOT NULL,
     occurred_at timestamp with time zone NOT NULL,
@@ -63,6 +210,8 @@ CREATE TABLE public.auth_eventos (
     user_agent text DEFAULT ''::text NOT NULL,
     detail jsonb DEFAULT '{}'::jsonb NOT NULL,
     request_id text NOT NULL,
+    chain_id uuid GENERATED ALWAYS AS (COALESCE(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)) STORED NOT NULL,
+    recorded_xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
     CONSTRAINT auth_eventos_actor_kind_check CHECK ((actor_kind = ANY (ARRAY['nobody'::text, 'user'::text, 'client'::text, 'api_key'::text, 'operator'::text]))),
     CONSTRAINT auth_eventos_user_agent_check CHECK ((char_length(user_agent) <= 512))
 )
@@ -81,6 +230,8 @@ CREATE TABLE public.auth_eventos_default (
     user_agent text DEFAULT ''::text NOT NULL,
     detail jsonb DEFAULT '{}'::jsonb NOT NULL,
     request_id text NOT NULL,
+    chain_id uuid GENERATED ALWAYS AS (COALESCE(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)) STORED NOT NULL,
+    recorded_xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
     CONSTRAINT auth_eventos_actor_kind_check CHECK ((actor_kind = ANY (ARRAY['nobody'::text, 'user'::text, 'client'::text, 'api_key'::text, 'operator'::text]))),
     CONSTRAINT auth_eventos_user_agent_check CHECK ((char_length(user_agent) <= 512))
 );
@@ -106,6 +257,21 @@ CREATE TABLE public.auth_families (
 )
 WITH (fillfactor='70');
 
+CREATE TABLE public.auth_invitations (
+    invitation_id uuid NOT NULL,
+    tenant_id uuid NOT NULL,
+    email text NOT NULL,
+    role text NOT NULL,
+    token_hash bytea NOT NULL,
+    invited_by uuid,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone,
+    CONSTRAINT auth_invitations_email_check CHECK (((char_length(email) >= 3) AND (char_length(email) <= 320))),
+    CONSTRAINT auth_invitations_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'member'::text, 'auditor'::text]))),
+    CONSTRAINT auth_invitations_token_hash_check CHECK ((octet_length(token_hash) = 32))
+);
+
 CREATE TABLE public.auth_lockouts (
     subject_id uuid NOT NULL,
     device_id uuid NOT NULL,
@@ -121,6 +287,7 @@ CREATE TABLE public.auth_memberships (
     user_id uuid NOT NULL,
     role text NOT NULL,
     created_at timestamp with time zone NOT NULL,
+    disabled_at timestamp with time zone,
     CONSTRAINT auth_memberships_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'member'::text, 'auditor'::text])))
 );
 
@@ -160,6 +327,13 @@ CREATE TABLE public.auth_root (
     sealed bytea NOT NULL,
     created_at timestamp with time zone NOT NULL,
     CONSTRAINT auth_root_single_check CHECK (single)
+);
+
+CREATE TABLE public.auth_sealing (
+    single boolean DEFAULT true NOT NULL,
+    recorded_xid xid8 NOT NULL,
+    event_id uuid NOT NULL,
+    CONSTRAINT auth_sealing_single_check CHECK (single)
 );
 
 CREATE TABLE public.auth_sessions (
@@ -207,13 +381,33 @@ CREATE TABLE public.auth_users (
     CONSTRAINT auth_users_password_hash_check CHECK ((octet_length(password_hash) <= 512))
 );
 
+ALTER TABLE ONLY public.auth_event_seals ATTACH PARTITION public.auth_event_seals_default DEFAULT;
+
 ALTER TABLE ONLY public.auth_eventos ATTACH PARTITION public.auth_eventos_default DEFAULT;
+
+ALTER TABLE ONLY public.auth_api_keys
+    ADD CONSTRAINT auth_api_keys_pkey PRIMARY KEY (key_id);
+
+ALTER TABLE ONLY public.auth_api_keys
+    ADD CONSTRAINT auth_api_keys_public_id_key UNIQUE (public_id);
 
 ALTER TABLE ONLY public.auth_clients
     ADD CONSTRAINT auth_clients_pkey PRIMARY KEY (client_id);
 
 ALTER TABLE ONLY public.auth_devices
     ADD CONSTRAINT auth_devices_pkey PRIMARY KEY (device_id);
+
+ALTER TABLE ONLY public.auth_event_chains
+    ADD CONSTRAINT auth_event_chains_pkey PRIMARY KEY (chain_id);
+
+ALTER TABLE ONLY public.auth_event_checkpoints
+    ADD CONSTRAINT auth_event_checkpoints_pkey PRIMARY KEY (checkpoint_id);
+
+ALTER TABLE ONLY public.auth_event_seals
+    ADD CONSTRAINT auth_event_seals_pkey PRIMARY KEY (chain_id, "position", sealed_at);
+
+ALTER TABLE ONLY public.auth_event_seals_default
+    ADD CONSTRAINT auth_event_seals_default_pkey PRIMARY KEY (chain_id, "position", sealed_at);
 
 ALTER TABLE ONLY public.auth_eventos
     ADD CONSTRAINT auth_eventos_pkey PRIMARY KEY (occurred_at, event_id);
@@ -226,6 +420,12 @@ ALTER TABLE ONLY public.auth_families
 
 ALTER TABLE ONLY public.auth_families
     ADD CONSTRAINT auth_families_session_id_key UNIQUE (session_id);
+
+ALTER TABLE ONLY public.auth_invitations
+    ADD CONSTRAINT auth_invitations_pkey PRIMARY KEY (invitation_id);
+
+ALTER TABLE ONLY public.auth_invitations
+    ADD CONSTRAINT auth_invitations_token_hash_key UNIQUE (token_hash);
 
 ALTER TABLE ONLY public.auth_lockouts
     ADD CONSTRAINT auth_lockouts_pkey PRIMARY KEY (subject_id, device_id);
@@ -248,6 +448,9 @@ ALTER TABLE ONLY public.auth_revocations
 ALTER TABLE ONLY public.auth_root
     ADD CONSTRAINT auth_root_pkey PRIMARY KEY (single);
 
+ALTER TABLE ONLY public.auth_sealing
+    ADD CONSTRAINT auth_sealing_pkey PRIMARY KEY (single);
+
 ALTER TABLE ONLY public.auth_sessions
     ADD CONSTRAINT auth_sessions_pkey PRIMARY KEY (session_id);
 
@@ -260,17 +463,55 @@ ALTER TABLE ONLY public.auth_users
 ALTER TABLE ONLY public.auth_users
     ADD CONSTRAINT auth_users_pkey PRIMARY KEY (user_id);
 
+CREATE INDEX auth_api_keys_ending ON public.auth_api_keys USING btree (expires_at) WHERE (ended_at IS NULL);
+
+CREATE INDEX auth_api_keys_owner ON public.auth_api_keys USING btree (owner_id);
+
+CREATE INDEX auth_api_keys_tenant ON public.auth_api_keys USING btree (tenant_id, key_id);
+
 CREATE INDEX auth_clients_tenant ON public.auth_clients USING btree (tenant_id, client_id);
 
 CREATE INDEX auth_devices_user ON public.auth_devices USING btree (user_id, used_at);
 
-CREATE INDEX auth_eventos_tenant ON ONLY public.auth_eventos USING btree (tenant_id, event_id);
+CREATE INDEX auth_event_chains_due ON public.auth_event_chains USING btree (chain_id) WHERE ("position" > checkpoint_position);
 
-CREATE INDEX auth_eventos_default_tenant_id_event_id_idx ON public.auth_eventos_default USING btree (tenant_id, event_id);
+CREATE INDEX auth_event_checkpoints_chain ON public.auth_event_checkpoints USING btree (chain_id, checkpoint_id);
 
-CREATE INDEX auth_eventos_user ON ONLY public.auth_eventos USING btree (user_id, event_id);
+CREATE INDEX auth_event_seals_event ON ONLY public.auth_event_seals USING btree (event_id);
 
-CREATE INDEX auth_eventos_default_user_id_event_id_idx ON public.auth_eventos_default USING btree (user_id, event_id);
+CREATE INDEX auth_event_seals_default_event_id_idx ON public.auth_event_seals_default USING btree (event_id);
+
+CREATE INDEX auth_eventos_address ON ONLY public.auth_eventos USING btree (ip, chain_id, event_id) WHERE (ip IS NOT NULL);
+
+CREATE INDEX auth_eventos_chain ON ONLY public.auth_eventos USING btree (chain_id, event_id);
+
+CREATE INDEX auth_eventos_default_chain_id_event_id_idx ON public.auth_eventos_default USING btree (chain_id, event_id);
+
+CREATE INDEX auth_eventos_type ON ONLY public.auth_eventos USING btree (chain_id, event_type, event_id);
+
+CREATE INDEX auth_eventos_default_chain_id_event_type_event_id_idx ON public.auth_eventos_default USING btree (chain_id, event_type, event_id);
+
+CREATE INDEX auth_eventos_default_ip_chain_id_event_id_idx ON public.auth_eventos_default USING btree (ip, chain_id, event_id) WHERE (ip IS NOT NULL);
+
+CREATE INDEX auth_eventos_recorded ON ONLY public.auth_eventos USING btree (recorded_xid, event_id);
+
+CREATE INDEX auth_eventos_default_recorded_xid_event_id_idx ON public.auth_eventos_default USING btree (recorded_xid, event_id);
+
+CREATE INDEX auth_eventos_request ON ONLY public.auth_eventos USING btree (request_id, chain_id, event_id);
+
+CREATE INDEX auth_eventos_default_request_id_chain_id_event_id_idx ON public.auth_eventos_default USING btree (request_id, chain_id, event_id);
+
+CREATE INDEX auth_eventos_session ON ONLY public.auth_eventos USING btree (session_id, chain_id, event_id) WHERE (session_id IS NOT NULL);
+
+CREATE INDEX auth_eventos_default_session_id_chain_id_event_id_idx ON public.auth_eventos_default USING btree (session_id, chain_id, event_id) WHERE (session_id IS NOT NULL);
+
+CREATE INDEX auth_eventos_user ON ONLY public.auth_eventos USING btree (user_id, chain_id, event_id) WHERE (user_id IS NOT NULL);
+
+CREATE INDEX auth_eventos_default_user_id_chain_id_event_id_idx ON public.auth_eventos_default USING btree (user_id, chain_id, event_id) WHERE (user_id IS NOT NULL);
+
+CREATE INDEX auth_invitations_invited_by ON public.auth_invitations USING btree (invited_by);
+
+CREATE INDEX auth_invitations_tenant ON public.auth_invitations USING btree (tenant_id, invitation_id);
 
 CREATE INDEX auth_lockouts_touched ON public.auth_lockouts USING btree (touched_at);
 
@@ -288,11 +529,31 @@ CREATE INDEX auth_sessions_user ON public.auth_sessions USING btree (user_id, se
 
 CREATE INDEX auth_users_scheme ON public.auth_users USING btree (password_scheme);
 
+ALTER INDEX public.auth_event_seals_event ATTACH PARTITION public.auth_event_seals_default_event_id_idx;
+
+ALTER INDEX public.auth_event_seals_pkey ATTACH PARTITION public.auth_event_seals_default_pkey;
+
+ALTER INDEX public.auth_eventos_chain ATTACH PARTITION public.auth_eventos_default_chain_id_event_id_idx;
+
+ALTER INDEX public.auth_eventos_type ATTACH PARTITION public.auth_eventos_default_chain_id_event_type_event_id_idx;
+
+ALTER INDEX public.auth_eventos_address ATTACH PARTITION public.auth_eventos_default_ip_chain_id_event_id_idx;
+
 ALTER INDEX public.auth_eventos_pkey ATTACH PARTITION public.auth_eventos_default_pkey;
 
-ALTER INDEX public.auth_eventos_tenant ATTACH PARTITION public.auth_eventos_default_tenant_id_event_id_idx;
+ALTER INDEX public.auth_eventos_recorded ATTACH PARTITION public.auth_eventos_default_recorded_xid_event_id_idx;
 
-ALTER INDEX public.auth_eventos_user ATTACH PARTITION public.auth_eventos_default_user_id_event_id_idx;
+ALTER INDEX public.auth_eventos_request ATTACH PARTITION public.auth_eventos_default_request_id_chain_id_event_id_idx;
+
+ALTER INDEX public.auth_eventos_session ATTACH PARTITION public.auth_eventos_default_session_id_chain_id_event_id_idx;
+
+ALTER INDEX public.auth_eventos_user ATTACH PARTITION public.auth_eventos_default_user_id_chain_id_event_id_idx;
+
+ALTER TABLE ONLY public.auth_api_keys
+    ADD CONSTRAINT auth_api_keys_owner_id_fkey FOREIGN KEY (owner_id) REFERENCES public.auth_users(user_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.auth_api_keys
+    ADD CONSTRAINT auth_api_keys_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.auth_organizations(tenant_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.auth_clients
     ADD CONSTRAINT auth_clients_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.auth_organizations(tenant_id) ON DELETE CASCADE;
@@ -302,6 +563,12 @@ ALTER TABLE ONLY public.auth_devices
 
 ALTER TABLE ONLY public.auth_families
     ADD CONSTRAINT auth_families_session_id_fkey FOREIGN KEY (session_id) REFERENCES public.auth_sessions(session_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.auth_invitations
+    ADD CONSTRAINT auth_invitations_invited_by_fkey FOREIGN KEY (invited_by) REFERENCES public.auth_users(user_id) ON DELETE SET NULL;
+
+ALTER TABLE ONLY public.auth_invitations
+    ADD CONSTRAINT auth_invitations_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.auth_organizations(tenant_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.auth_memberships
     ADD CONSTRAINT auth_memberships_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.auth_organizations(tenant_id) ON DELETE CASCADE;

@@ -1,0 +1,108 @@
+-- API keys.  Writes auth_api_keys.
+
+-- name: insert(key_id, tenant_id, owner_id, public_id, secret_mac, name, scopes, networks, created_at, expires_at)
+-- No row when the public id is taken.
+INSERT INTO auth_api_keys (key_id, tenant_id, owner_id, public_id, secret_mac, name, scopes,
+                           networks, created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text[]::cidr[], $9, $10)
+ON CONFLICT (public_id) DO NOTHING
+RETURNING key_id;
+
+-- name: list_presented(public_ids)
+-- What a check decides on, many keys in one round trip.  `standing`: organization and owner may act.
+SELECT k.key_id, k.tenant_id, k.owner_id, k.public_id, k.secret_mac, k.scopes,
+       k.networks::text[] AS networks, k.created_at, k.expires_at, k.revoked_at,
+       o.disabled_at IS NULL AND (
+           k.owner_id IS NULL
+           OR EXISTS (SELECT FROM auth_memberships m
+                        JOIN auth_users u USING (user_id)
+                       WHERE m.user_id = k.owner_id
+                         AND m.tenant_id = k.tenant_id
+                         AND u.disabled_at IS NULL)
+       ) AS standing,
+       o.policy::text AS policy
+  FROM auth_api_keys k
+  JOIN auth_organizations o USING (tenant_id)
+ WHERE k.public_id = ANY ($1::text[]);
+
+-- name: find(key_id)
+SELECT key_id, tenant_id, owner_id, public_id, name, scopes, networks::text[] AS networks,
+       created_at, expires_at, revoked_at, ended_at, successor_id, last_used_at, use_count
+  FROM auth_api_keys
+ WHERE key_id = $1;
+
+-- name: lock(key_id)
+-- Whoever revokes, rotates or deletes holds the key: of two, one acts.
+SELECT key_id, tenant_id, owner_id, public_id, name, scopes, networks::text[] AS networks,
+       created_at, expires_at, revoked_at, ended_at, successor_id, last_used_at, use_count
+  FROM auth_api_keys
+ WHERE key_id = $1
+   FOR UPDATE;
+
+-- name: list_page(tenant_id, owner_id, before, most)
+-- An organization's, or one person's in it, the newest first, older than a cursor.
+SELECT key_id, tenant_id, owner_id, public_id, name, scopes, networks::text[] AS networks,
+       created_at, expires_at, revoked_at, ended_at, successor_id, last_used_at, use_count
+  FROM auth_api_keys
+ WHERE tenant_id = $1
+   AND ($2::uuid IS NULL OR owner_id = $2)
+   AND ($3::uuid IS NULL OR key_id < $3)
+ ORDER BY key_id DESC
+ LIMIT $4;
+
+-- name: revoke(key_id, revoked_at)
+UPDATE auth_api_keys
+   SET revoked_at = $2, ended_at = COALESCE(ended_at, $2)
+ WHERE key_id = $1;
+
+-- name: succeed(key_id, successor_id, expires_at)
+-- It goes on until the overlap ends, and no longer than it would have.
+UPDATE auth_api_keys
+   SET successor_id = $2, expires_at = LEAST(expires_at, $3)
+ WHERE key_id = $1;
+
+-- name: delete(key_id)
+DELETE FROM auth_api_keys
+ WHERE key_id = $1;
+
+-- name: any_ending(at)
+SELECT EXISTS (SELECT
+                 FROM auth_api_keys
+                WHERE ended_at IS NULL
+                  AND expires_at <= $1) AS found;
+
+-- name: end_expired(at, most)
+-- Every worker looks; each key falls to one of them.
+WITH due AS (
+    SELECT key_id
+      FROM auth_api_keys
+     WHERE ended_at IS NULL
+       AND expires_at <= $1
+     ORDER BY expires_at
+     LIMIT $2
+       FOR UPDATE SKIP LOCKED
+)
+UPDATE auth_api_keys k
+   SET ended_at = $1
+  FROM due
+ WHERE k.key_id = due.key_id
+RETURNING k.key_id, k.tenant_id;
+
+-- name: add_uses(key_ids, counts, times)
+-- Rows are held in one order, so that two workers never wait for each other in a circle.
+WITH used AS (
+    SELECT *
+      FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[]) AS u (key_id, uses, used_at)
+), held AS (
+    SELECT key_id
+      FROM auth_api_keys
+     WHERE key_id = ANY ($1::uuid[])
+     ORDER BY key_id
+       FOR NO KEY UPDATE
+)
+UPDATE auth_api_keys k
+   SET use_count = k.use_count + used.uses,
+       last_used_at = GREATEST(k.last_used_at, used.used_at)
+  FROM held
+  JOIN used USING (key_id)
+ WHERE k.key_id = held.key_id;
