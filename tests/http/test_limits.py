@@ -1,0 +1,133 @@
+"""Rate limits: whose budget it is, and that Retry-After is the truth."""
+
+import asyncio
+from collections.abc import Callable
+
+import httpx2
+import pytest
+
+from service.http.address import client_address, networks
+from service.http.shell import Shell
+from service.policy import Limit, Limits, Policy
+from service.runtime import Runtime
+from tests import given
+from tests.http import asking
+from tests.world import GENEROUS
+
+JSON = (b"content-type", b"application/json")
+FORM = b'{"email": "nobody@acme.example", "password": "wrong password"}'
+
+
+class TestByAddress:
+    """The limits of the contract."""
+
+    @pytest.fixture
+    def policy(self) -> Policy:
+        return Policy()
+
+    async def status(self, app: Shell, *forwarded: bytes, peer: str | None = "127.0.0.1") -> int:
+        headers = [JSON, *((b"x-forwarded-for", one) for one in forwarded)]
+        return (await asking.raw(app, "POST", "/auth/login", headers, FORM, peer=peer)).status
+
+    async def test_five_sign_ins_in_fifteen_minutes_and_no_sixth(
+        self, rt: Runtime, client: httpx2.AsyncClient, browser: Callable[..., httpx2.AsyncClient]
+    ) -> None:
+        ada = await given.a_person(rt)
+        answers = [await asking.sign_in(client, ada) for _ in range(7)]
+        assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 2
+        assert 890 <= int(answers[-1].headers["retry-after"]) <= 900
+        assert (await asking.sign_in(browser(ip="198.51.100.1"), ada)).status_code == 200
+
+    async def test_parallel_sign_ins_of_one_address_are_five(self, rt: Runtime, app: Shell) -> None:
+        statuses = await asyncio.gather(*(self.status(app, b"192.0.2.9") for _ in range(40)))
+        assert sorted(statuses) == [401] * 5 + [429] * 35
+
+    async def test_a_forged_header_makes_no_new_budget(self, rt: Runtime, app: Shell) -> None:
+        forged = [f"10.9.8.{n}, 192.0.2.9".encode() for n in range(7)]
+        assert [await self.status(app, one) for one in forged] == [401] * 5 + [429] * 2
+
+    async def test_who_is_no_trusted_proxy_says_nothing_about_addresses(
+        self, rt: Runtime, app: Shell
+    ) -> None:
+        statuses = [
+            await self.status(app, f"198.51.100.{n}".encode(), peer="203.0.113.5") for n in range(7)
+        ]
+        assert statuses == [401] * 5 + [429] * 2
+
+    async def test_what_is_no_address_counts_against_the_proxy_that_sent_it(
+        self, rt: Runtime, app: Shell
+    ) -> None:
+        nonsense = [b"", b"unknown", b"\xff\xfe", b"1.2.3", b"999.1.1.1", b"a" * 9000, b"_x, ,"]
+        assert [await self.status(app, one) for one in nonsense] == [401] * 5 + [429] * 2
+
+    async def test_a_thousand_addresses_of_one_v6_network_are_one_caller(
+        self, rt: Runtime, app: Shell
+    ) -> None:
+        statuses = [await self.status(app, f"2001:db8:1:2::{n:x}".encode()) for n in range(1, 8)]
+        assert statuses == [401] * 5 + [429] * 2
+        assert await self.status(app, b"2001:db8:1:3::1") == 401
+
+    async def test_a_mapped_v4_address_is_the_v4_caller(self, rt: Runtime, app: Shell) -> None:
+        spellings = [b"192.0.2.9", b"::ffff:192.0.2.9", b"::ffff:c000:209", b"[::ffff:192.0.2.9]"]
+        statuses = [await self.status(app, spellings[n % 4]) for n in range(7)]
+        assert statuses == [401] * 5 + [429] * 2
+
+    async def test_callers_without_an_address_share_one_budget(
+        self, rt: Runtime, app: Shell
+    ) -> None:
+        statuses = [await self.status(app, peer=None) for _ in range(7)]
+        assert statuses == [401] * 5 + [429] * 2
+
+    async def test_me_is_sixty_a_minute_for_each_session(
+        self, rt: Runtime, client: httpx2.AsyncClient
+    ) -> None:
+        ada = await given.a_person(rt)
+        first, second = [await asking.sign_in(client, ada) for _ in range(2)]
+        statuses = [await asking.me(client, first) for _ in range(62)]
+        assert statuses == [200] * 60 + [429] * 2
+        assert await asking.me(client, second) == 200
+
+
+class TestShortWindow:
+    """Two sign-ins a second, so that a test can wait."""
+
+    @pytest.fixture
+    def policy(self) -> Policy:
+        return Policy(limits=Limits(login=Limit(2, 2), me=GENEROUS))
+
+    async def test_retry_after_is_the_truth(self, rt: Runtime, client: httpx2.AsyncClient) -> None:
+        ada = await given.a_person(rt)
+        await asking.sign_in(client, ada)
+        await asking.sign_in(client, ada)
+        limited = await asking.sign_in(client, ada)
+        assert limited.status_code == 429
+        wait = limited.headers["retry-after"]
+        assert wait in ("1", "2")
+        await asyncio.sleep(int(wait))
+        assert (await asking.sign_in(client, ada)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "address"),
+    [
+        ("203.0.113.5", ["1.1.1.1"], "203.0.113.5"),
+        ("127.0.0.1", [], "127.0.0.1"),
+        ("127.0.0.1", ["1.1.1.1"], "1.1.1.1"),
+        ("127.0.0.1", ["9.9.9.9, 1.1.1.1"], "1.1.1.1"),
+        ("127.0.0.1", ["9.9.9.9, 1.1.1.1, 10.0.0.2"], "1.1.1.1"),
+        ("127.0.0.1", ["9.9.9.9", "1.1.1.1, 10.0.0.2"], "1.1.1.1"),
+        ("127.0.0.1", ["10.0.0.1, 10.0.0.2"], "10.0.0.1"),
+        ("127.0.0.1", ["1.1.1.1, nonsense, 10.0.0.2"], "10.0.0.2"),
+        ("::ffff:127.0.0.1", ["1.1.1.1"], "1.1.1.1"),
+        ("127.0.0.1", ["fe80::1%eth0"], "127.0.0.1"),
+        ("127.0.0.1", ["[2001:db8::1]"], "2001:db8::1"),
+        ("127.0.0.1", ["1.1.1.1:8080"], "127.0.0.1"),
+        ("not an address", ["1.1.1.1"], None),
+        (None, ["1.1.1.1"], None),
+    ],
+)
+def test_the_address_is_the_nearest_no_trusted_proxy_vouches_beyond(
+    peer: str | None, forwarded: list[str], address: str | None
+) -> None:
+    trusted = networks(("127.0.0.0/8", "10.0.0.0/8"))
+    assert client_address(peer, [one.encode() for one in forwarded], trusted) == address
