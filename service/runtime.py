@@ -15,6 +15,7 @@ from service.domain.tokens import Tokens
 from service.domain.users import Profiles
 from service.kernel import migrate
 from service.kernel.clock import Clock
+from service.kernel.mail import Mailer
 from service.kernel.once import Once
 from service.kernel.passwords import Passwords
 from service.kernel.postgres import CannotConnectError, Postgres, connect_once
@@ -45,6 +46,7 @@ class Runtime:
     ratelimits: RateLimits
     rotations: Rotations
     profiles: Profiles
+    mail: Mailer
     clients: KnownClients
     assertions: Once
     apikeys: KnownKeys
@@ -92,6 +94,7 @@ async def open_runtime(
             ratelimits=RateLimits(redis, clock, settings.workers),
             rotations=Rotations(pg),
             profiles=Profiles(clock),
+            mail=Mailer(settings.smtp_url, policy.links.mail_from),
             clients=KnownClients(pg),
             assertions=Once(redis, clock, "assertion"),
             apikeys=KnownKeys(pg),
