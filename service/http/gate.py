@@ -20,7 +20,20 @@ _FIELD = re.compile(r"at `\$\.([\w.\[\]]{1,80})`|(?:required|unknown) field `(\w
 
 
 async def check_body(request: Request[Any, Any, State]) -> None:
-    """Refuse a JSON body that is not exactly what its handler takes (runs before each handler)."""
+    """Refuse a JSON body that is not exactly what its handler takes (runs before each handler).
+
+    A stranger is told to sign in, not what was wrong with the body.
+    """
+    try:
+        await _check_body(request)
+    except Refused:
+        provide = request.route_handler.resolve_dependencies().get("asked")
+        if provide is not None:
+            await provide.dependency(request)
+        raise
+
+
+async def _check_body(request: Request[Any, Any, State]) -> None:
     field = request.route_handler.parsed_data_field
     if field is None or not isinstance(field.kwarg_definition, BodyKwarg):
         return

@@ -31,6 +31,8 @@ BODIES: dict[str, object] = {
     "POST /auth/refresh": {},
     "POST /auth/organization": {"organization": "acme"},
     "PUT /auth/password": {"current_password": "long enough", "new_password": "long enough too"},
+    "POST /api-keys": {"name": "x", "scopes": ["agentes"]},
+    "POST /api-keys/verify": {"key": "tsk_x"},
     "POST /revocations": {"kind": "jti", "value": "x"},
     "POST /revocations/check": {"jtis": ["x"]},
 }
