@@ -3,28 +3,44 @@
 import argparse
 import asyncio
 import sys
+from collections.abc import Coroutine
 
 from service.embedded.servers import EmbeddedError
 
 
 def main(arguments: list[str]) -> int:
     """Return the exit status: 0 only when everything was answered as it should be."""
-    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer, for everyday use")
-    what = parser.add_subparsers(dest="what", metavar="revocation", required=True)
-    what.add_parser("revocation", help="how fast a revocation is known everywhere").add_argument(
-        "--quick", action="store_true", help="fewer revocations (under 40 s)"
+    parser = argparse.ArgumentParser(
+        prog="./dev bench", description="What the service costs, and how fast it revokes."
     )
+    parser.add_argument(
+        "what",
+        nargs="?",
+        default="paths",
+        choices=["paths", "revocation"],
+        help="paths: every hot path with its reference (the default);"
+        " revocation: how long a revoked token is accepted anywhere",
+    )
+    parser.add_argument("--quick", action="store_true", help="less of it, for everyday use")
+    parser.add_argument("--only", action="append", default=[], help="one path (may be repeated)")
     asked = parser.parse_args(arguments)
     try:
-        from bench.revocation import revocation  # noqa: PLC0415 - each verb loads its own
-
-        return asyncio.run(revocation(quick=asked.quick))
+        return asyncio.run(_work(asked.what, quick=asked.quick, only=asked.only))
     except EmbeddedError as exc:
         print(f"bench: {exc}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _work(what: str, *, quick: bool, only: list[str]) -> Coroutine[None, None, int]:
+    if what == "revocation":
+        from bench.revocation import revocation  # noqa: PLC0415 - each loads its own
+
+        return revocation(quick=quick)
+    from bench.paths import paths  # noqa: PLC0415
+
+    return paths(quick=quick, only=only)
 
 
 if __name__ == "__main__":

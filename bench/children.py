@@ -25,9 +25,11 @@ class ChildEndedError(Exception):
 class Child(Generic[Told]):
     """A running module, and how to talk to it."""
 
-    def __init__(self, process: asyncio.subprocess.Process, told: "type[Told] | object") -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, decoder: "msgspec.json.Decoder[Told]"
+    ) -> None:
         self._process = process
-        self._decoder: msgspec.json.Decoder[Told] = msgspec.json.Decoder(told)
+        self._decoder = decoder
 
     def order(self, what: object) -> None:
         """Tell it."""
@@ -44,7 +46,7 @@ class Child(Generic[Told]):
 
 
 @asynccontextmanager
-async def child(module: str, told: "type[Told] | object") -> AsyncIterator[Child[Told]]:
+async def child(module: str, decoder: "msgspec.json.Decoder[Told]") -> AsyncIterator[Child[Told]]:
     """Run `python -m module`; it ends on the way out, and with us however we end."""
     paths = os.pathsep.join([str(ROOT), str(ROOT / "verifier")])
     process = await asyncio.create_subprocess_exec(
@@ -56,7 +58,7 @@ async def child(module: str, told: "type[Told] | object") -> AsyncIterator[Child
         start_new_session=True,  # Ctrl-C is ours
     )
     try:
-        yield Child(process, told)
+        yield Child(process, decoder)
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()

@@ -76,12 +76,14 @@ class Deployment:
         return self.running.url
 
     def call(self) -> Call:
-        """Return the facts of an act of the operator, now."""
+        """Return the facts of an act of the operator, now.
+
+        Address and agent are those of the loaders: a first refresh from elsewhere is no routine.
+        """
         return Call(
             request_id=uuid4().hex,
             at=self.rt.clock.now(),
             ip="127.0.0.1",
-            user_agent="bench",
             actor=Operator(),
         )
 
@@ -170,7 +172,9 @@ async def deployed(workers: int = 2) -> AsyncIterator[Deployment]:
             "AUTH_DATA_DIR": str(folder),
             "AUTH_POLICY_FILE": str(folder / "policy.toml"),
         }
-        running = await stack.enter_async_context(started(environment, folder / "log"))
+        log = ROOT / ".data" / "bench" / "service.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        running = await stack.enter_async_context(started(environment, log))
         settings = deployment.load(environment)
         rt = await stack.enter_async_context(open_runtime(settings, follow=False))
         yield Deployment(running, database, cache, rt)

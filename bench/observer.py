@@ -67,6 +67,12 @@ class Leave(Struct, frozen=True, tag="leave"):
     name: int
 
 
+class Tell(Struct, frozen=True, tag="tell"):
+    """Tell what was seen, and go on as if nothing had been."""
+
+    name: int
+
+
 class Sweep(Struct, frozen=True, tag="sweep"):
     """Present each of all tokens that were ever to be watched once more."""
 
@@ -100,12 +106,13 @@ class Swept(Struct, frozen=True, tag="swept"):
     strange: dict[str, int]
 
 
-Order: TypeAlias = Watch | Leave | Sweep
+Order: TypeAlias = Watch | Leave | Tell | Sweep
 Report: TypeAlias = Accepted | Seen | Swept
 Verdict: TypeAlias = Literal["accepted", "refused"] | str  # noqa: PYI051 - or what it was instead
 Present: TypeAlias = Callable[[Watch], Awaitable[Verdict]]
 
 _encode = msgspec.json.Encoder().encode
+REPORTS: msgspec.json.Decoder[Report] = msgspec.json.Decoder(Report)
 _standpoint = msgspec.json.Decoder(AtWorker | AtVerifier)
 _order = msgspec.json.Decoder(Order)
 
@@ -174,6 +181,10 @@ class Observer:
                     case Leave():
                         for place, notes in self._notes.items():
                             self._tell(notes.pop(order.name).seen(place))
+                    case Tell():
+                        for place, notes in self._notes.items():
+                            self._tell(notes[order.name].seen(place))
+                            notes[order.name] = _Note(notes[order.name].watch)
                     case Sweep():
                         self._tell(await self._sweep())
             for task in tasks:

@@ -25,6 +25,7 @@ from bench.deployment import Deployment, deployed
 from bench.figures import Summary, summary
 from bench.machine import Machine, describe_machine
 from bench.observer import (
+    REPORTS,
     ROUND_SECONDS,
     Accepted,
     AtVerifier,
@@ -34,9 +35,10 @@ from bench.observer import (
     Seen,
     Sweep,
     Swept,
+    Tell,
     Watch,
 )
-from bench.wire import Wire, request, wires_to
+from bench.wire import Wire, WireError, request, wires_to
 from service.embedded.checkout import ROOT
 from service.kernel import jose
 
@@ -244,8 +246,15 @@ class Crowd:
 
     async def leave(self, name: int) -> list[Seen]:
         """Have it presented no more; return what each place saw."""
+        return await self._ask(name, Leave(name))
+
+    async def tell(self, name: int) -> list[Seen]:
+        """Return what each place saw since it was asked last."""
+        return await self._ask(name, Tell(name))
+
+    async def _ask(self, name: int, order: Leave | Tell) -> list[Seen]:
         for observer in self._observers.values():
-            observer.order(Leave(name))
+            observer.order(order)
         return [await self._seen[name].get() for _ in range(self._places)]
 
     async def sweep(self) -> list[Swept]:
@@ -282,7 +291,11 @@ class Measuring:
             return
         await asyncio.sleep(random.uniform(0, PACE_SECONDS))  # noqa: S311 - no secret
         asked = time.monotonic()
-        answer = await random.choice(self._wires).ask(victim.revoking)  # noqa: S311 - no secret
+        try:
+            answer = await random.choice(self._wires).ask(victim.revoking)  # noqa: S311 - no secret
+        except WireError as exc:
+            self.problems[f"{victim.kind}: revoking was not answered: {exc}"] += 1
+            return
         if answer.status != victim.expected:
             self.problems[f"{victim.kind}: revoking was answered {answer.status}"] += 1
         await asyncio.sleep(self._plan.bound + AFTER_SECONDS)
@@ -305,6 +318,20 @@ class Measuring:
                 f"{victim.kind}: accepted after the bound, {lag:.3f} s, {last.place}"
             ] += 1
         self._revoked.append(Revoked(victim.kind, lag, last.place, last.last_accepted - asked))
+
+    async def look_again(self) -> None:
+        """Present everything once more: the dead are dead, and nobody else is."""
+        for swept in await self._crowd.sweep():
+            for place, name in swept.accepted:
+                if name not in self._crowd.living:
+                    self.problems[f"accepted at the end: {place}"] += 1
+            for what, times in swept.strange.items():
+                self.problems[f"at the end: {what}"] += times
+        for name in self._crowd.living:
+            for seen in await self._crowd.tell(name):
+                self.note(seen)
+                if seen.refused:
+                    self.problems[f"never revoked, and refused: {seen.place}"] += seen.refused
 
     def note(self, seen: Seen) -> None:
         """Count answers, and complain about those that are neither yes nor no."""
@@ -341,54 +368,32 @@ async def measure(plans: Sequence[Plan], say: Callable[[str], None] = print) -> 
     async with AsyncExitStack() as stack:
         say("Starting PostgreSQL, Valkey and the service with two workers ...")
         made = await stack.enter_async_context(deployed(workers=2))
-        administrator = await made.administrator()
-        victims = Victims(made, administrator.access_token)
+        victims = Victims(made, (await made.administrator()).access_token)
+        # all of them first: the service closes connections that say nothing for ten seconds
+        to_kill = [await victims.make(plan.revocations) for plan in plans]
         survivors = [(await made.newcomer()).access_token for _ in range(_SURVIVORS)]
         reader = await made.client("revocations:read")
         say("Starting two verifiers, and an observer of each worker ...")
         crowd = await stack.enter_async_context(
             observing(made, reader.client.client_id, reader.secret)
         )
+        crowd.living.update([await crowd.watch(token, ME, _NOW_AND_THEN) for token in survivors])
         workers = made.running.workers()
-        wires: list[Wire] = []
-        for worker in workers:
-            wires += await wires_to(made.url, workers, worker, 2)
-        parts = [await _part(plan, made, crowd, wires, victims, survivors, say) for plan in plans]
+        wires = [
+            wire for worker in workers for wire in await wires_to(made.url, workers, worker, 2)
+        ]
+        parts = []
+        for plan, dying in zip(plans, to_kill, strict=True):
+            say(f"{plan.title}: {plan.revocations} revocations ...")
+            measuring = Measuring(plan, crowd, wires)
+            if plan.lost == "redis":
+                made.valkey.kill()
+            await measuring.run(dying)
+            await measuring.look_again()
+            if made.running.workers() != workers:
+                measuring.problems["a worker ended"] += 1
+            parts.append(measuring.part())
         return Result(describe_machine(), parts)
-
-
-async def _part(
-    plan: Plan,
-    made: Deployment,
-    crowd: Crowd,
-    wires: Sequence[Wire],
-    victims: Victims,
-    survivors: Sequence[str],
-    say: Callable[[str], None],
-) -> Part:
-    say(f"{plan.title}: {plan.revocations} revocations ...")
-    measuring = Measuring(plan, crowd, wires)
-    to_kill = await victims.make(plan.revocations)
-    workers = made.running.workers()
-    living = [await crowd.watch(token, ME, _NOW_AND_THEN) for token in survivors]
-    crowd.living.update(living)
-    if plan.lost == "redis":
-        made.valkey.kill()
-    await measuring.run(to_kill)
-    for swept in await crowd.sweep():
-        for place, name in swept.accepted:
-            if name not in crowd.living:
-                measuring.problems[f"accepted at the end: {place}"] += 1
-        for what, times in swept.strange.items():
-            measuring.problems[f"at the end: {what}"] += times
-    for name in living:
-        for seen in await crowd.leave(name):
-            measuring.note(seen)
-            if seen.refused:
-                measuring.problems[f"never revoked, and refused at {seen.place}"] += seen.refused
-    if made.running.workers() != workers:
-        measuring.problems["a worker ended"] += 1
-    return measuring.part()
 
 
 @asynccontextmanager
@@ -406,7 +411,7 @@ async def observing(made: Deployment, client_id: str, secret: str) -> AsyncItera
         observers: dict[str, Child[Report]] = {}
         for title, stand in stands.items():
             observer: Child[Report] = await stack.enter_async_context(
-                child("bench.observer", Report)
+                child("bench.observer", REPORTS)
             )
             observer.order(stand)
             observers[title] = observer

@@ -1,0 +1,416 @@
+"""The hot paths, each with its reference in the same run.
+
+Paths and references take turns, round by round, so that a machine that slows down slows both; the
+ratio of their medians is the result, and absolute figures are of this machine on this day.  An
+answer that is not the expected one anywhere, warm-up included, fails the run.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from bench import chart
+from bench.children import Child, child
+from bench.deployment import PASSWORD, Deployment, Visitor, deployed
+from bench.figures import median
+from bench.floor import Hashes, Reached, Rotations
+from bench.loader import Chains, Cycle, Loaded
+from bench.machine import Machine, describe_machine
+from bench.processes import cpu_seconds, family, memory_mib
+from bench.wire import Wire, request
+from service.embedded.checkout import ROOT
+from service.embedded.servers import free_port, launched
+from service.kernel import jose
+
+_WARM_SECONDS = 0.5
+_REACHED: msgspec.json.Decoder[Reached] = msgspec.json.Decoder(Reached)
+_LOADED: msgspec.json.Decoder[Loaded] = msgspec.json.Decoder(Loaded)
+
+
+class Plan(Struct, frozen=True):
+    """How much of it."""
+
+    rounds: int
+    seconds: float
+    workers: tuple[int, ...]
+    connections: tuple[int, ...]
+    tokens: int
+
+
+FULL = Plan(3, 5.0, (1, 2), (1, 32, 256), 1_000)
+QUICK = Plan(3, 1.5, (1,), (32,), 1_000)
+
+
+class Goal(Struct, frozen=True):
+    """A ratio to reach, to which reference."""
+
+    reference: str
+    ratio: float
+
+
+class Round(Struct, frozen=True):
+    """One round of one path: rates per second, times in seconds, CPU in seconds per answer."""
+
+    rate: float
+    p50: float = 0.0
+    p99: float = 0.0
+    cpu: dict[str, float] = {}
+
+
+class Measured(Struct, frozen=True):
+    """A path at some number of workers and connections."""
+
+    path: str
+    workers: int
+    connections: int
+    rounds: list[Round]
+    memory_mib: list[float] = []
+    """Of each worker, after the last round."""
+
+    @property
+    def rate(self) -> float:
+        """The median of the rounds, per second."""
+        return median([one.rate for one in self.rounds])
+
+    @property
+    def spread(self) -> float:
+        """How far the rounds lie apart, as a share of their median."""
+        rates = [one.rate for one in self.rounds]
+        return (max(rates) - min(rates)) / self.rate if self.rate else 0.0
+
+    def cpu(self, whose: str) -> float:
+        """Microseconds of processor time per answer."""
+        return median([one.cpu.get(whose, 0.0) for one in self.rounds]) * 1e6
+
+
+class Result(Struct, frozen=True):
+    """The whole run."""
+
+    machine: Machine
+    measured: list[Measured]
+    problems: list[str]
+
+
+GOALS: dict[str, tuple[Goal, ...]] = {
+    "jwks": (Goal("bare bytes", 0.80),),
+    "me": (Goal("bare struct", 0.55),),
+    "introspect": (Goal("bare struct", 0.40),),
+    "client_credentials": (Goal("bare struct", 0.25),),
+    "refresh": (Goal("bare struct", 0.16), Goal("rotation loop", 0.5)),
+    "login": (Goal("hash loop", 0.90),),
+}
+
+Order: TypeAlias = Cycle | Chains | Hashes | Rotations
+Ask: TypeAlias = Callable[[int, float], Order]
+"""Makes the order for so many connections and seconds."""
+
+
+class HotPath(Struct, frozen=True):
+    """Something to measure: who does it, and who is charged for processor time."""
+
+    title: str
+    ask: Ask
+    charged: Callable[[], dict[str, list[int]]]
+    connections: int | None = None
+    """Always so many; None: as the plan says."""
+
+
+class Bench:
+    """A deployment, a reference beside it, a loader, and what was measured."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        made: Deployment,
+        loader: Child[Loaded],
+        floor: Child[Reached],
+        reference: "Reference",
+    ) -> None:
+        self.plan = plan
+        self.made = made
+        self._loader = loader
+        self._floor = floor
+        self._reference = reference
+        self.problems: list[str] = []
+
+    async def paths(self) -> list[HotPath]:
+        """Make people and services, and what they will ask."""
+        made, plan = self.made, self.plan
+        organization = await made.organization()
+        people = [await made.person(organization) for _ in range(50)]
+        visitors = [
+            await made.visitor(people[n % len(people)], organization) for n in range(plan.tokens)
+        ]
+        apart = [await made.visitor(people[0], organization) for _ in range(256)]
+        service = await made.client("agentes")
+        basic = (service.client.client_id, service.secret)
+        emails = [person.email for person in people]
+        url, there = made.url, self._reference.url
+        return [
+            self._of("bare bytes", there, [request("GET", "/bytes")]),
+            self._of("bare struct", there, [request("GET", "/struct")]),
+            HotPath("hash loop", lambda _c, s: Hashes(s), dict, 0),
+            HotPath(
+                "rotation loop",
+                lambda c, s: Rotations(
+                    s, made.running.database_url, min(c, 64), [_handle_hash(v) for v in apart]
+                ),
+                dict,
+            ),
+            self._of("jwks", url, [request("GET", "/.well-known/jwks.json")]),
+            self._of(
+                "me", url, [request("GET", "/auth/me", bearer=v.access_token) for v in visitors]
+            ),
+            self._of(
+                "introspect",
+                url,
+                [
+                    request(
+                        "POST", "/oauth/introspect", basic=basic, form={"token": v.access_token}
+                    )
+                    for v in visitors
+                ],
+            ),
+            self._of(
+                "client_credentials",
+                url,
+                [
+                    request(
+                        "POST",
+                        "/oauth/token",
+                        basic=basic,
+                        form={"grant_type": "client_credentials"},
+                    )
+                ],
+            ),
+            HotPath(
+                "refresh",
+                lambda c, s: Chains(url, c, s, "all", [v.refresh_token for v in visitors]),
+                self._charged,
+            ),
+            self._of(
+                "login",
+                url,
+                [
+                    request("POST", "/auth/login", json={"email": email, "password": PASSWORD})
+                    for email in emails
+                ],
+                connections=16,
+            ),
+        ]
+
+    def _of(
+        self, title: str, url: str, requests: list[bytes], connections: int | None = None
+    ) -> HotPath:
+        charged = self._charged if url == self.made.url else self._reference.charged
+        return HotPath(title, lambda c, s: Cycle(url, c, s, 200, requests), charged, connections)
+
+    def _charged(self) -> dict[str, list[int]]:
+        return {
+            "service": family(self.made.running.pid),
+            "postgresql": family(self.made.postgres.pid),
+            "redis": family(self.made.valkey.pid),
+        }
+
+    async def run(self, say: Callable[[str], None], only: Sequence[str]) -> list[Measured]:
+        """Measure everything, taking turns."""
+        wanted = {*only, *(goal.reference for name in only for goal in GOALS.get(name, ()))}
+        paths = [path for path in await self.paths() if not only or path.title in wanted]
+        workers = len(self.made.running.workers())
+        measured: list[Measured] = []
+        for connections in self.plan.connections:
+            for path in paths:
+                await self._once(path, connections, _WARM_SECONDS)
+            rounds: dict[str, list[Round]] = {path.title: [] for path in paths}
+            for number in range(1, self.plan.rounds + 1):
+                for path in paths:
+                    one = await self._once(path, connections, self.plan.seconds)
+                    rounds[path.title].append(one)
+                    say(
+                        f"{workers} workers, {connections} connections, round {number}:"
+                        f" {path.title} {one.rate:,.0f}/s"
+                    )
+            memory = [round(memory_mib(pid), 1) for pid in self.made.running.workers()]
+            measured += [
+                Measured(path.title, workers, connections, rounds[path.title], memory)
+                for path in paths
+            ]
+        return measured
+
+    async def _once(self, path: HotPath, connections: int, seconds: float) -> Round:
+        order = path.ask(path.connections or connections, seconds)
+        charged = path.charged()
+        before = {whose: cpu_seconds(pids) for whose, pids in charged.items()}
+        if isinstance(order, Hashes | Rotations):
+            self._floor.order(order)
+            reached = await self._floor.told()
+            return Round(reached.times / reached.seconds)
+        self._loader.order(order)
+        loaded = await self._loader.told()
+        for what, times in loaded.strange.items():
+            self.problems.append(f"{path.title}: {times} answers were {what}")
+        if loaded.answers == 0:
+            self.problems.append(f"{path.title}: nothing was answered")
+        cpu = {
+            whose: (cpu_seconds(pids) - before[whose]) / max(loaded.answers, 1)
+            for whose, pids in charged.items()
+        }
+        return Round(loaded.answers / loaded.seconds, loaded.p50, loaded.p99, cpu)
+
+
+def _handle_hash(visitor: Visitor) -> bytes:
+    return sha256(jose.decode(visitor.refresh_token.partition(".")[0])).digest()
+
+
+# --- the reference ----------------------------------------------------------------------------
+
+
+class Reference:
+    """The bare application's process."""
+
+    def __init__(self, url: str, process: asyncio.subprocess.Process) -> None:
+        self.url = url
+        self._process = process
+
+    def charged(self) -> dict[str, list[int]]:
+        """Whose processor time it costs."""
+        return {"service": family(self._process.pid)}
+
+
+@asynccontextmanager
+async def reference_beside(workers: int, body: bytes) -> AsyncIterator[Reference]:
+    """Serve the bare application; EmbeddedError-free: it answers or the run fails."""
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        *launched("self", signal.SIGTERM, sys.executable, "-P", "-m", "bench.reference"),
+        str(port),
+        str(workers),
+        env={**os.environ, "PYTHONPATH": str(ROOT), "BENCH_BYTES": body.decode()},
+        start_new_session=True,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        async with asyncio.timeout(30):
+            while True:
+                with contextlib.suppress(OSError):
+                    wire = await Wire.open(url)
+                    await wire.ask(request("GET", "/struct"))
+                    await wire.close()
+                    break
+                await asyncio.sleep(0.05)
+        yield Reference(url, process)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(10):
+                await process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+# --- the run ----------------------------------------------------------------------------------
+
+
+async def measure(
+    plan: Plan, only: Sequence[str] = (), say: Callable[[str], None] = print
+) -> Result:
+    """Measure paths, at every number of workers of the plan."""
+    measured: list[Measured] = []
+    problems: list[str] = []
+    for workers in plan.workers:
+        say(f"Starting PostgreSQL, Valkey, the service and its reference ({workers} workers) ...")
+        async with AsyncExitStack() as stack:
+            made = await stack.enter_async_context(deployed(workers=workers))
+            wire = await Wire.open(made.url)
+            jwks = (await wire.ask(request("GET", "/.well-known/jwks.json"))).body
+            await wire.close()
+            bench = Bench(
+                plan,
+                made,
+                await stack.enter_async_context(child("bench.loader", _LOADED)),
+                await stack.enter_async_context(child("bench.floor", _REACHED)),
+                await stack.enter_async_context(reference_beside(workers, jwks)),
+            )
+            measured += await bench.run(say, only)
+            problems += bench.problems
+    return Result(describe_machine(), measured, problems)
+
+
+def ratios(result: Result) -> Iterable[tuple[Measured, Goal, float]]:
+    """Yield each measurement with a goal, and the ratio reached."""
+    rates = {(m.path, m.workers, m.connections): m.rate for m in result.measured}
+    for one in result.measured:
+        for goal in GOALS.get(one.path, ()):
+            reference = rates.get((goal.reference, one.workers, one.connections), 0.0)
+            if reference:
+                yield one, goal, one.rate / reference
+
+
+def table(result: Result) -> str:
+    """Return the figures as text."""
+    names = "workers", "conns", "per s", "+-", "p50 ms", "p99 ms", "µs CPU", "pg", "redis"
+    widths = 8, 6, 10, 6, 9, 9, 8, 6, 6
+    heading = "".join(f"{name:>{width}}" for name, width in zip(names, widths, strict=True))
+    lines = [f"{'path':20}{heading}  ratio (goal)"]
+    reached: dict[int, list[str]] = {}
+    for one, goal, ratio in ratios(result):
+        mark = "" if ratio >= goal.ratio else " MISSED"
+        text = f"{ratio:.2f} of {goal.reference} ({goal.ratio:.2f}{mark})"
+        reached.setdefault(id(one), []).append(text)
+    for one in result.measured:
+        p50 = median([r.p50 for r in one.rounds]) * 1000
+        p99 = median([r.p99 for r in one.rounds]) * 1000
+        lines.append(
+            f"{one.path:20}{one.workers:8}{one.connections:6}{one.rate:10,.0f}{one.spread:6.0%}"
+            f"{p50:9.2f}{p99:9.2f}{one.cpu('service'):8.0f}{one.cpu('postgresql'):6.0f}"
+            f"{one.cpu('redis'):6.0f}  {', '.join(reached.get(id(one), []))}".rstrip()
+        )
+    memory = {one.workers: one.memory_mib for one in result.measured}
+    for workers, each in memory.items():
+        lines.append(f"memory with {workers} workers (PSS, MiB each): {each}")
+    lines += [f"PROBLEM: {problem}" for problem in result.problems]
+    return "\n".join(lines)
+
+
+async def paths(*, quick: bool, only: Sequence[str] = ()) -> int:
+    """Measure, print, write; return the exit status: 1 when any answer was not the expected one."""
+    result = await measure(QUICK if quick else FULL, only)
+    print(table(result))
+    data = ROOT / ".data" / "bench"
+    data.mkdir(parents=True, exist_ok=True)
+    (data / "paths.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1))
+    pictures = data if quick or only else Path(__file__).parent / "results"
+    pictures.mkdir(exist_ok=True)
+    (pictures / "paths.svg").write_text(drawn(result))
+    print(f"Wrote {data / 'paths.json'} and {pictures / 'paths.svg'}.")
+    if result.problems:
+        print("FAILED: see PROBLEM above.")
+    return 1 if result.problems else 0
+
+
+def drawn(result: Result) -> str:
+    """Draw the ratios at 32 connections, with their goals."""
+    some = min(one.workers for one in result.measured)
+    shown = [
+        chart.Bar(
+            f"{one.path} / {goal.reference}", ratio, goal.ratio, f"{ratio:.2f}, {one.rate:,.0f}/s"
+        )
+        for one, goal, ratio in ratios(result)
+        if one.connections == 32 and one.workers == some  # noqa: PLR2004 - the one of the goals
+    ]
+    return chart.bars(
+        "Hot paths, as shares of what the bare framework, hash or database does",
+        f"dashed: the goal; 32 connections, {some} worker; {result.machine.line()}",
+        shown,
+    )
