@@ -1,0 +1,109 @@
+"""Draws docs/*.svg: `python -m docs.pictures`.  Plain shapes, no library, the same bytes every time."""
+
+from html import escape
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+INK, PAPER, SOFT, LINE, ACCENT = "#1d2433", "#ffffff", "#eef2f9", "#8a94a8", "#2f6fde"
+FONT = "ui-sans-serif, system-ui, sans-serif"
+
+
+class Sheet:
+    """Shapes on paper."""
+
+    def __init__(self, width: int, height: int, title: str) -> None:
+        self.size = width, height
+        self.title = title
+        self.shapes: list[str] = []
+
+    def box(self, x: int, y: int, w: int, h: int, *lines: str, fill: str = SOFT) -> None:
+        """Draw a box; its first line is bold."""
+        self.shapes.append(
+            f'<rect x="{x}" y="{y}" width="{w}" height="{h}" rx="8" fill="{fill}" stroke="{LINE}"/>'
+        )
+        top = y + (h - 18 * len(lines)) // 2 + 14
+        for number, line in enumerate(lines):
+            weight = 600 if number == 0 else 400
+            self.text(x + w // 2, top + 18 * number, line, weight=weight)
+
+    def text(self, x: int, y: int, text: str, *, weight: int = 400, anchor: str = "middle") -> None:
+        """Write a line."""
+        self.shapes.append(
+            f'<text x="{x}" y="{y}" text-anchor="{anchor}" font-weight="{weight}">{escape(text)}</text>'
+        )
+
+    def arrow(
+        self, x1: int, y1: int, x2: int, y2: int, label: str = "", *, dashed: bool = False
+    ) -> None:
+        """Draw an arrow, labelled at its middle."""
+        dash = ' stroke-dasharray="5 4"' if dashed else ""
+        self.shapes.append(
+            f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke="{ACCENT}" stroke-width="1.6"'
+            f' marker-end="url(#tip)"{dash}/>'
+        )
+        if label:
+            self.text((x1 + x2) // 2, (y1 + y2) // 2 - 6, label)
+
+    def save(self, name: str) -> None:
+        """Write the file."""
+        width, height = self.size
+        head = (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img"'
+            f' aria-label="{escape(self.title)}" font-family="{FONT}" font-size="13" fill="{INK}">'
+            f"<title>{escape(self.title)}</title>"
+            f'<rect width="{width}" height="{height}" fill="{PAPER}"/>'
+            '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7"'
+            f' markerHeight="7" orient="auto"><path d="M0 0 8 4 0 8z" fill="{ACCENT}"/></marker></defs>'
+        )
+        (FOLDER / name).write_text("\n".join([head, *self.shapes, "</svg>"]) + "\n")
+
+
+def architecture() -> None:
+    """Who talks to whom, and how data flows inside."""
+    sheet = Sheet(880, 430, "Architecture: callers, the service's four layers, the two servers")
+    sheet.box(20, 30, 170, 56, "Web console", "cookie + access token")
+    sheet.box(20, 120, 170, 56, "Administrators", "HTTP, command line")
+    sheet.box(20, 210, 170, 56, "Machines", "client secret, API key")
+    sheet.box(20, 330, 170, 74, "Your services", "verifier: JWKS +", "revocation feed")
+    sheet.box(300, 20, 300, 300, "", fill=PAPER)
+    sheet.text(450, 42, "one worker of the service", weight=600)
+    sheet.box(320, 56, 260, 50, "http / cli", "parse, call one flow, render")
+    sheet.box(320, 122, 260, 50, "flows", "decide: who may, what is recorded")
+    sheet.box(320, 188, 260, 50, "domain", "own: one slice per thing")
+    sheet.box(320, 254, 260, 50, "kernel", "clock, SQL, sealing, passwords")
+    for y in (106, 172, 238):
+        sheet.arrow(450, y, 450, y + 16)
+    for y in (58, 148, 238):
+        sheet.arrow(190, y, 300, y if y < 238 else 220)
+    sheet.box(690, 60, 170, 74, "PostgreSQL", "the truth", "(one transaction per act)")
+    sheet.box(690, 210, 170, 74, "Redis", "fast, may be lost", "(limits, fan-out)")
+    sheet.arrow(600, 97, 690, 97)
+    sheet.arrow(600, 247, 690, 247)
+    sheet.arrow(300, 300, 190, 345)
+    sheet.text(300, 368, "keys and revocations, within a second", anchor="start")
+    sheet.text(300, 390, "tokens are checked offline: no call per request", anchor="start")
+    sheet.save("architecture.svg")
+
+
+def rotation() -> None:
+    """What happens to a refresh token that is presented."""
+    sheet = Sheet(880, 330, "Refresh: what a presented token is worth")
+    sheet.box(20, 130, 180, 70, "token presented", "handle . generation . MAC")
+    sheet.box(290, 20, 250, 52, "MAC is not ours", "refused; nothing is burned")
+    sheet.box(290, 90, 250, 52, "the current one", "rotate: generation + 1")
+    sheet.box(290, 160, 250, 52, "the one before, within 10 s,", "successor unused")
+    sheet.box(290, 230, 250, 52, "any other generation", "somebody holds a copy")
+    for y in (46, 116, 186, 256):
+        sheet.arrow(200, 165, 290, y)
+    sheet.box(640, 90, 220, 52, "a new successor", "one UPDATE, one round trip")
+    sheet.box(640, 160, 220, 52, "the same successor again", "a lost answer loses nothing")
+    sheet.box(640, 230, 220, 52, "family and session ended", "its tokens die in a second")
+    for y in (116, 186, 256):
+        sheet.arrow(540, y, 640, y)
+    sheet.text(440, 316, "one row per family: there is never a second live token")
+    sheet.save("rotation.svg")
+
+
+if __name__ == "__main__":
+    architecture()
+    rotation()
