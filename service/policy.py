@@ -81,12 +81,23 @@ class Links(Struct, frozen=True, forbid_unknown_fields=True):
     mail_from: Annotated[str, Meta(max_length=320)] = "auth@localhost"
 
 
+class Keys(Struct, frozen=True, forbid_unknown_fields=True):
+    """When signing keys change, in seconds."""
+
+    publish_ahead: Annotated[int, _between(900, 7 * 86_400)] = 3600
+    """How long a key is published before it signs; verifiers keep a JWKS for up to ten minutes."""
+    rotate_every: Annotated[int, _between(3600, 10 * 31_536_000)] = 90 * 86_400
+    retired_for: Annotated[int, _between(3600 + 900, 31_536_000)] = 3600 + 900
+    """How long a key is published after it signed: the longest token's life and 15 minutes."""
+
+
 class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     """All of it.  `tokens` may be overridden per organization; the rest is the deployment's."""
 
     tokens: Tokens = Tokens()
     lockout: Lockout = Lockout()
     limits: Limits = Limits()
+    keys: Keys = Keys()
     hashing: HashParameters = HashParameters()
     links: Links = Links()
     scopes: tuple[str, ...] = ("agentes", "proxy-ollama")

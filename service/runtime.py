@@ -5,12 +5,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from service import policy as policies
+from service.domain import keyring as keyrings
+from service.domain import vault
 from service.domain.apikeys import KnownKeys, Tally
 from service.domain.clients import KnownClients
 from service.domain.families import Rotations
-from service.domain.keyring import KeyRing, make_root, open_root
+from service.domain.keyring import KeyRing, Times, make_root, open_root
 from service.domain.ratelimits import RateLimits
-from service.domain.revocations import Follower
+from service.domain.revocations import Follower, Kind
 from service.domain.tokens import Tokens
 from service.domain.users import Profiles
 from service.kernel import migrate
@@ -22,7 +24,8 @@ from service.kernel.postgres import CannotConnectError, Postgres, connect_once
 from service.kernel.redis import Redis
 from service.kernel.refusal import Refused
 from service.kernel.seal import Seal, SealBrokenError
-from service.policy import Policy
+from service.kernel.sql import Tx
+from service.policy import Policy, seconds
 from service.settings import Settings
 
 
@@ -40,6 +43,7 @@ class Runtime:
     pg: Postgres
     redis: Redis
     passwords: Passwords
+    seal: Seal
     keyring: KeyRing
     tokens: Tokens
     revocations: Follower
@@ -79,7 +83,8 @@ async def open_runtime(
     redis = Redis(settings.redis_url, settings.database_schema, clock)
     try:
         await clock.discipline(pg.now)
-        keyring = await _open_keyring(pg, seal, clock, policy)
+        revocations = Follower(pg, redis, clock, key_killed=lambda: keyring.refresh(pg))
+        keyring = await _open_keyring(pg, seal, clock, policy, revocations)
         audience = policy.tokens.audience or settings.issuer
         runtime = Runtime(
             settings=settings,
@@ -88,9 +93,10 @@ async def open_runtime(
             pg=pg,
             redis=redis,
             passwords=passwords,
+            seal=seal,
             keyring=keyring,
             tokens=Tokens(settings.issuer, audience, keyring.find),
-            revocations=Follower(pg, redis, clock),
+            revocations=revocations,
             ratelimits=RateLimits(redis, clock, settings.workers),
             rotations=Rotations(pg),
             profiles=Profiles(clock),
@@ -135,16 +141,49 @@ def _seal(settings: Settings) -> Seal:
         raise StartError(f"AUTH_MASTER_KEYS: {exc}") from None
 
 
-async def _open_keyring(pg: Postgres, seal: Seal, clock: Clock, policy: Policy) -> KeyRing:
+def key_times(policy: Policy) -> Times:
+    """Return when signing keys change."""
+    return Times(
+        publish_ahead=seconds(policy.keys.publish_ahead),
+        rotate_every=seconds(policy.keys.rotate_every),
+        retired_for=seconds(policy.keys.retired_for),
+    )
+
+
+async def _check_seals(tx: Tx, seal: Seal) -> None:
+    """Refuse master keys that lack one something is sealed under, before anything is changed."""
+    counts: dict[str, int] = {}
+    for slice_counts in (await keyrings.count_seals(tx), await vault.count_seals(tx)):
+        for one in slice_counts:
+            counts[one.key_id] = counts.get(one.key_id, 0) + one.count
+    missing = {key_id: count for key_id, count in counts.items() if key_id not in seal.key_ids}
+    if missing and missing.keys() == counts.keys():
+        raise SealBrokenError("everything is sealed under another")
+    if missing:
+        told = ", ".join(f"{count} under {key_id}" for key_id, count in sorted(missing.items()))
+        raise SealBrokenError(
+            f"half rotated: {sum(missing.values())} of {sum(counts.values())} things are sealed"
+            f" under a key that is not given ({told}); give it after the newest"
+        )
+
+
+async def _open_keyring(
+    pg: Postgres, seal: Seal, clock: Clock, policy: Policy, revocations: Follower
+) -> KeyRing:
+    def is_revoked(kid: str) -> bool:
+        return revocations.memory.find_mark(Kind.KID, kid) is not None
+
     try:
+        async with pg.reading() as tx:
+            await _check_seals(tx, seal)
         async with pg.decision() as tx:
             await make_root(tx, seal, clock.now())
         async with pg.reading() as tx:
             root = await open_root(tx, seal)
-        keyring = KeyRing(seal, root, clock)
-        await keyring.ensure(pg, policy.tokens.algorithm)
+        keyring = KeyRing(seal, root, clock, is_revoked)
+        await keyring.ensure(pg, policy.tokens.algorithm, key_times(policy))
     except SealBrokenError as exc:
-        raise StartError(f"AUTH_MASTER_KEYS: not the master key of this database ({exc})") from None
+        raise StartError(f"AUTH_MASTER_KEYS: not the master keys of this database: {exc}") from None
     except Refused as exc:
         raise StartError(f"AUTH_DATABASE_URL: {exc}") from None
     return keyring

@@ -26,7 +26,7 @@ BEGIN
     RETURN dropped;
 END $_$;
 
-CREATE FUNCTION public.auth_eventos_erase(person uuid, personal_keys text[], horizon xid8, upto uuid) RETURNS SETOF uuid
+CREATE FUNCTION public.auth_eventos_erase(person uuid, personal_keys text[]) RETURNS SETOF uuid
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public'
     AS $$
@@ -35,8 +35,9 @@ BEGIN
     WITH erased AS (
         UPDATE auth_eventos
            SET ip = NULL, user_agent = '', detail = detail - personal_keys
-         WHERE user_id = person
-           AND (recorded_xid, event_id) <= (horizon, upto)
+         WHERE (user_id = person
+                OR (actor_kind = 'user' AND actor_id = person::text
+                    AND actor_id IS DISTINCT FROM user_id::text))
            AND (ip IS NOT NULL OR user_agent <> '' OR detail ?| personal_keys)
         RETURNING auth_eventos.event_id AS erased_id, auth_eventos.chain_id AS erased_chain
     ), unsalted AS (
@@ -302,6 +303,14 @@ CREATE TABLE public.auth_organizations (
     CONSTRAINT auth_organizations_slug_check CHECK ((slug ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'::text))
 );
 
+CREATE TABLE public.auth_recipients (
+    recipient_id uuid NOT NULL,
+    name text NOT NULL,
+    client_id text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT auth_recipients_name_check CHECK ((name ~ '^[a-z0-9._-]{1,64}$'::text))
+);
+
 CREATE TABLE public.auth_revocation_head (
     single boolean DEFAULT true NOT NULL,
     seq bigint NOT NULL,
@@ -336,6 +345,38 @@ CREATE TABLE public.auth_sealing (
     CONSTRAINT auth_sealing_single_check CHECK (single)
 );
 
+CREATE TABLE public.auth_secret_recipients (
+    secret_id uuid NOT NULL,
+    recipient_id uuid NOT NULL
+);
+
+CREATE TABLE public.auth_secret_versions (
+    secret_id uuid NOT NULL,
+    version integer NOT NULL,
+    sealed bytea NOT NULL,
+    fingerprint text NOT NULL,
+    kind text NOT NULL,
+    mode text,
+    last_four text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    created_by text NOT NULL,
+    opened_at timestamp with time zone,
+    opened_by text,
+    CONSTRAINT auth_secret_versions_check CHECK (((opened_at IS NULL) = (opened_by IS NULL))),
+    CONSTRAINT auth_secret_versions_fingerprint_check CHECK ((char_length(fingerprint) = 22)),
+    CONSTRAINT auth_secret_versions_last_four_check CHECK ((char_length(last_four) <= 4)),
+    CONSTRAINT auth_secret_versions_mode_check CHECK ((mode = ANY (ARRAY['live'::text, 'test'::text]))),
+    CONSTRAINT auth_secret_versions_version_check CHECK ((version > 0))
+);
+
+CREATE TABLE public.auth_secrets (
+    secret_id uuid NOT NULL,
+    tenant_id uuid,
+    name text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT auth_secrets_name_check CHECK ((name ~ '^[a-z0-9._-]{1,64}$'::text))
+);
+
 CREATE TABLE public.auth_sessions (
     session_id uuid NOT NULL,
     tenant_id uuid NOT NULL,
@@ -360,6 +401,7 @@ CREATE TABLE public.auth_signing_keys (
     activates_at timestamp with time zone NOT NULL,
     retires_at timestamp with time zone,
     removes_at timestamp with time zone,
+    killed_at timestamp with time zone,
     CONSTRAINT auth_signing_keys_algorithm_check CHECK ((algorithm = ANY (ARRAY['ES256'::text, 'RS256'::text, 'EdDSA'::text]))),
     CONSTRAINT auth_signing_keys_check CHECK (((retires_at IS NULL) OR (retires_at >= activates_at))),
     CONSTRAINT auth_signing_keys_check1 CHECK (((retires_at IS NULL) = (removes_at IS NULL))),
@@ -439,6 +481,15 @@ ALTER TABLE ONLY public.auth_organizations
 ALTER TABLE ONLY public.auth_organizations
     ADD CONSTRAINT auth_organizations_slug_key UNIQUE (slug);
 
+ALTER TABLE ONLY public.auth_recipients
+    ADD CONSTRAINT auth_recipients_client_id_key UNIQUE (client_id);
+
+ALTER TABLE ONLY public.auth_recipients
+    ADD CONSTRAINT auth_recipients_name_key UNIQUE (name);
+
+ALTER TABLE ONLY public.auth_recipients
+    ADD CONSTRAINT auth_recipients_pkey PRIMARY KEY (recipient_id);
+
 ALTER TABLE ONLY public.auth_revocation_head
     ADD CONSTRAINT auth_revocation_head_pkey PRIMARY KEY (single);
 
@@ -450,6 +501,18 @@ ALTER TABLE ONLY public.auth_root
 
 ALTER TABLE ONLY public.auth_sealing
     ADD CONSTRAINT auth_sealing_pkey PRIMARY KEY (single);
+
+ALTER TABLE ONLY public.auth_secret_recipients
+    ADD CONSTRAINT auth_secret_recipients_pkey PRIMARY KEY (secret_id, recipient_id);
+
+ALTER TABLE ONLY public.auth_secret_versions
+    ADD CONSTRAINT auth_secret_versions_pkey PRIMARY KEY (secret_id, version);
+
+ALTER TABLE ONLY public.auth_secrets
+    ADD CONSTRAINT auth_secrets_pkey PRIMARY KEY (secret_id);
+
+ALTER TABLE ONLY public.auth_secrets
+    ADD CONSTRAINT auth_secrets_tenant_id_name_key UNIQUE NULLS NOT DISTINCT (tenant_id, name);
 
 ALTER TABLE ONLY public.auth_sessions
     ADD CONSTRAINT auth_sessions_pkey PRIMARY KEY (session_id);
@@ -481,9 +544,13 @@ CREATE INDEX auth_event_seals_event ON ONLY public.auth_event_seals USING btree 
 
 CREATE INDEX auth_event_seals_default_event_id_idx ON public.auth_event_seals_default USING btree (event_id);
 
+CREATE INDEX auth_eventos_actor ON ONLY public.auth_eventos USING btree (actor_id) WHERE ((actor_kind = 'user'::text) AND (actor_id IS DISTINCT FROM (user_id)::text));
+
 CREATE INDEX auth_eventos_address ON ONLY public.auth_eventos USING btree (ip, chain_id, event_id) WHERE (ip IS NOT NULL);
 
 CREATE INDEX auth_eventos_chain ON ONLY public.auth_eventos USING btree (chain_id, event_id);
+
+CREATE INDEX auth_eventos_default_actor_id_idx ON public.auth_eventos_default USING btree (actor_id) WHERE ((actor_kind = 'user'::text) AND (actor_id IS DISTINCT FROM (user_id)::text));
 
 CREATE INDEX auth_eventos_default_chain_id_event_id_idx ON public.auth_eventos_default USING btree (chain_id, event_id);
 
@@ -521,6 +588,8 @@ CREATE INDEX auth_revocations_expiry ON public.auth_revocations USING btree (exp
 
 CREATE INDEX auth_revocations_what ON public.auth_revocations USING btree (kind, value);
 
+CREATE INDEX auth_secret_recipients_recipient ON public.auth_secret_recipients USING btree (recipient_id);
+
 CREATE INDEX auth_sessions_expiry ON public.auth_sessions USING btree (expires_at);
 
 CREATE INDEX auth_sessions_tenant ON public.auth_sessions USING btree (tenant_id) WHERE (ended_at IS NULL);
@@ -532,6 +601,8 @@ CREATE INDEX auth_users_scheme ON public.auth_users USING btree (password_scheme
 ALTER INDEX public.auth_event_seals_event ATTACH PARTITION public.auth_event_seals_default_event_id_idx;
 
 ALTER INDEX public.auth_event_seals_pkey ATTACH PARTITION public.auth_event_seals_default_pkey;
+
+ALTER INDEX public.auth_eventos_actor ATTACH PARTITION public.auth_eventos_default_actor_id_idx;
 
 ALTER INDEX public.auth_eventos_chain ATTACH PARTITION public.auth_eventos_default_chain_id_event_id_idx;
 
@@ -575,6 +646,21 @@ ALTER TABLE ONLY public.auth_memberships
 
 ALTER TABLE ONLY public.auth_memberships
     ADD CONSTRAINT auth_memberships_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.auth_users(user_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.auth_recipients
+    ADD CONSTRAINT auth_recipients_client_id_fkey FOREIGN KEY (client_id) REFERENCES public.auth_clients(client_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.auth_secret_recipients
+    ADD CONSTRAINT auth_secret_recipients_recipient_id_fkey FOREIGN KEY (recipient_id) REFERENCES public.auth_recipients(recipient_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.auth_secret_recipients
+    ADD CONSTRAINT auth_secret_recipients_secret_id_fkey FOREIGN KEY (secret_id) REFERENCES public.auth_secrets(secret_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.auth_secret_versions
+    ADD CONSTRAINT auth_secret_versions_secret_id_fkey FOREIGN KEY (secret_id) REFERENCES public.auth_secrets(secret_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.auth_secrets
+    ADD CONSTRAINT auth_secrets_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.auth_organizations(tenant_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.auth_sessions
     ADD CONSTRAINT auth_sessions_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.auth_organizations(tenant_id) ON DELETE CASCADE;

@@ -1,9 +1,9 @@
 """Sealing: what is encrypted at rest, and the keys that are derived rather than stored.
 
 Fernet has no associated data, so the envelope inside carries what the ciphertext is *for*: a
-ciphertext moved to another row, name or version opens and is refused.  Outside, before a dot, stands
-which master key sealed it: what is left to re-seal can be counted without opening anything, and a
-missing key is told from a damaged ciphertext.
+ciphertext moved to another row, name or version opens and is refused.  Outside, before a dot,
+stands which master key sealed it: what is left to re-seal can be counted without opening anything,
+and a missing key is told from a damaged ciphertext.
 """
 
 import base64
@@ -71,10 +71,8 @@ class Seal:
 
     def newest_alone(self) -> "Seal":
         """Return a seal that knows the newest master key and no other."""
-        alone = Seal.__new__(Seal)
-        newest = self.key_ids[0]
-        alone._masters, alone._ciphers = {newest: self._masters[newest]}, {}
-        return alone
+        newest = next(iter(self._masters.values()))
+        return Seal((base64.urlsafe_b64encode(newest).decode(),))
 
     def seal(self, purpose: str, name: str, value: bytes) -> bytes:
         """Encrypt under the newest master key, bound to what it is for."""

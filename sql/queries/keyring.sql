@@ -16,6 +16,11 @@ SELECT sealed
   FROM auth_root
    FOR UPDATE;
 
+-- name: reseal_root(before, sealed)
+UPDATE auth_root
+   SET sealed = $2
+ WHERE sealed = $1;
+
 -- name: insert_key(kid, algorithm, public_jwk, sealed, created_at, activates_at)
 INSERT INTO auth_signing_keys (kid, algorithm, public_jwk, sealed, created_at, activates_at)
 VALUES ($1, $2, $3::text::jsonb, $4, $5, $6);
@@ -25,13 +30,58 @@ VALUES ($1, $2, $3::text::jsonb, $4, $5, $6);
 UPDATE auth_signing_keys
    SET retires_at = greatest($2, activates_at), removes_at = greatest($3, activates_at)
  WHERE kid <> $1
+   AND killed_at IS NULL
    AND (retires_at IS NULL OR retires_at > $2);
+
+-- name: keep_on(kid)
+-- Its successor is gone: it signs until there is another.
+UPDATE auth_signing_keys
+   SET retires_at = NULL, removes_at = NULL
+ WHERE kid = $1;
+
+-- name: kill(kid, killed_at)
+UPDATE auth_signing_keys
+   SET killed_at = $2
+ WHERE kid = $1;
 
 -- name: list_published(at)
 -- Everything that is not removed yet, those to come included.
-SELECT kid, algorithm, public_jwk::text AS public_jwk, sealed, created_at, activates_at,
-       retires_at, removes_at
+SELECT kid, algorithm, created_at, activates_at, retires_at, removes_at, killed_at, sealed
   FROM auth_signing_keys
- WHERE removes_at IS NULL
-    OR removes_at > $1
+ WHERE killed_at IS NULL
+   AND (removes_at IS NULL OR removes_at > $1)
  ORDER BY activates_at DESC, kid;
+
+-- name: list_all()
+SELECT kid, algorithm, created_at, activates_at, retires_at, removes_at, killed_at
+  FROM auth_signing_keys
+ ORDER BY activates_at DESC, kid;
+
+-- name: list_sealed(after, most)
+-- For re-sealing, in the order of kid.
+SELECT kid AS row_id, sealed
+  FROM auth_signing_keys
+ WHERE kid > $1
+ ORDER BY kid
+ LIMIT $2
+   FOR UPDATE;
+
+-- name: reseal(kid, before, sealed)
+UPDATE auth_signing_keys
+   SET sealed = $3
+ WHERE kid = $1
+   AND sealed = $2;
+
+-- name: count_seals()
+-- How much each master key has sealed; its name stands before the dot.
+SELECT encode(substring(sealed FROM 1 FOR 8), 'escape') AS key_id, count(*) AS count
+  FROM (SELECT sealed FROM auth_root
+        UNION ALL
+        SELECT sealed FROM auth_signing_keys) AS everything
+ GROUP BY 1;
+
+-- name: prune(before)
+-- Keys that were removed long ago; their events stay.
+DELETE FROM auth_signing_keys
+ WHERE removes_at < $1
+    OR killed_at < $1;

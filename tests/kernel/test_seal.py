@@ -6,7 +6,7 @@ import os
 import pytest
 from cryptography.fernet import Fernet
 
-from service.kernel.seal import Seal, SealBrokenError, derive
+from service.kernel.seal import Seal, SealBrokenError, derive, sealed_by
 
 OLD, NEW, OTHER = (Fernet.generate_key().decode() for _ in range(3))
 SECRET = b"\x00\xffprivate key"
@@ -19,12 +19,12 @@ def test_what_is_sealed_opens() -> None:
 def test_one_thing_sealed_twice_reads_differently_and_shows_nothing() -> None:
     one, two = (Seal((NEW,)).seal("root", "root", SECRET) for _ in range(2))
     assert one != two
-    assert SECRET not in base64.urlsafe_b64decode(one)
+    assert SECRET not in base64.urlsafe_b64decode(one.partition(b".")[2])
 
 
 def test_another_master_key_does_not_open_it() -> None:
     sealed = Seal((NEW,)).seal("root", "root", SECRET)
-    with pytest.raises(SealBrokenError, match="no master key opens it"):
+    with pytest.raises(SealBrokenError, match="which is not given"):
         Seal((OTHER,)).open("root", "root", sealed)
 
 
@@ -47,19 +47,37 @@ def test_a_ciphertext_moved_elsewhere_does_not_open(purpose: str, name: str) -> 
         Seal((NEW,)).open(purpose, name, sealed)
 
 
-def test_no_truncation_and_no_flipped_bit_opens() -> None:
+def test_no_truncation_and_no_flipped_bit_opens_and_each_is_told_from_a_missing_key() -> None:
     seal = Seal((NEW,))
     sealed = seal.seal("root", "root", SECRET)
-    raw = bytearray(base64.urlsafe_b64decode(sealed))
-    for cut in (0, 1, 40, len(sealed) - 4, len(sealed) - 1):
-        with pytest.raises(SealBrokenError):
+    mark, _, token = sealed.partition(b".")
+    raw = bytearray(base64.urlsafe_b64decode(token))
+    for cut in (0, 1, 8, 9, 40, len(sealed) - 4, len(sealed) - 1):
+        with pytest.raises(SealBrokenError, match="cut short"):
             seal.open("root", "root", sealed[:cut])
     for place in range(len(raw)):
         raw[place] ^= 1
-        with pytest.raises(SealBrokenError):
-            seal.open("root", "root", base64.urlsafe_b64encode(bytes(raw)))
+        with pytest.raises(SealBrokenError, match="altered"):
+            seal.open("root", "root", mark + b"." + base64.urlsafe_b64encode(bytes(raw)))
         raw[place] ^= 1
-    assert seal.open("root", "root", base64.urlsafe_b64encode(bytes(raw))) == SECRET
+    assert seal.open("root", "root", mark + b"." + base64.urlsafe_b64encode(bytes(raw))) == SECRET
+
+
+def test_the_name_of_the_master_key_cannot_be_exchanged() -> None:
+    sealed = Seal((NEW,)).seal("root", "root", SECRET)
+    other = Seal((OTHER,)).key_ids[0].encode()
+    with pytest.raises(SealBrokenError, match="altered"):
+        Seal((NEW, OTHER)).open("root", "root", other + sealed[8:])
+    assert NEW not in repr(Seal((NEW,)).key_ids)
+
+
+def test_the_newest_key_alone_opens_what_it_sealed_and_nothing_older() -> None:
+    both = Seal((NEW, OLD))
+    before, after = Seal((OLD,)).seal("a", "b", SECRET), both.seal("a", "b", SECRET)
+    assert (sealed_by(after), sealed_by(before)) == both.key_ids
+    assert both.newest_alone().open("a", "b", after) == SECRET
+    with pytest.raises(SealBrokenError, match="which is not given"):
+        both.newest_alone().open("a", "b", before)
 
 
 @pytest.mark.parametrize(

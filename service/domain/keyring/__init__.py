@@ -3,8 +3,49 @@
 Tables auth_signing_keys, auth_root.
 """
 
-from service.domain.keyring.model import Stored, Usage
+from service.domain.keyring.changes import Killed, find_pending, kill, publish
+from service.domain.keyring.model import Described, State, Stored, Times, Usage
 from service.domain.keyring.ring import KeyRing
-from service.domain.keyring.store import make_root, open_root
+from service.domain.keyring.store import (
+    PURPOSE_KEY,
+    PURPOSE_ROOT,
+    Fresh,
+    Seals,
+    count_seals,
+    find_sealed_root,
+    list_all,
+    list_sealed_keys,
+    lock,
+    make_root,
+    open_root,
+    prune,
+    reseal_key,
+    reseal_root,
+)
 
-__all__ = ["KeyRing", "Stored", "Usage", "make_root", "open_root"]
+__all__ = [
+    "PURPOSE_KEY",
+    "PURPOSE_ROOT",
+    "Described",
+    "Fresh",
+    "KeyRing",
+    "Killed",
+    "Seals",
+    "State",
+    "Stored",
+    "Times",
+    "Usage",
+    "count_seals",
+    "find_pending",
+    "find_sealed_root",
+    "kill",
+    "list_all",
+    "list_sealed_keys",
+    "lock",
+    "make_root",
+    "open_root",
+    "prune",
+    "publish",
+    "reseal_key",
+    "reseal_root",
+]

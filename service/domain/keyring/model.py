@@ -1,12 +1,14 @@
 """The life of a signing key: pending, active, retired, removed."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
 from service.kernel.jose import Algorithm
+
+State: TypeAlias = Literal["pending", "active", "retired", "removed"]
 
 
 class Usage(StrEnum):
@@ -18,22 +20,29 @@ class Usage(StrEnum):
     CURSOR = "cursor"
     API_KEY = "api-key"
     CLIENT = "client-secret"
+    CHECKPOINT = "audit-checkpoint"
+    RECIPIENT = "recipient"
+    FINGERPRINT = "fingerprint"
 
 
-class Stored(Struct, frozen=True, kw_only=True):
-    """A row.  Its state is a matter of time alone: all workers change together."""
+class Described(Struct, frozen=True, kw_only=True):
+    """A key without its key material.  Its state is a matter of time: all workers change at once.
+
+    Only a kill comes without notice, and is told to all by a revocation of the `kid`.
+    """
 
     kid: str
     algorithm: Algorithm
-    public_jwk: str
-    sealed: bytes
     created_at: datetime
     activates_at: datetime
     retires_at: datetime | None
     removes_at: datetime | None
+    killed_at: datetime | None
 
-    def state(self, at: datetime) -> Literal["pending", "active", "retired", "removed"]:
+    def state(self, at: datetime) -> State:
         """Return its state at a moment."""
+        if self.killed_at is not None:
+            return "removed"
         if self.removes_at is not None and at >= self.removes_at:
             return "removed"
         if at < self.activates_at:
@@ -41,3 +50,34 @@ class Stored(Struct, frozen=True, kw_only=True):
         if self.retires_at is not None and at >= self.retires_at:
             return "retired"
         return "active"
+
+    def signs(self, at: datetime) -> bool:
+        """Tell whether it may sign.
+
+        A key that was made to sign at once signs also for a call that began just before.
+        """
+        return self.state(max(at, self.created_at)) == "active"
+
+
+class Stored(Described, frozen=True, kw_only=True):
+    """A row."""
+
+    sealed: bytes
+
+
+class Times(Struct, frozen=True):
+    """When keys change, by policy."""
+
+    publish_ahead: timedelta
+    """How long a key is published before it signs: verifiers keep what they know of the keys."""
+    rotate_every: timedelta
+    retired_for: timedelta
+    """How long one is published after it signed: the longest token's life, and then some."""
+
+    def successor_due(self, keys: "list[Described]", at: datetime) -> bool:
+        """Tell whether it is time to publish the next key."""
+        living = [key for key in keys if key.state(at) in ("pending", "active")]
+        if not living or any(key.state(at) == "pending" for key in living):
+            return False
+        newest = max(key.activates_at for key in living)
+        return at >= newest + self.rotate_every - self.publish_ahead

@@ -1,11 +1,15 @@
 """The key ring as a worker holds it."""
 
-from datetime import datetime, timedelta
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
 
 import msgspec
+from msgspec import Struct
 
-from service.domain.keyring import store
-from service.domain.keyring.model import Stored, Usage
+from service.domain.keyring import changes, store
+from service.domain.keyring.model import Described, Stored, Times, Usage
+from service.domain.keyring.store import Fresh
 from service.kernel import jose
 from service.kernel.clock import Clock
 from service.kernel.postgres import Postgres
@@ -15,47 +19,97 @@ from service.kernel.seal import Seal, derive
 _ORDER = {"ES256": 0, "RS256": 1, "EdDSA": 2}
 """RSA and EC before OKP: some verifiers reject a whole set that begins with an OKP key."""
 
+_COOLDOWN = 1.0
+"""Seconds between two looks for a `kid` that is not known: anyone can make one up."""
+
+_Pair = tuple[Stored, jose.Key]
+
+
+class _Header(Struct, frozen=True, forbid_unknown_fields=True):
+    alg: jose.Algorithm
+    kid: str
+    typ: str
+
 
 class KeyRing:
-    """Signing keys in memory, by header.  `refresh` reads them anew."""
+    """Signing keys in memory, by header.  `refresh` reads them anew.
 
-    def __init__(self, seal: Seal, root: bytes, clock: Clock) -> None:
+    `is_revoked` tells of a `kid`, from memory: a key that is being killed must not sign, whatever
+    this worker has read of the ring so far.
+    """
+
+    def __init__(
+        self, seal: Seal, root: bytes, clock: Clock, is_revoked: Callable[[str], bool]
+    ) -> None:
         self._seal = seal
         self._clock = clock
+        self._is_revoked = is_revoked
         self._derived = {usage: derive(root, usage.value) for usage in Usage}
-        self._keys: dict[str, tuple[Stored, jose.Key]] = {}
-        self._by_header: dict[str, tuple[Stored, jose.Key]] = {}
-        self.jwks = b'{"keys":[]}'
+        self._keys: dict[str, _Pair] = {}
+        self._by_header: dict[str, _Pair] = {}
+        self._reading = asyncio.Lock()
+        self._asked = float("-inf")
 
     def derived(self, usage: Usage) -> bytes:
         """Return the HMAC key of one usage."""
         return self._derived[usage]
 
+    @property
+    def jwks(self) -> bytes:
+        """Return the public keys (RFC 7517): by key type, then the one that signs, then by age."""
+        at = self._clock.now()
+        shown = [pair for pair in self._keys.values() if self._lives(pair[0], at)]
+        shown.sort(key=lambda pair: self._place(pair[0], at))
+        return msgspec.json.encode({"keys": [key.jwk for _, key in shown]})
+
     async def refresh(self, pg: Postgres) -> None:
         """Read the ring.  SealBrokenError when a key does not open."""
-        at = self._clock.now()
-        async with pg.reading() as tx:
-            published = await store.list_published(tx, at)
-        keys = {stored.kid: (stored, self._open(stored)) for stored in published}
-        self._keys = keys
-        self._by_header = {key.header: (stored, key) for stored, key in keys.values()}
-        ordered = sorted(keys.values(), key=lambda pair: self._place(pair[0], at))
-        self.jwks = msgspec.json.encode({"keys": [key.jwk for _, key in ordered]})
+        async with self._reading:  # else an older reading could replace a newer one
+            async with pg.reading() as tx:
+                published = await store.list_published(tx, self._clock.now())
+            keys = {stored.kid: (stored, await self._open(stored)) for stored in published}
+            self._keys = keys
+            self._by_header = {key.header: (stored, key) for stored, key in keys.values()}
 
-    async def ensure(self, pg: Postgres, algorithm: jose.Algorithm) -> None:
+    async def ensure(self, pg: Postgres, algorithm: jose.Algorithm, times: Times) -> None:
         """Make the first signing key of a deployment, active at once."""
-        async with pg.decision() as tx:
-            await store.lock(tx)
-            at = self._clock.now()
-            published = await store.list_published(tx, at)
-            if not any(stored.state(at) == "active" for stored in published):
-                kid = await store.insert_key(tx, self._seal, algorithm, at, at)
-                await store.retire_others(tx, kid, at, at + timedelta(hours=2))
+        await self.refresh(pg)
+        if not any(stored.signs(self._clock.now()) for stored, _ in self._keys.values()):
+            fresh = await asyncio.to_thread(Fresh.generate, algorithm)
+            async with pg.decision() as tx:
+                await store.lock(tx)
+                at = self._clock.now()
+                published = await store.list_published(tx, at)
+                if not any(stored.signs(at) for stored in published):
+                    await changes.begin(tx, self._seal, fresh, at, times)
         await self.refresh(pg)
 
+    async def learn(self, pg: Postgres, token: str) -> None:
+        """Look once more when a token names a key this worker has not read of.
+
+        The first tokens of a key that was made to sign at once arrive with the news of it.  Refused
+        (UNAVAILABLE) when the ring cannot be read: then nobody can say whether the token is good.
+        """
+        header = token.partition(".")[0]
+        if header in self._by_header or not self._may_be_ours(header):
+            return
+        if self._reading.locked():
+            async with self._reading:
+                return
+        if self._clock.monotonic() - self._asked >= _COOLDOWN:
+            self._asked = self._clock.monotonic()
+            await self.refresh(pg)
+
     def signing(self, at: datetime) -> jose.Key:
-        """Return the key that signs at a moment: of the active ones the youngest."""
-        active = [pair for pair in self._keys.values() if pair[0].state(at) == "active"]
+        """Return the key that signs at a moment: of the active ones the youngest.
+
+        Refused(UNAVAILABLE) when there is none, as between the news of a kill and the next reading.
+        """
+        active = [
+            pair
+            for pair in self._keys.values()
+            if pair[0].signs(at) and not self._is_revoked(pair[0].kid)
+        ]
         if not active:
             raise unavailable("no active signing key")
         return max(active, key=lambda pair: pair[0].activates_at)[1]
@@ -63,15 +117,33 @@ class KeyRing:
     def find(self, header: str) -> jose.Key | None:
         """Return the key whose header this is, to verify with; not one that is removed."""
         found = self._by_header.get(header)
-        if found is None or found[0].state(self._clock.now()) == "removed":
+        if found is None or not self._lives(found[0], self._clock.now()):
             return None
         return found[1]
 
-    def _open(self, stored: Stored) -> jose.Key:
+    def described(self) -> list[Described]:
+        """Return what this worker knows of the published keys."""
+        return [stored for stored, _ in self._keys.values()]
+
+    def _lives(self, stored: Stored, at: datetime) -> bool:
+        return stored.state(at) != "removed" and not self._is_revoked(stored.kid)
+
+    async def _open(self, stored: Stored) -> jose.Key:
         if known := self._keys.get(stored.kid):
             return known[1]
         pem = self._seal.open(store.PURPOSE_KEY, stored.kid, stored.sealed)
-        return jose.Key(stored.algorithm, pem)
+        return await asyncio.to_thread(jose.Key, stored.algorithm, pem)
+
+    def _may_be_ours(self, header: str) -> bool:
+        """Tell whether it is a header as we write it, of a `kid` that was not killed."""
+        try:
+            told = msgspec.json.decode(jose.decode(header), type=_Header)
+        except (ValueError, msgspec.MsgspecError):
+            return False
+        written = jose.encode(msgspec.json.encode(told))
+        return (
+            header == written and told.typ == jose.ACCESS_TOKEN and not self._is_revoked(told.kid)
+        )
 
     def _place(self, stored: Stored, at: datetime) -> tuple[int, int, float]:
         """By key type, then the active one first, then the youngest."""

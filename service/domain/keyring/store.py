@@ -1,12 +1,13 @@
 """Statements on auth_root and auth_signing_keys.  Private keys are sealed before they get there."""
 
 import os
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
 from msgspec import Struct
 
-from service.domain.keyring.model import Stored
+from service.domain.keyring.model import Described, Stored
 from service.kernel import jose
 from service.kernel.seal import Seal
 from service.kernel.sql import Queries, Tx
@@ -18,13 +19,46 @@ class _Sealed(Struct, frozen=True):
     sealed: bytes
 
 
+class _SealedKey(Struct, frozen=True):
+    row_id: str
+    sealed: bytes
+
+
+class Seals(Struct, frozen=True):
+    """How much a master key has sealed."""
+
+    key_id: str
+    count: int
+
+
+class Fresh(Struct, frozen=True):
+    """A signing key that is not stored yet."""
+
+    key: jose.Key
+    pem: bytes
+
+    @classmethod
+    def generate(cls, algorithm: jose.Algorithm) -> "Fresh":
+        """Make one: a good deal of work for RSA, so before the ring is held."""
+        pem = jose.generate(algorithm)
+        return cls(jose.Key(algorithm, pem), pem)
+
+
 queries = Queries("keyring")
 _insert_root = queries.command("insert_root")
 _find_root = queries.rows("find_root", _Sealed)
 _lock_root = queries.rows("lock_root", _Sealed)
+_reseal_root = queries.command("reseal_root")
 _insert_key = queries.command("insert_key")
 _retire_others = queries.command("retire_others")
+_keep_on = queries.command("keep_on")
+_kill = queries.command("kill")
 _list_published = queries.rows("list_published", Stored)
+_list_all = queries.rows("list_all", Described)
+_list_sealed = queries.rows("list_sealed", _SealedKey)
+_reseal = queries.command("reseal")
+_count_seals = queries.rows("count_seals", Seals)
+_prune = queries.command("prune")
 
 
 async def make_root(tx: Tx, seal: Seal, at: datetime) -> None:
@@ -45,21 +79,28 @@ async def lock(tx: Tx) -> None:
 
 
 async def insert_key(
-    tx: Tx, seal: Seal, algorithm: jose.Algorithm, at: datetime, activates_at: datetime
-) -> str:
-    """Make a key and store it sealed; return its kid."""
-    pem = jose.generate(algorithm)
-    key = jose.Key(algorithm, pem)
+    tx: Tx, seal: Seal, fresh: Fresh, at: datetime, activates_at: datetime
+) -> Described:
+    """Store a key, sealed."""
+    key = fresh.key
     await _insert_key.run(
         tx,
         kid=key.kid,
-        algorithm=algorithm,
+        algorithm=key.algorithm,
         public_jwk=msgspec.json.encode(key.jwk).decode(),
-        sealed=seal.seal(PURPOSE_KEY, key.kid, pem),
+        sealed=seal.seal(PURPOSE_KEY, key.kid, fresh.pem),
         created_at=at,
         activates_at=activates_at,
     )
-    return key.kid
+    return Described(
+        kid=key.kid,
+        algorithm=key.algorithm,
+        created_at=at,
+        activates_at=activates_at,
+        retires_at=None,
+        removes_at=None,
+        killed_at=None,
+    )
 
 
 async def retire_others(tx: Tx, kid: str, retires_at: datetime, removes_at: datetime) -> None:
@@ -67,6 +108,51 @@ async def retire_others(tx: Tx, kid: str, retires_at: datetime, removes_at: date
     await _retire_others.run(tx, kid=kid, retires_at=retires_at, removes_at=removes_at)
 
 
+async def keep_on(tx: Tx, kid: str) -> None:
+    """Let a key sign until it gets another successor."""
+    await _keep_on.run(tx, kid=kid)
+
+
+async def kill(tx: Tx, kid: str, at: datetime) -> None:
+    """Take a key out; the caller revokes its `kid` in the same transaction."""
+    await _kill.run(tx, kid=kid, killed_at=at)
+
+
 async def list_published(tx: Tx, at: datetime) -> list[Stored]:
     """Return every key that is not removed."""
     return await _list_published.all(tx, at=at)
+
+
+async def list_all(tx: Tx) -> list[Described]:
+    """Return every key, the removed ones that are not pruned yet included."""
+    return await _list_all.all(tx)
+
+
+async def count_seals(tx: Tx) -> list[Seals]:
+    """Return how much each master key has sealed here."""
+    return await _count_seals.all(tx)
+
+
+async def reseal_root(tx: Tx, before: bytes, sealed: bytes) -> None:
+    """Put another ciphertext of the same root in its place."""
+    await _reseal_root.run(tx, before=before, sealed=sealed)
+
+
+async def find_sealed_root(tx: Tx) -> Sequence[tuple[str, bytes]]:
+    """Return (name, ciphertext) of the root."""
+    return [("root", (await _lock_root.one(tx)).sealed)]
+
+
+async def list_sealed_keys(tx: Tx, after: str, most: int) -> Sequence[tuple[str, bytes]]:
+    """Return (kid, ciphertext) of signing keys, in the order of kid, and hold them."""
+    return [(row.row_id, row.sealed) for row in await _list_sealed.all(tx, after=after, most=most)]
+
+
+async def reseal_key(tx: Tx, kid: str, before: bytes, sealed: bytes) -> None:
+    """Put another ciphertext of the same key in its place."""
+    await _reseal.run(tx, kid=kid, before=before, sealed=sealed)
+
+
+async def prune(tx: Tx, before: datetime) -> int:
+    """Drop keys that were removed before then."""
+    return await _prune.run(tx, before=before)

@@ -7,7 +7,7 @@ themselves.
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from service.domain.revocations import store
 from service.domain.revocations.fanout import Fanout
@@ -29,8 +29,15 @@ _PRUNE_SECONDS = 10.0
 class Follower:
     """Follows the table; answers whether a token is revoked."""
 
-    def __init__(self, pg: Postgres, redis: Redis, clock: Clock) -> None:
+    def __init__(
+        self,
+        pg: Postgres,
+        redis: Redis,
+        clock: Clock,
+        key_killed: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self.memory = Memory()
+        self._key_killed = key_killed
         self._pg = pg
         self._redis = redis
         self._clock = clock
@@ -122,8 +129,21 @@ class Follower:
                 page = await store.list_after(tx, self.memory.seq, self._clock.now(), _PAGE)
                 complete = len(page) < _PAGE
                 self._measure(page)
+                await self._tell_of_killed_keys(page)
                 self.memory.apply(page, head if complete else page[-1].seq)
         self._fresh_as_of = max(self._fresh_as_of, asked)
+
+    async def _tell_of_killed_keys(self, page: Sequence[Revocation]) -> None:
+        """Have the ring read before a kill takes effect, so that its successor signs without a gap.
+
+        When that fails the kill takes effect all the same: it must not wait for anything.
+        """
+        if self._key_killed is None or not any(entry.kind is Kind.KID for entry in page):
+            return
+        try:
+            await self._key_killed()
+        except Exception as exc:  # noqa: BLE001 - as said
+            log().warning("key ring not read after a kill", error=type(exc).__name__)
 
     def _measure(self, page: Sequence[Revocation]) -> None:
         """Measure how long news took; what was loaded at the start is none."""

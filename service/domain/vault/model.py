@@ -1,0 +1,138 @@
+"""What is known of a secret without opening it."""
+
+import re
+from datetime import datetime
+from typing import Literal, TypeAlias
+from uuid import UUID
+
+from msgspec import Struct
+
+from service.kernel.ids import TenantId
+
+LARGEST = 16 * 1024
+"""Bytes of a value."""
+
+NAME = re.compile(r"[a-z0-9._-]{1,64}")
+PURPOSE = "secret"
+
+Kind: TypeAlias = Literal[
+    "opaque",
+    "stripe_secret",
+    "stripe_restricted",
+    "stripe_publishable",
+    "stripe_webhook",
+    "stripe_unknown",
+]
+Mode: TypeAlias = Literal["live", "test"]
+
+_STRIPE = re.compile(rb"(sk|rk|pk)_(live|test)_\w+|whsec_\S+")
+_STRIPE_KINDS: dict[bytes, Kind] = {
+    b"sk": "stripe_secret",
+    b"rk": "stripe_restricted",
+    b"pk": "stripe_publishable",
+}
+_UNRESTRICTED = (
+    "an unrestricted Stripe key can do everything in the account: use a restricted key (rk_) with"
+    " no more than the scopes Charges, Customers, Invoices and PaymentIntents"
+)
+_UNKNOWN = (
+    "the name says Stripe, and the value begins like none of its keys (rk_, sk_, pk_, whsec_)"
+)
+_SHORTEST_SHOWN = 16
+"""Of a shorter value four characters would be too much."""
+
+
+class Looks(Struct, frozen=True):
+    """What a value looks like; `last_four` is the most that is ever shown of it."""
+
+    kind: Kind
+    mode: Mode | None
+    last_four: str
+
+
+class Version(Struct, frozen=True, kw_only=True):
+    """One value that a secret has, or had."""
+
+    version: int
+    fingerprint: str
+    kind: Kind
+    mode: Mode | None
+    last_four: str
+    created_at: datetime
+    created_by: str
+    opened_at: datetime | None
+    opened_by: str | None
+
+
+class Secret(Struct, frozen=True, kw_only=True):
+    """A secret and its newest version.  `tenant_id` is None for one of the platform."""
+
+    secret_id: UUID
+    tenant_id: TenantId | None
+    name: str
+    version: int
+    fingerprint: str
+    kind: Kind
+    mode: Mode | None
+    last_four: str
+    created_at: datetime
+    created_by: str
+    opened_at: datetime | None
+    opened_by: str | None
+    recipients: tuple[str, ...]
+
+
+class Recipient(Struct, frozen=True, kw_only=True):
+    """A service that may be handed secrets: as an OAuth client, under a key of its own."""
+
+    recipient_id: UUID
+    name: str
+    client_id: str
+    tenant_id: TenantId | None
+    created_at: datetime
+
+    @property
+    def purpose(self) -> str:
+        """Return what its key is derived for.
+
+        The id is part of it: a recipient that is made anew under an old name gets another key.
+        """
+        return f"{self.name}/{self.recipient_id}"
+
+    def may_have(self, tenant_id: TenantId | None) -> bool:
+        """Tell whether it may be given secrets of an organization, or of the platform (None)."""
+        return self.tenant_id is None or self.tenant_id == tenant_id
+
+
+class Handover(Struct, frozen=True):
+    """What a recipient finds inside: which secret it is, and its value."""
+
+    recipient: str
+    tenant_id: TenantId | None
+    name: str
+    version: int
+    value: bytes
+
+
+def place(tenant_id: TenantId | None, name: str, version: int) -> str:
+    """Name the one place a ciphertext belongs to: scope, name and version."""
+    return f"{tenant_id or 'platform'}/{name}/{version}"
+
+
+def recognise(name: str, value: bytes) -> Looks:
+    """Tell what a value is by how it begins, or how its name calls it."""
+    shown = value.decode(errors="replace")
+    last_four = shown[-4:] if len(shown) >= _SHORTEST_SHOWN and shown[-4:].isprintable() else ""
+    match = _STRIPE.fullmatch(value.strip())
+    if match is None:
+        return Looks("stripe_unknown" if "stripe" in name else "opaque", None, last_four)
+    if match[1] is None:
+        return Looks("stripe_webhook", None, last_four)
+    return Looks(_STRIPE_KINDS[match[1]], "live" if match[2] == b"live" else "test", last_four)
+
+
+def warning(kind: Kind) -> str | None:
+    """Return what an administrator should be warned of."""
+    if kind == "stripe_secret":
+        return _UNRESTRICTED
+    return _UNKNOWN if kind == "stripe_unknown" else None

@@ -1,0 +1,192 @@
+"""Statements on the vault's tables.  Values are sealed before they get here."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+
+from service.domain.vault.model import Looks, Recipient, Secret, Version
+from service.kernel.ids import TenantId
+from service.kernel.sql import Queries, Tx
+
+
+class Held(Struct, frozen=True):
+    """A secret that this transaction holds."""
+
+    secret_id: UUID
+
+
+class _Newest(Struct, frozen=True):
+    version: int
+
+
+class _RecipientId(Struct, frozen=True):
+    recipient_id: UUID
+
+
+class _Ciphertext(Struct, frozen=True):
+    secret_id: UUID
+    version: int
+    sealed: bytes
+
+
+class SealedVersion(Struct, frozen=True):
+    """A ciphertext, and all that its place is made of."""
+
+    secret_id: UUID
+    tenant_id: TenantId | None
+    name: str
+    version: int
+    sealed: bytes
+
+
+class _Seals(Struct, frozen=True):
+    key_id: str
+    count: int
+
+
+queries = Queries("vault")
+_insert_secret = queries.command("insert_secret")
+_lock = queries.rows("lock", Held)
+_delete = queries.command("delete")
+_newest = queries.rows("newest", _Newest)
+_insert_version = queries.command("insert_version")
+_delete_version = queries.command("delete_version")
+_list_versions = queries.rows("list_versions", Version)
+_list_page = queries.rows("list_page", Secret)
+_find = queries.rows("find", Secret)
+_find_sealed = queries.rows("find_sealed", _Ciphertext)
+_note_opened = queries.command("note_opened")
+_insert_recipient = queries.rows("insert_recipient", _RecipientId)
+_find_recipient = queries.rows("find_recipient", Recipient)
+_list_recipients = queries.rows("list_recipients", Recipient)
+_delete_recipient = queries.rows("delete_recipient", _RecipientId)
+_assign = queries.command("assign")
+_list_sealed = queries.rows("list_sealed", SealedVersion)
+_reseal = queries.command("reseal")
+_count_seals = queries.rows("count_seals", _Seals)
+
+
+async def lock(tx: Tx, tenant_id: TenantId | None, name: str) -> Held | None:
+    """Return a secret and hold it."""
+    return await _lock.maybe(tx, tenant_id=tenant_id, name=name)
+
+
+async def put(
+    tx: Tx,
+    secret_id: UUID,
+    tenant_id: TenantId | None,
+    name: str,
+    seal: Callable[[int], bytes],
+    *,
+    fingerprint: str,
+    looks: Looks,
+    at: datetime,
+    by: str,
+) -> Held:
+    """Add a version, and the secret with its first; `seal` makes the ciphertext of a version.
+
+    `secret_id` is used when the secret is new.
+    """
+    await _insert_secret.run(tx, secret_id=secret_id, tenant_id=tenant_id, name=name, created_at=at)
+    held = await _lock.one(tx, tenant_id=tenant_id, name=name)
+    version = (await _newest.one(tx, secret_id=held.secret_id)).version + 1
+    await _insert_version.run(
+        tx,
+        secret_id=held.secret_id,
+        version=version,
+        sealed=seal(version),
+        fingerprint=fingerprint,
+        kind=looks.kind,
+        mode=looks.mode,
+        last_four=looks.last_four,
+        created_at=at,
+        created_by=by,
+    )
+    return held
+
+
+async def delete(tx: Tx, secret_id: UUID) -> None:
+    """Remove a secret with all its versions."""
+    await _delete.run(tx, secret_id=secret_id)
+
+
+async def delete_version(tx: Tx, secret_id: UUID, version: int) -> bool:
+    """Remove one version; False when it is not there."""
+    return await _delete_version.run(tx, secret_id=secret_id, version=version) == 1
+
+
+async def list_versions(tx: Tx, secret_id: UUID) -> list[Version]:
+    """Return the versions of a secret, the newest first."""
+    return await _list_versions.all(tx, secret_id=secret_id)
+
+
+async def list_page(
+    tx: Tx, tenant_id: TenantId | None, after: UUID | None, most: int
+) -> list[Secret]:
+    """Return secrets of the platform (None) or of one organization, in the order of their birth."""
+    return await _list_page.all(tx, tenant_id=tenant_id, after=after, most=most)
+
+
+async def find(tx: Tx, tenant_id: TenantId | None, name: str) -> Secret | None:
+    """Return a secret."""
+    return await _find.maybe(tx, tenant_id=tenant_id, name=name)
+
+
+async def find_sealed(tx: Tx, secret_id: UUID, version: int) -> bytes | None:
+    """Return the ciphertext of one version."""
+    found = await _find_sealed.maybe(tx, secret_id=secret_id, version=version)
+    return found.sealed if found else None
+
+
+async def note_opened(tx: Tx, secret_id: UUID, version: int, at: datetime, by: str) -> None:
+    """Keep who opened a version last."""
+    await _note_opened.run(tx, secret_id=secret_id, version=version, opened_at=at, opened_by=by)
+
+
+async def insert_recipient(tx: Tx, recipient: Recipient) -> bool:
+    """Add a recipient; False when its name is taken or its client is one already."""
+    found = await _insert_recipient.maybe(
+        tx,
+        recipient_id=recipient.recipient_id,
+        name=recipient.name,
+        client_id=recipient.client_id,
+        created_at=recipient.created_at,
+    )
+    return found is not None
+
+
+async def find_recipient(tx: Tx, client_id: str) -> Recipient | None:
+    """Return the recipient a client is."""
+    return await _find_recipient.maybe(tx, client_id=client_id)
+
+
+async def list_recipients(tx: Tx) -> list[Recipient]:
+    """Return every recipient, by name."""
+    return await _list_recipients.all(tx)
+
+
+async def delete_recipient(tx: Tx, name: str) -> bool:
+    """Remove a recipient, from every secret as well; False when it is not there."""
+    return await _delete_recipient.maybe(tx, name=name) is not None
+
+
+async def assign(tx: Tx, secret_id: UUID, recipient_ids: Sequence[UUID]) -> None:
+    """Let exactly these be handed the secret."""
+    await _assign.run(tx, secret_id=secret_id, recipient_ids=list(recipient_ids))
+
+
+async def list_sealed(tx: Tx, after: tuple[UUID, int], most: int) -> list[SealedVersion]:
+    """Return ciphertexts in the order of their key, and hold them."""
+    return await _list_sealed.all(tx, after_secret=after[0], after_version=after[1], most=most)
+
+
+async def reseal(tx: Tx, secret_id: UUID, version: int, before: bytes, sealed: bytes) -> None:
+    """Put another ciphertext of the same value in its place."""
+    await _reseal.run(tx, secret_id=secret_id, version=version, before=before, sealed=sealed)
+
+
+async def count_seals(tx: Tx) -> list[_Seals]:
+    """Return how much each master key has sealed here."""
+    return await _count_seals.all(tx)
