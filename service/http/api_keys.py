@@ -32,9 +32,7 @@ _WHOLE = (
     "The whole key, `tsk_<public id>_<secret><checksum>`: base62, the checksum is the CRC-32 of all"
     " before it.  Shown this once."
 )
-Key: TypeAlias = Annotated[
-    str, Meta(description=_WHOLE, extra_json_schema={"pattern": PATTERN, "format": "password"})
-]
+Key: TypeAlias = Annotated[str, Meta(description=_WHOLE, pattern=PATTERN)]
 
 
 class KeyForm(Struct, frozen=True, forbid_unknown_fields=True):

@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from service.domain.apikeys import PATTERN
+from service.flows.apikeys.settle import settle_keys
 from service.runtime import Runtime
 from tests import given
 from tests.clients import Service, a_service
@@ -238,8 +239,6 @@ async def test_pages_join_without_a_gap(owner: Owner) -> None:
 async def test_uses_are_counted_in_the_background(
     rt: Runtime, owner: Owner, platform: Service
 ) -> None:
-    from service.flows.apikeys.settle import settle_keys
-
     made = await owner.create()
     for _ in range(3):
         await verdict(platform, made["secret"])
