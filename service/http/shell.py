@@ -157,14 +157,15 @@ class _Exchange:
         took = self._clock.monotonic() - self._began
         state = self._scope["state"]
         route = self._scope.get("path_template") or state.get("route") or "-"
-        metrics.requests.labels(self._scope["method"], route, status).observe(took)
+        method = self._scope["method"] if self._scope["method"] in _METHODS else "_OTHER"
+        metrics.requests.labels(method, route, status).observe(took)
         log().info(
             "request",
             **{
                 "request_id": self.request_id,
                 "tenant_id": state.get("tenant_id"),
                 "actor_id": state.get("actor_id"),
-                "http.request.method": self._scope["method"],
+                "http.request.method": method,
                 "http.route": route,
                 "http.response.status_code": status,
                 "duration_ms": round(took * 1000, 2),
@@ -174,4 +175,6 @@ class _Exchange:
         )
 
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
+"""Others are a caller's own words, and each would be a time series of its own."""
 _READ = frozenset({b"origin", b"x-request-id", b"access-control-request-method"})
