@@ -1,0 +1,1 @@
+"""Pictures for people, and what draws them."""

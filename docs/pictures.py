@@ -1,4 +1,4 @@
-"""Draws docs/*.svg: `python -m docs.pictures`.  Plain shapes, no library, the same bytes every time."""
+"""Draws docs/*.svg: `python -m docs.pictures`.  Plain shapes, the same bytes every time."""
 
 from html import escape
 from pathlib import Path
@@ -29,7 +29,8 @@ class Sheet:
     def text(self, x: int, y: int, text: str, *, weight: int = 400, anchor: str = "middle") -> None:
         """Write a line."""
         self.shapes.append(
-            f'<text x="{x}" y="{y}" text-anchor="{anchor}" font-weight="{weight}">{escape(text)}</text>'
+            f'<text x="{x}" y="{y}" text-anchor="{anchor}" font-weight="{weight}">'
+            f"{escape(text)}</text>"
         )
 
     def arrow(
@@ -53,7 +54,8 @@ class Sheet:
             f"<title>{escape(self.title)}</title>"
             f'<rect width="{width}" height="{height}" fill="{PAPER}"/>'
             '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7"'
-            f' markerHeight="7" orient="auto"><path d="M0 0 8 4 0 8z" fill="{ACCENT}"/></marker></defs>'
+            ' markerHeight="7" orient="auto">'
+            f'<path d="M0 0 8 4 0 8z" fill="{ACCENT}"/></marker></defs>'
         )
         (FOLDER / name).write_text("\n".join([head, *self.shapes, "</svg>"]) + "\n")
 
@@ -74,7 +76,7 @@ def architecture() -> None:
     for y in (106, 172, 238):
         sheet.arrow(450, y, 450, y + 16)
     for y in (58, 148, 238):
-        sheet.arrow(190, y, 300, y if y < 238 else 220)
+        sheet.arrow(190, y, 300, min(y, 220))
     sheet.box(690, 60, 170, 74, "PostgreSQL", "the truth", "(one transaction per act)")
     sheet.box(690, 210, 170, 74, "Redis", "fast, may be lost", "(limits, fan-out)")
     sheet.arrow(600, 97, 690, 97)
