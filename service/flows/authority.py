@@ -21,6 +21,11 @@ class Act(StrEnum):
     DISABLE_ACCOUNTS = "accounts.disable"
     REVOKE = "revocations.write"
     READ_REVOCATIONS = "revocations:read"
+    READ_SIGNING_KEYS = "signing_keys.read"
+    CHANGE_SIGNING_KEYS = "signing_keys.change"
+    READ_SECRETS = "secrets.read"
+    KEEP_SECRETS = "secrets.keep"
+    OPEN_SECRETS = "secrets:sealed"
     READ_API_KEYS = "api_keys.read"
     READ_ALL_API_KEYS = "api_keys.read_all"
     WRITE_API_KEYS = "api_keys.write"
@@ -39,6 +44,11 @@ ROLES: dict[Act, frozenset[str]] = {
     Act.DISABLE_ACCOUNTS: frozenset(),
     Act.REVOKE: frozenset({"owner", "admin"}),
     Act.READ_REVOCATIONS: frozenset(),
+    Act.READ_SIGNING_KEYS: frozenset(),
+    Act.CHANGE_SIGNING_KEYS: frozenset(),
+    Act.READ_SECRETS: frozenset({"owner", "admin", "auditor"}),
+    Act.KEEP_SECRETS: frozenset({"owner", "admin"}),
+    Act.OPEN_SECRETS: frozenset(),
     Act.READ_API_KEYS: frozenset({"owner", "admin", "member", "auditor"}),
     Act.READ_ALL_API_KEYS: frozenset({"owner", "admin", "auditor"}),
     Act.WRITE_API_KEYS: frozenset({"owner", "admin", "member"}),

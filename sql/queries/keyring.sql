@@ -62,6 +62,7 @@ SELECT kid, algorithm, created_at, activates_at, retires_at, removes_at, killed_
 SELECT kid AS row_id, sealed
   FROM auth_signing_keys
  WHERE kid > $1
+   AND sealed <> ''
  ORDER BY kid
  LIMIT $2
    FOR UPDATE;
@@ -77,11 +78,12 @@ UPDATE auth_signing_keys
 SELECT encode(substring(sealed FROM 1 FOR 8), 'escape') AS key_id, count(*) AS count
   FROM (SELECT sealed FROM auth_root
         UNION ALL
-        SELECT sealed FROM auth_signing_keys) AS everything
+        SELECT sealed FROM auth_signing_keys WHERE sealed <> '') AS everything
  GROUP BY 1;
 
 -- name: prune(before)
--- Keys that were removed long ago; their events stay.
-DELETE FROM auth_signing_keys
- WHERE removes_at < $1
-    OR killed_at < $1;
+-- The private half of keys that were removed long ago; the public one proves what they signed.
+UPDATE auth_signing_keys
+   SET sealed = ''
+ WHERE (removes_at < $1 OR killed_at < $1)
+   AND sealed <> '';

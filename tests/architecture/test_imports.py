@@ -46,6 +46,8 @@ SHARED_TAILS: dict[str, str] = {
     "apikeys/settle": "what requests leave to the background",
     "admin/reach": "what an administrator reaches, and that a crossing is recorded",
     "people/create_organization": "an operator and a platform administrator create alike",
+    "keys/rotate": "upkeep publishes the next key as an administrator does",
+    "people/create_client": "a recipient of secrets is a client as well",
     "people/create_user": "creating one person is a line of an import",
 }
 """Flows that other flows may stand on.  Anything else would be an act inside an act."""

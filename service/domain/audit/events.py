@@ -130,6 +130,71 @@ class Crossed(Event, tag="organization.crossed", frozen=True):
     act: str
 
 
+class SigningKeyPublished(Event, tag="signing_key.published", frozen=True):
+    """A successor was published; it signs from `activates_at` on (crypt_key_created)."""
+
+    kid: str
+    algorithm: str
+    activates_at: datetime
+    scheduled: bool = False
+
+
+class SigningKeyKilled(Event, tag="signing_key.killed", frozen=True):
+    """A key was killed, its tokens with it; `successor` signs from that moment on."""
+
+    kid: str
+    state: str
+    successor: str | None = None
+
+
+class SecretPut(Event, tag="secret.put", frozen=True):
+    """A secret got a value, or another one; `warning` is what was said about it."""
+
+    name: str
+    version: int
+    kind: str
+    mode: str | None = None
+    recipients: tuple[str, ...] = ()
+    warning: str | None = None
+    crossing_from: TenantId | None = None
+
+
+class SecretOpened(Event, tag="secret.opened", frozen=True):
+    """A recipient was handed a secret, under its own key."""
+
+    name: str
+    version: int
+    recipient: str
+
+
+class SecretDeleted(Event, tag="secret.deleted", frozen=True):
+    """A secret was removed with all its versions, or one of them (`version`)."""
+
+    name: str
+    version: int | None = None
+    crossing_from: TenantId | None = None
+
+
+class RecipientCreated(Event, tag="recipient.created", frozen=True):
+    """A service may be handed secrets; its key was shown once."""
+
+    name: str
+    client_id: str
+
+
+class RecipientDeleted(Event, tag="recipient.deleted", frozen=True):
+    """A service is handed nothing any more."""
+
+    name: str
+
+
+class MasterRotated(Event, tag="master_key.rotated", frozen=True):
+    """Everything sealed was sealed anew under the newest master key; `resealed` had not been."""
+
+    key_id: str
+    resealed: int
+
+
 class ApiKeyCreated(Event, tag="api_key.created", frozen=True):
     """A key was issued.  `user_id` is whose it is; none for the organization's own."""
 

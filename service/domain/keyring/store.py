@@ -154,5 +154,5 @@ async def reseal_key(tx: Tx, kid: str, before: bytes, sealed: bytes) -> None:
 
 
 async def prune(tx: Tx, before: datetime) -> int:
-    """Drop keys that were removed before then."""
+    """Drop the private half of keys that were removed before then; return of how many."""
     return await _prune.run(tx, before=before)

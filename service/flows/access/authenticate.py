@@ -36,6 +36,7 @@ async def authenticate(rt: Runtime, token: str, at: datetime) -> Person | Servic
 
 async def verify(rt: Runtime, token: str, at: datetime) -> Claims:
     """Return the claims of a token that is genuine, in time and not revoked."""
+    await rt.keyring.learn(rt.pg, token)
     claims = rt.tokens.verify(token, at)
     if await rt.revocations.is_revoked(marks(claims)):
         raise Refused(Reason.UNAUTHENTICATED, private="access token: revoked")

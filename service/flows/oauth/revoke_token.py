@@ -61,6 +61,7 @@ async def _revoke_refresh(
 
 
 async def _revoke_access(rt: Runtime, call: Call, client_id: str, token: str) -> list[Revocation]:
+    await rt.keyring.learn(rt.pg, token)
     try:
         claims = rt.tokens.verify(token, call.at)
     except Refused:

@@ -3,10 +3,13 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from uuid import uuid4
 
 from service.domain import audit, users
 from service.flows.apikeys.settle import end_expired_keys, settle_keys
+from service.flows.keys.rotate import rotate_when_due
 from service.kernel import metrics
+from service.kernel.call import Call, Operator
 from service.kernel.log import log
 from service.kernel.refusal import Refused
 from service.runtime import Runtime
@@ -19,6 +22,7 @@ async def tend(rt: Runtime) -> None:
     await asyncio.gather(
         _repeat("clock", 15, lambda: rt.clock.discipline(rt.pg.now)),
         _repeat("key ring", 5, lambda: rt.keyring.refresh(rt.pg)),
+        _repeat("key schedule", 60, lambda: follow_key_schedule(rt)),
         _repeat("hash costs", 15, lambda: learn_hash_costs(rt)),
         _repeat("gauges", 1, lambda: read_gauges(rt)),
         _repeat("api keys", 2, lambda: settle_keys(rt)),
@@ -39,6 +43,12 @@ async def learn_hash_costs(rt: Runtime) -> None:
         schemes = await users.list_schemes(tx)
     for scheme in schemes:
         await rt.passwords.learn_cost(scheme.scheme, scheme.example)
+
+
+async def follow_key_schedule(rt: Runtime) -> None:
+    """Publish the next signing key when its time has come."""
+    call = Call(request_id=f"upkeep-{uuid4().hex}", at=rt.clock.now(), actor=Operator())
+    await rotate_when_due(rt, call)
 
 
 async def read_gauges(rt: Runtime) -> None:

@@ -1,0 +1,1 @@
+"""Signing keys: listed, rotated, killed."""

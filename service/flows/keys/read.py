@@ -1,0 +1,15 @@
+"""Which signing keys are there?"""
+
+from service.domain import keyring
+from service.domain.keyring import Described
+from service.flows.authority import Act, require
+from service.kernel.call import Call, Operator
+from service.runtime import Runtime
+
+
+async def list_keys(rt: Runtime, call: Call) -> list[Described]:
+    """Return every key, the newest first; for platform administrators and the operator."""
+    if not isinstance(call.actor, Operator):
+        require(call, Act.READ_SIGNING_KEYS)
+    async with rt.pg.reading() as tx:
+        return await keyring.list_all(tx)

@@ -1,0 +1,75 @@
+"""/admin/signing-keys: for platform administrators."""
+
+from datetime import datetime
+
+from litestar import Response, Router, delete, get, post
+from litestar.di import Provide
+from litestar.params import FromPath
+from msgspec import Struct
+
+from service.domain.keyring import Described, State
+from service.flows.keys.kill import kill_key
+from service.flows.keys.read import list_keys
+from service.flows.keys.rotate import rotate_keys
+from service.http.asked import FromCaller, provide_signed_in
+from service.kernel.jose import Algorithm
+
+
+class SigningKeyRecord(Struct, frozen=True):
+    """A signing key and the times at which it changes; never key material."""
+
+    kid: str
+    algorithm: Algorithm
+    state: State
+    created_at: datetime
+    activates_at: datetime
+    retires_at: datetime | None
+    removes_at: datetime | None
+    killed_at: datetime | None
+
+
+class SigningKeysAnswer(Struct, frozen=True):
+    """All of them: there are never many."""
+
+    items: list[SigningKeyRecord]
+    next_cursor: str | None = None
+
+
+@get("/signing-keys")
+async def read(asked: FromCaller) -> SigningKeysAnswer:
+    """List the signing keys, the newest first."""
+    found = await list_keys(asked.rt, asked.call)
+    return SigningKeysAnswer([_record(key, asked.call.at) for key in found])
+
+
+@post("/signing-keys", status_code=201)
+async def rotate(asked: FromCaller) -> Response[SigningKeyRecord]:
+    """Publish the next key; it signs after the time that policy sets."""
+    made = await rotate_keys(asked.rt, asked.call)
+    return Response(_record(made, asked.call.at), status_code=201)
+
+
+@delete("/signing-keys/{kid:str}", status_code=204)
+async def kill(asked: FromCaller, kid: FromPath[str]) -> None:
+    """Kill a key: a fresh one signs at once, and every token of this one is refused."""
+    await kill_key(asked.rt, asked.call, kid)
+
+
+def _record(key: Described, at: datetime) -> SigningKeyRecord:
+    return SigningKeyRecord(
+        kid=key.kid,
+        algorithm=key.algorithm,
+        state=key.state(at),
+        created_at=key.created_at,
+        activates_at=key.activates_at,
+        retires_at=key.retires_at,
+        removes_at=key.removes_at,
+        killed_at=key.killed_at,
+    )
+
+
+router = Router(
+    "/admin",
+    route_handlers=[read, rotate, kill],
+    dependencies={"asked": Provide(provide_signed_in)},
+)
