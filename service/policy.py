@@ -46,6 +46,14 @@ class Tokens(Struct, frozen=True, forbid_unknown_fields=True):
     record_every_rotation: bool = False
 
 
+class Audit(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long the audit trail is kept (whole months), and how often its chains are signed."""
+
+    retention_months: Annotated[int, _between(3, 1200)] = 24
+    checkpoint_seconds: Annotated[int, _between(1, 86_400)] = 300
+    checkpoint_events: Annotated[int, _between(1, 1_000_000)] = 1000
+
+
 class Lockout(Struct, frozen=True, forbid_unknown_fields=True):
     """How many failures lock an account, in what window, for how long (seconds)."""
 
@@ -96,6 +104,7 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
 
     tokens: Tokens = Tokens()
     lockout: Lockout = Lockout()
+    audit: Audit = Audit()
     limits: Limits = Limits()
     keys: Keys = Keys()
     hashing: HashParameters = HashParameters()

@@ -9,7 +9,7 @@ A header we would have written is compared as text: there is nothing to parse in
 
 import base64
 import binascii
-from typing import Final, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, TypeAlias, cast
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -89,6 +89,56 @@ def verify_foreign(token: str, jwks: str) -> bytes:
     return found.payload
 
 
+def verify_with(token: str, public_jwk: str, typ: str) -> bytes:
+    """Return the payload of a compact JWS of one type that the key of a JWK signed.
+
+    ValueError otherwise.  The algorithm is the key's own, whatever the header says.
+    """
+    try:
+        head, payload, signature = token.split(".")
+        members: dict[str, Any] = msgspec.json.decode(public_jwk)
+        algorithm = cast("Algorithm", members["alg"])
+        key = _KEY_TYPES[algorithm].import_key(members)
+        genuine = _verifies(
+            cast("_Public", key.public_key), f"{head}.{payload}".encode(), decode(signature)
+        )
+        if not genuine or head != _header(algorithm, key.thumbprint(), typ):
+            raise ValueError("another key, or another type")  # noqa: TRY301
+        return decode(payload)
+    except (JoseError, ValueError, TypeError, KeyError) as exc:
+        raise ValueError(type(exc).__name__) from None
+
+
+def read_kid(token: str) -> str:
+    """Return the key id a compact JWS names, unverified.  ValueError when there is none."""
+    try:
+        kid = msgspec.json.decode(decode(token.partition(".")[0]), type=dict[str, Any])["kid"]
+    except (msgspec.DecodeError, KeyError) as exc:
+        raise ValueError(type(exc).__name__) from None
+    return str(kid)
+
+
+def _header(algorithm: Algorithm, kid: str, typ: str) -> str:
+    return encode(msgspec.json.encode({"alg": algorithm, "kid": kid, "typ": typ}))
+
+
+def _verifies(public: _Public, signed: bytes, signature: bytes) -> bool:
+    try:
+        if isinstance(public, ec.EllipticCurvePublicKey):
+            if len(signature) != 2 * _SCALAR:
+                return False
+            r = int.from_bytes(signature[:_SCALAR])
+            s = int.from_bytes(signature[_SCALAR:])
+            public.verify(encode_dss_signature(r, s), signed, _ECDSA)
+        elif isinstance(public, rsa.RSAPublicKey):
+            public.verify(signature, signed, _PKCS1, _SHA256)
+        else:
+            public.verify(signature, signed)
+    except InvalidSignature:
+        return False
+    return True
+
+
 class Key:
     """A signing key: its id is its thumbprint (RFC 7638)."""
 
@@ -105,31 +155,23 @@ class Key:
             "use": "sig",
             "alg": algorithm,
         }
-        fields = {"alg": algorithm, "kid": self.kid, "typ": ACCESS_TOKEN}
-        self.header = encode(msgspec.json.encode(fields))
+        self.header = _header(algorithm, self.kid, ACCESS_TOKEN)
 
     def sign(self, payload: bytes) -> str:
         """Make an access token: compact JWS over `payload`."""
-        signed = f"{self.header}.{encode(payload)}"
-        return f"{signed}.{encode(self._signature(signed.encode()))}"
+        return self._signed(self.header, payload)
+
+    def sign_as(self, typ: str, payload: bytes) -> str:
+        """Make a compact JWS of another type (RFC 8725 section 3.11): never an access token."""
+        return self._signed(_header(self.algorithm, self.kid, typ), payload)
 
     def verifies(self, signed: bytes, signature: bytes) -> bool:
         """Tell whether `signature` is this key's over `signed`."""
-        public = self._public
-        try:
-            if isinstance(public, ec.EllipticCurvePublicKey):
-                if len(signature) != 2 * _SCALAR:
-                    return False
-                r = int.from_bytes(signature[:_SCALAR])
-                s = int.from_bytes(signature[_SCALAR:])
-                public.verify(encode_dss_signature(r, s), signed, _ECDSA)
-            elif isinstance(public, rsa.RSAPublicKey):
-                public.verify(signature, signed, _PKCS1, _SHA256)
-            else:
-                public.verify(signature, signed)
-        except InvalidSignature:
-            return False
-        return True
+        return _verifies(self._public, signed, signature)
+
+    def _signed(self, header: str, payload: bytes) -> str:
+        signed = f"{header}.{encode(payload)}"
+        return f"{signed}.{encode(self._signature(signed.encode()))}"
 
     def _signature(self, signed: bytes) -> bytes:
         private = self._private

@@ -53,6 +53,7 @@ clock_skew = Gauge(
     "Host clock against the database's; the worst worker counts",
     multiprocess_mode="livemax",
 )
+sealed = Counter("tesserra_auth_events_sealed", "Events of the audit trail that were sealed")
 pool = Gauge(
     "tesserra_auth_postgresql_connections",
     "Connections to PostgreSQL",

@@ -12,3 +12,158 @@ WITH turn AS MATERIALIZED (
 )
 SELECT auth_eventos_partitions($1, $2) AS made
   FROM turn;
+
+-- Pages of events, the newest first.  One statement per leading filter, each with an index of its
+-- own; the other filters look at what it finds.  `first` and `until` keep other months out.
+
+-- name: page(chain_id, before, first, until, most, event_type, user_id, session_id, address, request_id)
+SELECT event_id, occurred_at, tenant_id, actor_kind, actor_id, user_id, session_id, event_type,
+       host(ip) AS ip, user_agent, detail::text AS detail, request_id
+  FROM auth_eventos
+ WHERE chain_id = $1
+   AND event_id < $2
+   AND occurred_at >= $3
+   AND occurred_at < $4
+   AND ($6::text IS NULL OR event_type = $6)
+   AND ($7::uuid IS NULL OR user_id = $7)
+   AND ($8::uuid IS NULL OR session_id = $8)
+   AND ($9::text::inet IS NULL OR ip = $9::text::inet)
+   AND ($10::text IS NULL OR request_id = $10)
+ ORDER BY event_id DESC
+ LIMIT $5;
+
+-- name: page_by_type(chain_id, before, first, until, most, event_type, user_id, session_id, address, request_id)
+SELECT event_id, occurred_at, tenant_id, actor_kind, actor_id, user_id, session_id, event_type,
+       host(ip) AS ip, user_agent, detail::text AS detail, request_id
+  FROM auth_eventos
+ WHERE chain_id = $1
+   AND event_type = $6::text
+   AND event_id < $2
+   AND occurred_at >= $3
+   AND occurred_at < $4
+   AND ($7::uuid IS NULL OR user_id = $7)
+   AND ($8::uuid IS NULL OR session_id = $8)
+   AND ($9::text::inet IS NULL OR ip = $9::text::inet)
+   AND ($10::text IS NULL OR request_id = $10)
+ ORDER BY event_id DESC
+ LIMIT $5;
+
+-- name: page_by_user(chain_id, before, first, until, most, event_type, user_id, session_id, address, request_id)
+SELECT event_id, occurred_at, tenant_id, actor_kind, actor_id, user_id, session_id, event_type,
+       host(ip) AS ip, user_agent, detail::text AS detail, request_id
+  FROM auth_eventos
+ WHERE chain_id = $1
+   AND user_id = $7::uuid
+   AND event_id < $2
+   AND occurred_at >= $3
+   AND occurred_at < $4
+   AND ($6::text IS NULL OR event_type = $6)
+   AND ($8::uuid IS NULL OR session_id = $8)
+   AND ($9::text::inet IS NULL OR ip = $9::text::inet)
+   AND ($10::text IS NULL OR request_id = $10)
+ ORDER BY event_id DESC
+ LIMIT $5;
+
+-- name: page_by_session(chain_id, before, first, until, most, event_type, user_id, session_id, address, request_id)
+SELECT event_id, occurred_at, tenant_id, actor_kind, actor_id, user_id, session_id, event_type,
+       host(ip) AS ip, user_agent, detail::text AS detail, request_id
+  FROM auth_eventos
+ WHERE chain_id = $1
+   AND session_id = $8::uuid
+   AND event_id < $2
+   AND occurred_at >= $3
+   AND occurred_at < $4
+   AND ($6::text IS NULL OR event_type = $6)
+   AND ($7::uuid IS NULL OR user_id = $7)
+   AND ($9::text::inet IS NULL OR ip = $9::text::inet)
+   AND ($10::text IS NULL OR request_id = $10)
+ ORDER BY event_id DESC
+ LIMIT $5;
+
+-- name: page_by_address(chain_id, before, first, until, most, event_type, user_id, session_id, address, request_id)
+SELECT event_id, occurred_at, tenant_id, actor_kind, actor_id, user_id, session_id, event_type,
+       host(ip) AS ip, user_agent, detail::text AS detail, request_id
+  FROM auth_eventos
+ WHERE chain_id = $1
+   AND ip = $9::text::inet
+   AND event_id < $2
+   AND occurred_at >= $3
+   AND occurred_at < $4
+   AND ($6::text IS NULL OR event_type = $6)
+   AND ($7::uuid IS NULL OR user_id = $7)
+   AND ($8::uuid IS NULL OR session_id = $8)
+   AND ($10::text IS NULL OR request_id = $10)
+ ORDER BY event_id DESC
+ LIMIT $5;
+
+-- name: page_by_request(chain_id, before, first, until, most, event_type, user_id, session_id, address, request_id)
+SELECT event_id, occurred_at, tenant_id, actor_kind, actor_id, user_id, session_id, event_type,
+       host(ip) AS ip, user_agent, detail::text AS detail, request_id
+  FROM auth_eventos
+ WHERE chain_id = $1
+   AND request_id = $10::text
+   AND event_id < $2
+   AND occurred_at >= $3
+   AND occurred_at < $4
+   AND ($6::text IS NULL OR event_type = $6)
+   AND ($7::uuid IS NULL OR user_id = $7)
+   AND ($8::uuid IS NULL OR session_id = $8)
+   AND ($9::text::inet IS NULL OR ip = $9::text::inet)
+ ORDER BY event_id DESC
+ LIMIT $5;
+
+-- name: export_page(chain_id, after, first, until, event_type, most)
+-- The oldest first, as lines of JSON.  What the filter leaves out comes without a line, so that
+-- every page reads the same number of rows.
+SELECT event_id, occurred_at,
+       CASE WHEN $5::text IS NULL OR event_type = $5 THEN json_build_object(
+           'id', event_id, 'occurred_at', occurred_at, 'type', event_type, 'tenant_id', tenant_id,
+           'actor', json_build_object('kind', actor_kind, 'id', actor_id), 'user_id', user_id,
+           'session_id', session_id, 'address', host(ip), 'user_agent', user_agent,
+           'request_id', request_id, 'detail', detail)::text END AS line
+  FROM (
+    SELECT *
+      FROM auth_eventos
+     WHERE chain_id = $1
+       AND event_id > $2
+       AND occurred_at >= $3
+       AND occurred_at < $4
+     ORDER BY event_id
+     LIMIT $6
+  ) AS page
+ ORDER BY event_id;
+
+-- name: find_oldest(chain_id)
+SELECT min(occurred_at) AS at
+  FROM (
+    SELECT occurred_at
+      FROM auth_eventos
+     WHERE chain_id = $1
+     ORDER BY event_id
+     LIMIT 1
+  ) AS oldest;
+
+-- name: list_months(before)
+-- Whole months that have ended by then, and the newest transaction that wrote in each.
+SELECT c.relname AS name
+  FROM pg_inherits i
+  JOIN pg_class c ON c.oid = i.inhrelid
+ WHERE i.inhparent = 'auth_eventos'::regclass
+   AND c.relname ~ '_\d{4}_\d{2}$'
+   AND (to_date(right(c.relname, 7), 'YYYY_MM') + interval '1 month') AT TIME ZONE 'UTC' <= $1
+ ORDER BY c.relname;
+
+-- name: has_unsealed(before, recorded_xid)
+-- Is an event from before then still to be sealed?
+SELECT EXISTS (
+    SELECT FROM auth_eventos
+     WHERE occurred_at < $1
+       AND recorded_xid >= $2::bigint::text::xid8
+) AS found;
+
+-- name: drop_months(before)
+SELECT auth_eventos_drop($1) AS dropped;
+
+-- name: erase(user_id, personal_keys)
+-- Through a function of the schema's owner: nothing else changes an event.
+SELECT chain_id FROM auth_eventos_erase($1, $2) AS chain_id;

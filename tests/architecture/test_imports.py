@@ -48,6 +48,7 @@ SHARED_TAILS: dict[str, str] = {
     "people/create_organization": "an operator and a platform administrator create alike",
     "keys/rotate": "upkeep publishes the next key as an administrator does",
     "people/create_client": "a recipient of secrets is a client as well",
+    "upkeep/sealing": "what upkeep does in turn",
     "people/create_user": "creating one person is a line of an import",
 }
 """Flows that other flows may stand on.  Anything else would be an act inside an act."""

@@ -1,7 +1,38 @@
-"""The audit trail.  Table auth_eventos, in monthly partitions; nothing updates or deletes a row."""
+"""The audit trail.  Table auth_eventos, in monthly partitions; nothing updates or deletes a row.
+
+Two exceptions go through functions of the schema's owner: retention drops whole months, and erasure
+takes a person's addresses and agents.
+"""
 
 from service.domain.audit import events
 from service.domain.audit.events import Event
 from service.domain.audit.store import make_partitions, record
+from service.domain.audit.trail import (
+    Entry,
+    Filter,
+    Line,
+    drop_months,
+    erase,
+    export_page,
+    find_oldest,
+    has_unsealed,
+    list_months,
+    read_page,
+)
 
-__all__ = ["Event", "events", "make_partitions", "record"]
+__all__ = [
+    "Entry",
+    "Event",
+    "Filter",
+    "Line",
+    "drop_months",
+    "erase",
+    "events",
+    "export_page",
+    "find_oldest",
+    "has_unsealed",
+    "list_months",
+    "make_partitions",
+    "read_page",
+    "record",
+]

@@ -290,3 +290,38 @@ class UserEnabled(Event, tag="user.enabled", frozen=True):
 
 class Unlocked(Event, tag="lockout.lifted", frozen=True):
     """An administrator lifted a lockout."""
+
+
+class TrailExported(Event, tag="trail.exported", frozen=True):
+    """Events were written to a file of the organization's folder."""
+
+    name: str
+    first: datetime | None = None
+    until: datetime | None = None
+    event_type: str | None = None
+    crossing_from: TenantId | None = None
+
+
+class TrailExportDeleted(Event, tag="trail.export_deleted", frozen=True):
+    """An export was deleted; what it was taken from stays."""
+
+    name: str
+    crossing_from: TenantId | None = None
+
+
+class TrailPruned(Event, tag="trail.pruned", frozen=True):
+    """Retention dropped whole months."""
+
+    months: int
+    before: datetime
+
+
+class TrailErased(Event, tag="trail.erased", frozen=True):
+    """A person's addresses and agents were taken from the trail; the acts stay."""
+
+
+class LogoChanged(Event, tag="organization.logo_changed", frozen=True):
+    """The picture on the sign-in page was replaced, or taken away."""
+
+    removed: bool = False
+    crossing_from: TenantId | None = None

@@ -8,6 +8,7 @@ from uuid import uuid4
 from service.domain import audit, users
 from service.flows.apikeys.settle import end_expired_keys, settle_keys
 from service.flows.keys.rotate import rotate_when_due
+from service.flows.upkeep.sealing import seal
 from service.kernel import metrics
 from service.kernel.call import Call, Operator
 from service.kernel.log import log
@@ -27,6 +28,7 @@ async def tend(rt: Runtime) -> None:
         _repeat("gauges", 1, lambda: read_gauges(rt)),
         _repeat("api keys", 2, lambda: settle_keys(rt)),
         _repeat("ends of api keys", 0.25, lambda: end_expired_keys(rt)),
+        _repeat("seals", 1, lambda: seal(rt)),
         _repeat("partitions", 3600, lambda: make_partitions(rt)),
     )
 
@@ -66,7 +68,7 @@ async def make_partitions(rt: Runtime) -> None:
         await audit.make_partitions(tx, rt.clock.now(), _PARTITION_MONTHS)
 
 
-async def _repeat(task: str, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
+async def _repeat(task: str, seconds: float, act: Callable[[], Awaitable[object]]) -> None:
     failing = False
     while True:
         try:

@@ -1,0 +1,153 @@
+"""Reading the trail, and what retention and erasure take from it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+
+from service.domain.audit.store import queries
+from service.kernel.ids import EventId, SessionId, TenantId, UserId
+from service.kernel.sql import Tx
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """A recorded event.  `detail` is JSON."""
+
+    event_id: EventId
+    occurred_at: datetime
+    tenant_id: TenantId | None
+    actor_kind: str
+    actor_id: str | None
+    user_id: UserId | None
+    session_id: SessionId | None
+    event_type: str
+    ip: str | None
+    user_agent: str
+    detail: str
+    request_id: str
+
+
+class Filter(Struct, frozen=True, kw_only=True):
+    """Which events: from `first` on and before `until`, and all that is given beside."""
+
+    first: datetime
+    until: datetime
+    event_type: str | None = None
+    user_id: UserId | None = None
+    session_id: SessionId | None = None
+    address: str | None = None
+    request_id: str | None = None
+
+
+class Line(Struct, frozen=True):
+    """An event as a line of JSON; None when the filter leaves it out."""
+
+    event_id: EventId
+    occurred_at: datetime
+    line: str | None
+
+
+class _At(Struct, frozen=True):
+    at: datetime | None
+
+
+class _Name(Struct, frozen=True):
+    name: str
+
+
+class _Found(Struct, frozen=True):
+    found: bool
+
+
+class _Dropped(Struct, frozen=True):
+    dropped: int
+
+
+class _Chain(Struct, frozen=True):
+    chain_id: UUID
+
+
+_page = queries.rows("page", Entry)
+_page_by_type = queries.rows("page_by_type", Entry)
+_page_by_user = queries.rows("page_by_user", Entry)
+_page_by_session = queries.rows("page_by_session", Entry)
+_page_by_address = queries.rows("page_by_address", Entry)
+_page_by_request = queries.rows("page_by_request", Entry)
+_export_page = queries.rows("export_page", Line)
+_find_oldest = queries.rows("find_oldest", _At)
+_list_months = queries.rows("list_months", _Name)
+_has_unsealed = queries.rows("has_unsealed", _Found)
+_drop_months = queries.rows("drop_months", _Dropped)
+_erase = queries.rows("erase", _Chain)
+
+_NEWEST = UUID(int=2**128 - 1)
+_LEADING = (
+    ("request_id", _page_by_request),
+    ("session_id", _page_by_session),
+    ("user_id", _page_by_user),
+    ("address", _page_by_address),
+    ("event_type", _page_by_type),
+)
+"""The filter that leaves the fewest comes first."""
+
+
+async def read_page(
+    tx: Tx, chain_id: UUID, wanted: Filter, before: UUID | None, most: int
+) -> list[Entry]:
+    """Return a page of a chain's events older than `before`, the newest first."""
+    leading = (by for name, by in _LEADING if getattr(wanted, name) is not None)
+    return await next(leading, _page).all(
+        tx,
+        chain_id=chain_id,
+        before=before or _NEWEST,
+        first=wanted.first,
+        until=wanted.until,
+        most=most,
+        event_type=wanted.event_type,
+        user_id=wanted.user_id,
+        session_id=wanted.session_id,
+        address=wanted.address,
+        request_id=wanted.request_id,
+    )
+
+
+async def export_page(
+    tx: Tx, chain_id: UUID, wanted: Filter, after: UUID | None, most: int
+) -> list[Line]:
+    """Return a page of a chain's events newer than `after`, the oldest first; by time and type."""
+    return await _export_page.all(
+        tx,
+        chain_id=chain_id,
+        after=after or UUID(int=0),
+        first=wanted.first,
+        until=wanted.until,
+        event_type=wanted.event_type,
+        most=most,
+    )
+
+
+async def find_oldest(tx: Tx, chain_id: UUID) -> datetime | None:
+    """Return when the oldest event of a chain happened."""
+    return (await _find_oldest.one(tx, chain_id=chain_id)).at
+
+
+async def list_months(tx: Tx, before: datetime) -> list[str]:
+    """Return the whole months that ended before a moment, by the names of their partitions."""
+    return [month.name for month in await _list_months.all(tx, before=before)]
+
+
+async def has_unsealed(tx: Tx, before: datetime, recorded_xid: int) -> bool:
+    """Tell whether an event from before a moment is past the sealer's mark."""
+    return (await _has_unsealed.one(tx, before=before, recorded_xid=recorded_xid)).found
+
+
+async def drop_months(tx: Tx, before: datetime) -> int:
+    """Drop the months that ended before a moment, events and seals; return how many."""
+    return (await _drop_months.one(tx, before=before)).dropped
+
+
+async def erase(tx: Tx, user_id: UserId, personal_keys: Sequence[str]) -> list[UUID]:
+    """Take a person's addresses, agents and personal details; return the chains it concerned."""
+    rows = await _erase.all(tx, user_id=user_id, personal_keys=list(personal_keys))
+    return [row.chain_id for row in rows]

@@ -1,0 +1,211 @@
+"""Does a chain still say what was sealed?  Each thing that is wrong has a kind and a place."""
+
+import hmac
+from datetime import UTC, datetime, timedelta
+from typing import Literal, TypeAlias
+from uuid import UUID
+
+from msgspec import Struct, field
+
+from service.domain.seals import model
+from service.domain.seals.model import Checkpoint, Claims, Link, Stray
+
+Fault: TypeAlias = Literal[
+    "changed",
+    "removed",
+    "inserted",
+    "reordered",
+    "rewritten",
+    "truncated",
+    "forged",
+    "doubled",
+    "backdated",
+    "erased",
+]
+"""What can be wrong.
+
+changed: an event or its seal is not what was sealed.  removed: it is gone.  inserted: it was never
+sealed.  reordered: seals stand in another order.  rewritten: a signed checkpoint says another hash.
+truncated: the end is gone.  forged: a checkpoint that we did not sign.  doubled: sealed twice.
+backdated: it claims to be much older than what was sealed before it.  erased: its personal fields
+are gone and no erasure is on record.
+"""
+
+LATE = timedelta(minutes=10)
+"""How much older than its predecessors an event may be: the time of its request is what counts."""
+
+ERASURE = "trail.erased"
+"""The type of the event that says whose personal fields were erased."""
+
+MOST = 1000
+"""Findings of a chain that are told."""
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """One thing that is wrong: what, in which chain, where, and what a reader should know."""
+
+    fault: Fault
+    chain_id: UUID
+    told: str
+    position: int | None = None
+    event_id: UUID | None = None
+
+
+class Anchor(Struct, frozen=True):
+    """Where checking begins: at the beginning, or behind what retention dropped."""
+
+    position: int
+    hash: bytes
+    expired_before: datetime | None = None
+
+
+class Checked(Struct, kw_only=True):
+    """What was found in a chain."""
+
+    chain_id: UUID
+    events: int = 0
+    expired: int = 0
+    erased: int = 0
+    checkpoints: int = 0
+    position: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+
+class Checker:
+    """Checks one chain, a stretch at a time, in its order."""
+
+    def __init__(self, chain_id: UUID, mac_key: bytes) -> None:
+        self.result = Checked(chain_id=chain_id)
+        self.anchor = Anchor(0, model.genesis(chain_id))
+        self._chain_id = chain_id
+        self._mac_key = mac_key
+        self._signed: dict[int, bytes] = {}
+        self._newest = datetime(1970, 1, 2, tzinfo=UTC)
+        self._erased: dict[str, Link] = {}
+        self._on_record: set[str] = set()
+        self._hash = self.anchor.hash
+
+    def add_checkpoint(self, one: Checkpoint) -> None:
+        """Take a checkpoint of the database: what it says counts when we signed it."""
+        try:
+            claims = model.read_claims(one.token, one.public_jwk)
+            ours = hmac.compare_digest(one.mac, model.mac(self._mac_key, one.token))
+            said = (claims.chain_id, claims.position, claims.kind)
+            genuine = ours and said == (one.chain_id, one.position, one.kind)
+        except ValueError:
+            genuine = False
+        if genuine:
+            self.add_claims(claims)
+        else:
+            told = f"checkpoint {one.checkpoint_id} is not one that was signed here"
+            self._add("forged", told, one.position, None)
+
+    def add_claims(self, claims: Claims) -> None:
+        """Take what a checkpoint says that somebody kept elsewhere."""
+        self.result.checkpoints += 1
+        known = self._signed.setdefault(claims.position, claims.digest)
+        if known != claims.digest:
+            self._add("rewritten", "two checkpoints say different hashes", claims.position, None)
+        if claims.kind == "retention":
+            before = datetime.fromtimestamp(claims.before or 0, UTC)
+            earlier = self.anchor.expired_before
+            if earlier is None or before > earlier:
+                self.anchor = Anchor(claims.position, claims.digest, before)
+                self._hash = self.anchor.hash
+                self.result.position = self.anchor.position
+
+    def check(self, link: Link) -> None:
+        """Check the next seal and its event."""
+        self._check_place(link)
+        self._check_event(link)
+        signed = self._signed.get(link.position)
+        if signed is not None and signed != link.hash:
+            self._find("rewritten", "a signed checkpoint says another hash here", link)
+        self._hash = link.hash
+        self.result.position = link.position
+
+    def finish(self, head: int) -> Checked:
+        """Check what only the end shows; `head` is how long the chain says it is."""
+        signed = max(self._signed, default=0)
+        if (end := max(head, signed)) > self.result.position:
+            first = self.result.position + 1
+            self._find("truncated", f"seals {first} to {end} are gone from the end")
+        for person, link in self._erased.items():
+            if person not in self._on_record:
+                self._find("erased", "personal fields are gone, no erasure is on record", link)
+        return self.result
+
+    def add_stray(self, stray: Stray) -> None:
+        """Take note of an event that has no seal.  One whose seal lost it was moved in time."""
+        for place, found in enumerate(self.result.findings):
+            if found.fault == "removed" and found.event_id == stray.event_id:
+                self.result.findings[place] = Finding(
+                    fault="changed",
+                    chain_id=self._chain_id,
+                    told="the event says another time than was sealed",
+                    position=found.position,
+                    event_id=stray.event_id,
+                )
+                return
+        self._add("inserted", "the event was never sealed", None, stray.event_id)
+
+    def add_double(self, stray: Stray) -> None:
+        """Take note of an event that was sealed twice."""
+        self._add("doubled", "the event has more than one seal", None, stray.event_id)
+
+    def _check_place(self, link: Link) -> None:
+        expected = self.result.position + 1
+        if link.position != expected:
+            told = f"seals {expected} to {link.position - 1}, before this one, are gone"
+            self._find("removed", told, link)
+        elif model.link(link.previous, link.leaf) != link.hash:
+            self._find("changed", "the seal was changed", link)
+        elif link.previous != self._hash:
+            self._find("reordered", f"the seal does not follow {expected - 1}", link)
+
+    def _check_event(self, link: Link) -> None:
+        if not link.there:
+            expired = self.anchor.expired_before
+            if expired is not None and link.occurred_at < expired:
+                self.result.expired += 1
+            else:
+                self._find("removed", "the event is gone", link)
+            return
+        self.result.events += 1
+        if link.form not in model.PERSONAL_KEYS:
+            self._find("changed", f"sealed in a form ({link.form}) that is not known", link)
+        elif model.leaf(link, link.form, link.personal) != link.leaf:
+            self._find("changed", "the event is not what was sealed", link)
+        elif link.salt is None:
+            self._check_erased(link)
+        elif model.personal_digest(link, link.form, link.salt) != link.personal:
+            self._find("changed", "address, agent or detail are not what was sealed", link)
+        if link.occurred_at < self._newest - LATE:
+            self._find("backdated", "it claims to be older than what was sealed before it", link)
+        self._newest = max(self._newest, link.occurred_at)
+        if link.event_type == ERASURE and link.user_id is not None:
+            self._on_record.add(str(link.user_id))
+
+    def _check_erased(self, link: Link) -> None:
+        if not model.is_erased(link, link.form):
+            self._find("changed", "the salt is gone and personal fields are there", link)
+            return
+        self.result.erased += 1
+        whose = {str(link.user_id), link.actor_id} & self._on_record
+        if not whose:
+            self._erased.setdefault(str(link.user_id or link.actor_id), link)
+
+    def _find(self, fault: Fault, told: str, link: Link | None = None) -> None:
+        self._add(fault, told, link.position if link else None, link.event_id if link else None)
+
+    def _add(self, fault: Fault, told: str, position: int | None, event_id: UUID | None) -> None:
+        if len(self.result.findings) < MOST:
+            self.result.findings.append(
+                Finding(
+                    fault=fault,
+                    chain_id=self._chain_id,
+                    told=told,
+                    position=position,
+                    event_id=event_id,
+                )
+            )

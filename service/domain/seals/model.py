@@ -1,0 +1,229 @@
+"""What is hashed, and how.  A form, once used, is never changed: old seals are checked by it."""
+
+import hashlib
+import hmac
+from datetime import UTC, datetime
+from typing import Final, Literal, TypeAlias
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from service.kernel import jose
+
+PLATFORM: Final = UUID(int=0)
+"""The chain of events that concern no organization."""
+
+TYPE: Final = "audit-checkpoint+jwt"
+FORM: Final = 1
+PERSONAL_KEYS: Final[dict[int, frozenset[str]]] = {
+    1: frozenset({"address", "email", "name", "network_before", "network_now"}),
+}
+"""By form: members of `detail` that tell where or who, beside `ip` and `user_agent`."""
+
+Kind: TypeAlias = Literal["head", "retention"]
+
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+class Unsealed(Struct, frozen=True, kw_only=True):
+    """An event, as the trail has it."""
+
+    event_id: UUID
+    occurred_at: datetime
+    tenant_id: UUID | None
+    actor_kind: str
+    actor_id: str | None
+    user_id: UUID | None
+    session_id: UUID | None
+    event_type: str
+    ip: str | None
+    user_agent: str
+    detail: str
+    request_id: str
+    chain_id: UUID
+    recorded_xid: int
+
+
+class Link(Struct, frozen=True, kw_only=True):
+    """A seal beside its event, if that is still `there`."""
+
+    position: int
+    event_id: UUID
+    occurred_at: datetime
+    form: int
+    salt: bytes | None
+    personal: bytes
+    leaf: bytes
+    previous: bytes
+    hash: bytes
+    there: bool
+    tenant_id: UUID | None
+    actor_kind: str | None
+    actor_id: str | None
+    user_id: UUID | None
+    session_id: UUID | None
+    event_type: str | None
+    ip: str | None
+    user_agent: str | None
+    detail: str | None
+    request_id: str | None
+
+
+class Seal(Struct, frozen=True, kw_only=True):
+    """What is stored beside an event."""
+
+    chain_id: UUID
+    position: int
+    event_id: UUID
+    occurred_at: datetime
+    salt: bytes
+    personal: bytes
+    leaf: bytes
+    previous: bytes
+    hash: bytes
+
+
+class Chain(Struct, frozen=True):
+    """The end of a chain, and how far it is signed."""
+
+    chain_id: UUID
+    position: int
+    hash: bytes
+    checkpoint_position: int = 0
+    checkpoint_at: datetime | None = None
+
+
+class Progress(Struct, frozen=True):
+    """Everything up to (recorded_xid, event_id) is sealed; below `horizon` all has ended."""
+
+    recorded_xid: int
+    event_id: UUID
+    horizon: int
+
+    @property
+    def restored(self) -> bool:
+        """Tell whether this database counts its transactions anew: it came out of a dump."""
+        return self.horizon < self.recorded_xid
+
+
+class Claims(Struct, frozen=True, kw_only=True):
+    """What a checkpoint says: this chain had `hash` at `position`.
+
+    `before` (Unix seconds): retention dropped what happened earlier.
+    """
+
+    iss: str
+    iat: int
+    tenant_id: str | None
+    position: int
+    hash: str
+    kind: Kind
+    before: int | None = None
+
+    @property
+    def chain_id(self) -> UUID:
+        """The chain it is of."""
+        return UUID(self.tenant_id) if self.tenant_id else PLATFORM
+
+    @property
+    def digest(self) -> bytes:
+        """The hash as bytes; ValueError when it is none."""
+        return jose.decode(self.hash)
+
+
+class Checkpoint(Struct, frozen=True, kw_only=True):
+    """A signed one, with the public key that verifies it."""
+
+    checkpoint_id: UUID
+    chain_id: UUID
+    position: int
+    kind: Kind
+    signed_at: datetime
+    kid: str
+    public_jwk: str
+    token: str
+    mac: bytes
+
+
+class Stray(Struct, frozen=True):
+    """An event that stands out."""
+
+    chain_id: UUID
+    event_id: UUID
+    occurred_at: datetime
+
+
+def genesis(chain_id: UUID) -> bytes:
+    """What the first event of a chain follows."""
+    return hashlib.sha256(b"tesserra-audit-chain\0" + chain_id.bytes).digest()
+
+
+def link(previous: bytes, leaf: bytes) -> bytes:
+    """What the next event follows."""
+    return hashlib.sha256(b"tesserra-audit-link\0" + previous + leaf).digest()
+
+
+def personal_digest(event: Unsealed | Link, form: int, salt: bytes) -> bytes:
+    """Digest what erasure takes away, with the salt that goes with it."""
+    keys = PERSONAL_KEYS[form]
+    told = {name: value for name, value in _detail(event).items() if name in keys}
+    body = _encode({"ip": event.ip, "user_agent": event.user_agent, "detail": told})
+    return hashlib.sha256(b"tesserra-audit-personal\0" + salt + body).digest()
+
+
+def is_erased(event: Unsealed | Link, form: int) -> bool:
+    """Tell whether nothing personal is left in an event."""
+    return (
+        event.ip is None
+        and not event.user_agent
+        and not (_detail(event).keys() & PERSONAL_KEYS[form])
+    )
+
+
+def leaf(event: Unsealed | Link, form: int, personal: bytes) -> bytes:
+    """Digest an event, its personal fields by their digest."""
+    keys = PERSONAL_KEYS[form]
+    facts = {
+        "form": form,
+        "event_id": event.event_id,
+        "occurred_at": _microseconds(event.occurred_at),
+        "tenant_id": event.tenant_id,
+        "actor_kind": event.actor_kind,
+        "actor_id": event.actor_id,
+        "user_id": event.user_id,
+        "session_id": event.session_id,
+        "event_type": event.event_type,
+        "request_id": event.request_id,
+        "detail": {k: v for k, v in _detail(event).items() if k not in keys},
+        "personal": jose.encode(personal),
+    }
+    return hashlib.sha256(b"tesserra-audit-event\0" + _encode(facts)).digest()
+
+
+def mac(key: bytes, token: str) -> bytes:
+    """Authenticate a checkpoint for ourselves, whatever becomes of the key that signed it."""
+    return hmac.digest(key, token.encode(), hashlib.sha256)
+
+
+def read_claims(token: str, public_jwk: str) -> Claims:
+    """Return what a checkpoint says.  ValueError unless the key of that JWK signed it."""
+    payload = jose.verify_with(token, public_jwk, TYPE)
+    try:
+        claims = msgspec.json.decode(payload, type=Claims)
+        good = len(claims.digest) == hashlib.sha256().digest_size and claims.position >= 0
+        UUID(claims.tenant_id or str(PLATFORM))
+    except msgspec.DecodeError as exc:
+        raise ValueError(type(exc).__name__) from None
+    if not good:
+        raise ValueError("no digest")
+    return claims
+
+
+def _detail(event: Unsealed | Link) -> dict[str, object]:
+    return msgspec.json.decode(event.detail or "{}", type=dict[str, object])
+
+
+def _microseconds(at: datetime) -> int:
+    since = at.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds

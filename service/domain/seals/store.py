@@ -1,0 +1,205 @@
+"""Statements on auth_event_seals, auth_event_chains, auth_event_checkpoints, auth_sealing."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+
+from service.domain.seals.model import (
+    FORM,
+    Chain,
+    Checkpoint,
+    Link,
+    Progress,
+    Seal,
+    Stray,
+    Unsealed,
+)
+from service.kernel import jose
+from service.kernel.sql import Queries, Tx
+
+
+class Last(Struct, frozen=True):
+    """A place in a chain."""
+
+    position: int
+    hash: bytes
+
+
+class _Name(Struct, frozen=True):
+    chain_id: UUID
+
+
+class _Jwk(Struct, frozen=True):
+    public_jwk: str
+
+
+queries = Queries("seals")
+_find_progress = queries.rows("find_progress", Progress)
+_try_lock_progress = queries.rows("try_lock_progress", Progress)
+_lock_progress = queries.rows("lock_progress", Progress)
+_list_unsealed = queries.rows("list_unsealed", Unsealed)
+_list_unsealed_after_restore = queries.rows("list_unsealed_after_restore", Unsealed)
+_move_progress = queries.command("move_progress")
+_list_chains = queries.rows("list_chains", Chain)
+_put_chains = queries.command("put_chains")
+_insert_seals = queries.command("insert_seals")
+_list_due = queries.rows("list_due", Chain)
+_insert_checkpoint = queries.command("insert_checkpoint")
+_note_checkpoint = queries.command("note_checkpoint")
+_list_checkpoints = queries.rows("list_checkpoints", Checkpoint)
+_find_last_before = queries.rows("find_last_before", Last)
+_find_before_first = queries.rows("find_before_first", Last)
+_list_links = queries.rows("list_links", Link)
+_list_strays = queries.rows("list_strays", Stray)
+_list_doubles = queries.rows("list_doubles", Stray)
+_list_signed = queries.rows("list_signed", _Name)
+_find_public_jwk = queries.rows("find_public_jwk", _Jwk)
+
+
+async def find_progress(tx: Tx) -> Progress:
+    """Return how far the sealer is."""
+    return await _find_progress.one(tx)
+
+
+async def try_lock_progress(tx: Tx) -> Progress | None:
+    """Become the one who seals; None when somebody is."""
+    return await _try_lock_progress.maybe(tx)
+
+
+async def lock_progress(tx: Tx) -> Progress:
+    """Become the one who seals, waiting for who is."""
+    return await _lock_progress.one(tx)
+
+
+async def list_unsealed(tx: Tx, progress: Progress, most: int) -> list[Unsealed]:
+    """Return the next events to seal, in their order."""
+    if progress.restored:
+        return await _list_unsealed_after_restore.all(
+            tx, recorded_xid=progress.recorded_xid, horizon=progress.horizon, most=most
+        )
+    return await _list_unsealed.all(
+        tx,
+        recorded_xid=progress.recorded_xid,
+        event_id=progress.event_id,
+        horizon=progress.horizon,
+        most=most,
+    )
+
+
+async def move_progress(tx: Tx, recorded_xid: int, event_id: UUID) -> None:
+    """Note how far the sealer is."""
+    await _move_progress.run(tx, recorded_xid=recorded_xid, event_id=event_id)
+
+
+async def list_chains(tx: Tx, chain_ids: Sequence[UUID] | None = None) -> list[Chain]:
+    """Return the ends of chains: of some, or of all."""
+    return await _list_chains.all(tx, chain_ids=None if chain_ids is None else list(chain_ids))
+
+
+async def put_chains(tx: Tx, chains: Sequence[Chain]) -> None:
+    """Store the new ends of chains."""
+    await _put_chains.run(
+        tx,
+        chain_ids=[chain.chain_id for chain in chains],
+        positions=[chain.position for chain in chains],
+        hashes=[chain.hash for chain in chains],
+    )
+
+
+async def insert_seals(tx: Tx, sealed: Sequence[Seal], at: datetime) -> None:
+    """Store seals made at a moment."""
+    await _insert_seals.run(
+        tx,
+        sealed_at=at,
+        form=FORM,
+        chain_ids=[one.chain_id for one in sealed],
+        positions=[one.position for one in sealed],
+        event_ids=[one.event_id for one in sealed],
+        occurred=[one.occurred_at for one in sealed],
+        salts=[one.salt for one in sealed],
+        personals=[one.personal for one in sealed],
+        leaves=[one.leaf for one in sealed],
+        previous=[one.previous for one in sealed],
+        hashes=[one.hash for one in sealed],
+    )
+
+
+async def list_due(tx: Tx, before: datetime, behind: int) -> list[Chain]:
+    """Return chains last signed before a moment, or with so many events unsigned."""
+    return await _list_due.all(tx, before=before, behind=behind)
+
+
+async def insert_checkpoint(tx: Tx, checkpoint: Checkpoint) -> None:
+    """Store a signed checkpoint and note it at its chain."""
+    await _insert_checkpoint.run(
+        tx,
+        checkpoint_id=checkpoint.checkpoint_id,
+        chain_id=checkpoint.chain_id,
+        position=checkpoint.position,
+        kind=checkpoint.kind,
+        signed_at=checkpoint.signed_at,
+        kid=checkpoint.kid,
+        public_jwk=checkpoint.public_jwk,
+        token=checkpoint.token,
+        mac=checkpoint.mac,
+    )
+    if checkpoint.kind == "head":
+        await _note_checkpoint.run(
+            tx,
+            chain_id=checkpoint.chain_id,
+            position=checkpoint.position,
+            signed_at=checkpoint.signed_at,
+        )
+
+
+async def list_checkpoints(
+    tx: Tx, chain_id: UUID, before: UUID | None, most: int
+) -> list[Checkpoint]:
+    """Return a page of a chain's checkpoints, the newest first."""
+    return await _list_checkpoints.all(tx, chain_id=chain_id, before=before, most=most)
+
+
+async def find_last_before(tx: Tx, chain_id: UUID, sealed_before: datetime) -> Last | None:
+    """Return the last place of a chain that was sealed before a moment."""
+    return await _find_last_before.maybe(tx, chain_id=chain_id, sealed_before=sealed_before)
+
+
+async def find_before_first(tx: Tx, chain_id: UUID) -> Last | None:
+    """Return the place before the first seal of a chain that is there."""
+    return await _find_before_first.maybe(tx, chain_id=chain_id)
+
+
+async def list_links(tx: Tx, chain_id: UUID, after: int, upto: int, most: int) -> list[Link]:
+    """Return a stretch of a chain, each seal beside its event."""
+    return await _list_links.all(tx, chain_id=chain_id, after=after, upto=upto, most=most)
+
+
+async def list_strays(tx: Tx, chain_id: UUID | None, progress: Progress, most: int) -> list[Stray]:
+    """Return events that have no seal and should: of one chain, or of all."""
+    return await _list_strays.all(
+        tx,
+        chain_id=chain_id,
+        recorded_xid=progress.recorded_xid,
+        event_id=progress.event_id,
+        most=most,
+    )
+
+
+async def list_doubles(tx: Tx, chain_id: UUID | None, most: int) -> list[Stray]:
+    """Return events with more than one seal: of one chain, or of all."""
+    return await _list_doubles.all(tx, chain_id=chain_id, most=most)
+
+
+async def list_signed(tx: Tx) -> set[UUID]:
+    """Return the chains that were ever signed."""
+    return {row.chain_id for row in await _list_signed.all(tx)}
+
+
+async def find_public_jwk(tx: Tx, token: str) -> str:
+    """Return the key that a checkpoint names; ValueError when none is known by that id."""
+    found = await _find_public_jwk.maybe(tx, kid=jose.read_kid(token))
+    if found is None:
+        raise ValueError("unknown key")
+    return found.public_jwk

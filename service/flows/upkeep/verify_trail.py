@@ -1,0 +1,123 @@
+"""Does the audit trail still say what was sealed?"""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import TypeVar
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from service.domain import seals
+from service.domain.keyring import Usage
+from service.domain.seals import Chain, Checked, Checker, Checkpoint, Claims, Stray
+from service.kernel.refusal import Reason, Refused
+from service.kernel.sql import Tx
+from service.runtime import Runtime
+
+_STRETCH = 2000
+_MOST_STRAYS = 1000
+
+OfChain = TypeVar("OfChain", Claims, Stray)
+
+Watch = Callable[[int, int], None]
+"""Told of how many seals are checked, of how many."""
+
+
+class _Saved(Struct):
+    token: str
+    public_jwk: dict[str, str] | None = None
+
+
+async def verify_trail(
+    rt: Runtime,
+    chain_id: UUID | None = None,
+    *,
+    saved: Sequence[bytes] = (),
+    watch: Watch = lambda _done, _of: None,
+) -> list[Checked]:
+    """Check one chain or all of them, also against checkpoints kept elsewhere.
+
+    `saved` are lines as `GET /admin/audit-events/checkpoints` gives them, or bare tokens.
+    Refused(INVALID_REQUEST) for a line that is no checkpoint signed by a key that is known.
+    """
+    async with rt.pg.reading() as tx:
+        claims = [await _read_saved(tx, number, line) for number, line in enumerate(saved, 1)]
+        progress = await seals.find_progress(tx)
+        chains = await _chains(tx, chain_id, claims)
+        known = {chain.chain_id: chain for chain in chains}
+        strays = await seals.list_strays(tx, chain_id, progress, _MOST_STRAYS)
+        doubles = await seals.list_doubles(tx, chain_id, _MOST_STRAYS)
+    for odd in (*strays, *doubles):
+        known.setdefault(odd.chain_id, Chain(odd.chain_id, 0, b""))
+    total, done, results = sum(chain.position for chain in known.values()), 0, []
+    for chain in known.values():
+        checker = Checker(chain.chain_id, rt.keyring.derived(Usage.CHECKPOINT))
+        async for checkpoint in _checkpoints(rt, chain.chain_id):
+            checker.add_checkpoint(checkpoint)
+        _each(chain.chain_id, claims, checker.add_claims)
+        async for position in _walk(rt, checker, chain):
+            watch(done + position, total)
+        checker.finish(chain.position)
+        _each(chain.chain_id, strays, checker.add_stray)
+        _each(chain.chain_id, doubles, checker.add_double)
+        done += chain.position
+        results.append(checker.result)
+    return results
+
+
+def _each(chain_id: UUID, found: Iterable[OfChain], take: Callable[[OfChain], None]) -> None:
+    """Hand over those that are of one chain."""
+    for one in found:
+        if one.chain_id == chain_id:
+            take(one)
+
+
+async def _walk(rt: Runtime, checker: Checker, chain: Chain) -> AsyncIterator[int]:
+    after = checker.anchor.position
+    while True:
+        async with rt.pg.reading() as tx:
+            links = await seals.list_links(tx, chain.chain_id, after, chain.position, _STRETCH)
+        for link in links:
+            checker.check(link)
+        after = links[-1].position if links else chain.position
+        yield after
+        if len(links) < _STRETCH:
+            return
+
+
+async def _checkpoints(rt: Runtime, chain_id: UUID) -> AsyncIterator[Checkpoint]:
+    before = None
+    while True:
+        async with rt.pg.reading() as tx:
+            page = await seals.list_checkpoints(tx, chain_id, before, _STRETCH)
+        for one in page:
+            yield one
+        if len(page) < _STRETCH:
+            return
+        before = page[-1].checkpoint_id
+
+
+async def _chains(tx: Tx, chain_id: UUID | None, claims: Sequence[Claims]) -> list[Chain]:
+    """Return the chains to check: also those of which nothing but a name is left."""
+    if chain_id is not None:
+        names = {chain_id}
+    else:
+        names = {*await seals.list_signed(tx), *(one.chain_id for one in claims)}
+    ends = {chain.chain_id: chain for chain in await seals.list_chains(tx, None)}
+    names |= ends.keys() if chain_id is None else set()
+    return [ends.get(name) or Chain(name, 0, b"") for name in sorted(names)]
+
+
+async def _read_saved(tx: Tx, number: int, line: bytes) -> Claims:
+    text = line.strip().decode("ascii", "replace")
+    try:
+        given = msgspec.json.decode(text, type=_Saved) if text[:1] == "{" else _Saved(text)
+        if given.public_jwk is None:
+            jwk = await seals.find_public_jwk(tx, given.token)
+        else:
+            jwk = msgspec.json.encode(given.public_jwk).decode()
+        return seals.read_claims(given.token, jwk)
+    except (ValueError, msgspec.DecodeError):
+        raise Refused(
+            Reason.INVALID_REQUEST, f"line {number} is no checkpoint that a known key signed"
+        ) from None

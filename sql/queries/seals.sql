@@ -1,0 +1,169 @@
+-- Seals over the audit trail, and signed checkpoints of them.
+-- Writes auth_event_seals, auth_event_chains, auth_event_checkpoints, auth_sealing.
+
+-- name: find_progress()
+-- How far the sealer is, and how far it may go: below the horizon every transaction has ended.
+SELECT recorded_xid::text::bigint AS recorded_xid, event_id,
+       pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon
+  FROM auth_sealing;
+
+-- name: try_lock_progress()
+-- One sealer at a time; the others find no row and go away.
+SELECT recorded_xid::text::bigint AS recorded_xid, event_id,
+       pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon
+  FROM auth_sealing
+   FOR UPDATE SKIP LOCKED;
+
+-- name: lock_progress()
+-- Nothing is sealed meanwhile.
+SELECT recorded_xid::text::bigint AS recorded_xid, event_id,
+       pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon
+  FROM auth_sealing
+   FOR UPDATE;
+
+-- name: list_unsealed(recorded_xid, event_id, horizon, most)
+-- In the order of transactions, none of which can still commit.  Never one that has a seal.
+SELECT e.event_id, e.occurred_at, e.tenant_id, e.actor_kind, e.actor_id, e.user_id, e.session_id,
+       e.event_type, e.ip::text AS ip, e.user_agent, e.detail::text AS detail, e.request_id,
+       e.chain_id, e.recorded_xid::text::bigint AS recorded_xid
+  FROM auth_eventos e
+ WHERE (e.recorded_xid, e.event_id) > ($1::bigint::text::xid8, $2)
+   AND e.recorded_xid < $3::bigint::text::xid8
+   AND NOT EXISTS (SELECT FROM auth_event_seals s WHERE s.event_id = e.event_id)
+ ORDER BY e.recorded_xid, e.event_id
+ LIMIT $4;
+
+-- name: list_unsealed_after_restore(recorded_xid, horizon, most)
+-- A restored database counts transactions anew: what it brought along is at or past our mark, what
+-- happened since is below the horizon, and all of that has ended.
+SELECT e.event_id, e.occurred_at, e.tenant_id, e.actor_kind, e.actor_id, e.user_id, e.session_id,
+       e.event_type, e.ip::text AS ip, e.user_agent, e.detail::text AS detail, e.request_id,
+       e.chain_id, e.recorded_xid::text::bigint AS recorded_xid
+  FROM auth_eventos e
+ WHERE (e.recorded_xid >= $1::bigint::text::xid8 OR e.recorded_xid < $2::bigint::text::xid8)
+   AND NOT EXISTS (SELECT FROM auth_event_seals s WHERE s.event_id = e.event_id)
+ ORDER BY e.event_id
+ LIMIT $3;
+
+-- name: move_progress(recorded_xid, event_id)
+UPDATE auth_sealing
+   SET recorded_xid = $1::bigint::text::xid8, event_id = $2;
+
+-- name: list_chains(chain_ids)
+-- Of all, when none are named.
+SELECT chain_id, position, hash, checkpoint_position, checkpoint_at
+  FROM auth_event_chains
+ WHERE $1::uuid[] IS NULL
+    OR chain_id = ANY ($1)
+ ORDER BY chain_id;
+
+-- name: put_chains(chain_ids, positions, hashes)
+INSERT INTO auth_event_chains (chain_id, position, hash)
+SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bytea[])
+    ON CONFLICT (chain_id) DO UPDATE SET position = excluded.position, hash = excluded.hash;
+
+-- name: insert_seals(sealed_at, form, chain_ids, positions, event_ids, occurred, salts, personals, leaves, previous, hashes)
+INSERT INTO auth_event_seals (sealed_at, form, chain_id, position, event_id, occurred_at, salt,
+                              personal, leaf, previous, hash)
+SELECT greatest($1::timestamptz, occurred_at), $2, chain_id, position, event_id, occurred_at, salt,
+       personal, leaf, previous, hash
+  FROM unnest($3::uuid[], $4::bigint[], $5::uuid[], $6::timestamptz[], $7::bytea[], $8::bytea[],
+              $9::bytea[], $10::bytea[], $11::bytea[])
+    AS s (chain_id, position, event_id, occurred_at, salt, personal, leaf, previous, hash);
+
+-- name: list_due(before, behind)
+-- Chains that grew since their last checkpoint, and that it was long ago for or much.
+SELECT chain_id, position, hash, checkpoint_position, checkpoint_at
+  FROM auth_event_chains
+ WHERE position > checkpoint_position
+   AND (checkpoint_at IS NULL OR checkpoint_at <= $1 OR position - checkpoint_position >= $2)
+ ORDER BY checkpoint_at NULLS FIRST, chain_id
+ LIMIT 200;
+
+-- name: insert_checkpoint(checkpoint_id, chain_id, position, kind, signed_at, kid, public_jwk, token, mac)
+INSERT INTO auth_event_checkpoints (checkpoint_id, chain_id, position, kind, signed_at, kid,
+                                    public_jwk, token, mac)
+VALUES ($1, $2, $3, $4, $5, $6, $7::text::jsonb, $8, $9);
+
+-- name: note_checkpoint(chain_id, position, signed_at)
+UPDATE auth_event_chains
+   SET checkpoint_position = greatest(checkpoint_position, $2), checkpoint_at = $3
+ WHERE chain_id = $1;
+
+-- name: list_checkpoints(chain_id, before, most)
+-- The newest first.
+SELECT checkpoint_id, chain_id, position, kind, signed_at, kid, public_jwk::text AS public_jwk,
+       token, mac
+  FROM auth_event_checkpoints
+ WHERE chain_id = $1
+   AND ($2::uuid IS NULL OR checkpoint_id < $2)
+ ORDER BY checkpoint_id DESC
+ LIMIT $3;
+
+-- name: find_last_before(chain_id, sealed_before)
+-- The last seal that goes when the seals of earlier months go.
+SELECT position, hash
+  FROM auth_event_seals
+ WHERE chain_id = $1
+   AND sealed_at < $2
+ ORDER BY position DESC
+ LIMIT 1;
+
+-- name: find_before_first(chain_id)
+-- The place before the first seal there is.
+SELECT position - 1 AS position, previous AS hash
+  FROM auth_event_seals
+ WHERE chain_id = $1
+ ORDER BY position
+ LIMIT 1;
+
+-- name: list_links(chain_id, after, upto, most)
+-- Seals in their order, each beside its event as it is now.
+SELECT s.position, s.event_id, s.occurred_at, s.form, s.salt, s.personal, s.leaf, s.previous, s.hash,
+       e.event_id IS NOT NULL AS there, e.tenant_id, e.actor_kind, e.actor_id, e.user_id,
+       e.session_id, e.event_type, e.ip::text AS ip, e.user_agent, e.detail::text AS detail,
+       e.request_id
+  FROM auth_event_seals s
+  LEFT JOIN auth_eventos e ON e.occurred_at = s.occurred_at AND e.event_id = s.event_id
+ WHERE s.chain_id = $1
+   AND s.position > $2
+   AND s.position <= $3
+ ORDER BY s.position
+ LIMIT $4;
+
+-- name: list_strays(chain_id, recorded_xid, event_id, most)
+-- Events without a seal that should have one, or from a transaction that has not begun yet.
+SELECT e.chain_id, e.event_id, e.occurred_at
+  FROM auth_eventos e
+ WHERE ($1::uuid IS NULL OR e.chain_id = $1)
+   AND ((e.recorded_xid, e.event_id) <= ($2::bigint::text::xid8, $3)
+        OR e.recorded_xid >= pg_snapshot_xmax(pg_current_snapshot()))
+   AND NOT EXISTS (
+        SELECT FROM auth_event_seals s
+         WHERE s.event_id = e.event_id AND s.occurred_at = e.occurred_at)
+ LIMIT $4;
+
+-- name: list_doubles(chain_id, most)
+-- Events with two seals.
+SELECT chain_id, event_id, min(occurred_at) AS occurred_at
+  FROM auth_event_seals
+ WHERE ($1::uuid IS NULL OR chain_id = $1)
+ GROUP BY chain_id, event_id
+HAVING count(*) > 1
+ LIMIT $2;
+
+-- name: list_signed()
+-- Chains that were ever signed, the platform's own list.
+SELECT DISTINCT chain_id
+  FROM auth_event_checkpoints;
+
+-- name: find_public_jwk(kid)
+-- Its id is its thumbprint: where it was found does not matter.
+SELECT public_jwk::text AS public_jwk
+  FROM auth_signing_keys
+ WHERE kid = $1
+ UNION ALL
+SELECT public_jwk::text
+  FROM auth_event_checkpoints
+ WHERE kid = $1
+ LIMIT 1;
