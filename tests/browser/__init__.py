@@ -1,0 +1,1 @@
+"""What a real browser lets a page do."""
