@@ -79,11 +79,12 @@ def _serve(settings: Settings) -> None:
 
 
 @click.command()
+@click.option("--grant-to", "role", help="A role the service runs as: it is given what it needs.")
 @click.option("--json", "as_json", is_flag=True)
-def migrate(*, as_json: bool) -> None:
+def migrate(role: str | None, *, as_json: bool) -> None:
     """Bring the database's schema up to date."""
     settings = edge.settings()
-    applied = edge.finish(_migrate(settings))
+    applied = edge.finish(_migrate(settings, role))
     names = [f"{m.version:04}_{m.name}" for m in applied]
     edge.tell(
         "\n".join(f"applied {name}" for name in names) or "nothing to apply",
@@ -157,12 +158,15 @@ async def _try(settings: Settings) -> None:
         pass
 
 
-async def _migrate(settings: Settings) -> list[migrations.Migration]:
+async def _migrate(settings: Settings, role: str | None) -> list[migrations.Migration]:
     try:
         connection = await connect_once(settings.database_url, settings.database_schema)
     except CannotConnectError as exc:
         raise StartError(f"AUTH_DATABASE_URL: {exc}") from None
     try:
-        return await migrations.migrate(connection, settings.database_schema)
+        applied = await migrations.migrate(connection, settings.database_schema)
+        if role is not None:
+            await migrations.grant_to(connection, role)
+        return applied
     finally:
         await connection.close()

@@ -201,7 +201,7 @@ class Postgres(Server):
         # The superuser has no password and so no way in; only the role below has one.
         (fresh / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
         sql = (
-            f"CREATE ROLE tesserra LOGIN CREATEDB PASSWORD '{self.password}';\n"
+            f"CREATE ROLE tesserra LOGIN CREATEDB CREATEROLE PASSWORD '{self.password}';\n"
             "CREATE DATABASE tesserra OWNER tesserra;\n"
         )
         said = self._run("--single", "-D", str(fresh), "-c", "fsync=off", "postgres", stdin=sql)

@@ -103,6 +103,13 @@ def lock_key(schema: str) -> int:
     return int.from_bytes(hashlib.sha256(f"migrate {schema}".encode()).digest()[:8], signed=True)
 
 
+async def grant_to(connection: "asyncpg.Connection[asyncpg.Record]", role: str) -> None:
+    """Give a role what the service needs and no more.  MigrationError when there is no such role."""
+    if not await connection.fetchval("SELECT count(*) FROM pg_roles WHERE rolname = $1", role):
+        raise MigrationError("--grant-to: there is no such role")
+    await connection.execute("SELECT auth_grant_to($1)", role)
+
+
 async def _lock(connection: "asyncpg.Connection[asyncpg.Record]", key: int) -> None:
     waited = 0.0
     while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", key):

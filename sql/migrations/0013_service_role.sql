@@ -20,7 +20,7 @@ BEGIN
         EXECUTE format('GRANT SELECT ON %I TO %I', item.relname, service);
         CONTINUE WHEN item.relname = 'schema_migrations';
         EXECUTE format('GRANT INSERT ON %I TO %I', item.relname, service);
-        CONTINUE WHEN item.relname = 'auth_eventos';
+        CONTINUE WHEN item.relname IN ('auth_eventos', 'auth_event_seals', 'auth_event_checkpoints');
         EXECUTE format('GRANT UPDATE, DELETE ON %I TO %I', item.relname, service);
     END LOOP;
     -- What needs the owner's rights is a function of its own, and nobody else's to call.

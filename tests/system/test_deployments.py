@@ -1,0 +1,97 @@
+"""Deployments side by side, and the role a deployment runs as."""
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+
+from service.flows.access.sign_in import Credentials, sign_in
+from service.kernel import migrate
+from service.kernel.call import Call
+from service.kernel.postgres import connect_once
+from service.kernel.refusal import Refused
+from service.kernel.secret import Secret
+from service.policy import Policy
+from service.runtime import Runtime, open_runtime
+from service.settings import Settings
+from tests import given
+from tests.world import UNLIMITED
+
+
+@asynccontextmanager
+async def deployment(settings: Settings, schema: str, url: str = "") -> AsyncIterator[Runtime]:
+    """Open a deployment in a schema of its own; it is migrated by the schema's owner."""
+    owner = await connect_once(settings.database_url, schema)
+    try:
+        await migrate.migrate(owner, schema)
+        if url:
+            await migrate.grant_to(owner, urlsplit(url).username or "")
+    finally:
+        await owner.close()
+    own = Settings(
+        issuer=settings.issuer,
+        database_url=Secret(url or settings.database_url),
+        database_schema=schema,
+        redis_url=settings.redis_url,
+        master_keys=settings.master_keys,
+    )
+    async with open_runtime(own, policy=Policy(limits=UNLIMITED)) as rt:
+        yield rt
+
+
+def call(rt: Runtime) -> Call:
+    return Call(request_id="test-request", at=rt.clock.now(), ip="192.0.2.1")
+
+
+async def test_two_deployments_on_the_same_servers_never_see_each_other(
+    settings: Settings,
+) -> None:
+    async with deployment(settings, "one") as one, deployment(settings, "two") as two:
+        person = await given.a_person(one)
+        granted = await sign_in(one, call(one), Credentials(person.email, person.password))
+        with pytest.raises(Refused, match="unknown"):
+            await sign_in(two, call(two), Credentials(person.email, person.password))
+        with pytest.raises(Refused, match="header"):
+            two.tokens.verify(granted.access_token, two.clock.now())
+        assert await given.kinds(one) == ["sign_in.succeeded"]
+        assert await given.kinds(two) == ["sign_in.failed"]
+        assert one.redis.prefix != two.redis.prefix
+        keys = {key.decode() for key in await one.redis.client.keys("*")}
+        assert all(key.startswith((one.redis.prefix, two.redis.prefix)) for key in keys)
+
+
+async def test_the_service_runs_as_a_role_that_cannot_touch_its_own_audit_trail(
+    settings: Settings,
+) -> None:
+    role, password = f"service_{secrets.token_hex(4)}", secrets.token_hex(8)
+    owner = await connect_once(settings.database_url, "public")
+    try:
+        await owner.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{password}'")
+    except asyncpg.InsufficientPrivilegeError:
+        pytest.skip("the given database role may not create roles")
+    finally:
+        await owner.close()
+    parts = urlsplit(settings.database_url)
+    place = parts.netloc.rpartition("@")[2]
+    url = urlunsplit(parts._replace(netloc=f"{role}:{password}@{place}"))
+    async with deployment(settings, "least", url) as rt:
+        person = await given.a_person(rt)
+        await sign_in(rt, call(rt), Credentials(person.email, person.password))
+        for forbidden in (
+            "UPDATE auth_eventos SET event_type = 'nothing'",
+            "DELETE FROM auth_eventos",
+            "TRUNCATE auth_eventos",
+            "DELETE FROM auth_eventos_default",
+            "DROP TABLE auth_eventos",
+            "DROP TABLE auth_users",
+            "ALTER TABLE auth_users ADD COLUMN x int",
+            "CREATE TABLE mine (x int)",
+            "INSERT INTO schema_migrations (version, name, checksum) VALUES (99, 'x', 'x')",
+        ):
+            async with rt.pg.reading() as tx:
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    await tx.execute(forbidden)
+        assert await given.kinds(rt) == ["sign_in.succeeded"]
