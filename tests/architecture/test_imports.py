@@ -46,6 +46,8 @@ SHARED_TAILS: dict[str, str] = {
     "apikeys/settle": "what requests leave to the background",
     "admin/reach": "what an administrator reaches, and that a crossing is recorded",
     "people/create_organization": "an operator and a platform administrator create alike",
+    "vault/reach": "whose secret is meant, and what is said when it is not",
+    "vault/hand_over": "the key a recipient is given is the one it is served under",
     "keys/rotate": "upkeep publishes the next key as an administrator does",
     "people/create_client": "a recipient of secrets is a client as well",
     "upkeep/sealing": "what upkeep does in turn",
@@ -64,7 +66,6 @@ HOMES: dict[str, tuple[str, ...]] = {
     "bcrypt": ("kernel/passwords",),
     "cryptography": ("kernel/jose", "kernel/seal"),
     "structlog": ("kernel/log",),
-    "uuid_utils": ("kernel/ids",),
 }
 """Which library is known where.  Tighter than the design: not even a store knows its driver."""
 

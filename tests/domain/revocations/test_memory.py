@@ -33,10 +33,10 @@ def entry(
     )
 
 
-def token(iat: datetime = AT, **given: str) -> Marks:
+def token(issued_at: datetime = AT, **given: str) -> Marks:
     return Marks(
         **{"jti": "j", "kid": "k", "sub": "u", "client_id": "c", **given},
-        iat=int(iat.timestamp()),
+        iat=int(issued_at.timestamp()),
     )
 
 
@@ -55,7 +55,8 @@ steps = st.lists(st.one_of(jti, sub, offsets), max_size=12)
 def test_what_any_entry_in_force_hits_the_memory_hits(
     steps: list[tuple[Kind, str, datetime | None, timedelta] | timedelta], last: timedelta
 ) -> None:
-    memory, entries, now = Memory(), [], AT
+    memory, now = Memory(), AT
+    entries: list[Revocation] = []
     for step in [*steps, last]:
         if isinstance(step, timedelta):
             now = max(now, AT + step)
@@ -82,8 +83,8 @@ def test_a_token_is_hit_by_every_kind_it_bears_and_by_no_other_value(kind: Kind)
     cutoff = AT if kind in (Kind.SUB, Kind.TENANT_ID, Kind.CLIENT_ID) else None
     memory = Memory()
     memory.apply([entry(1, kind, "x", cutoff=cutoff)], 1)
-    assert memory.find(token(**{kind.value: "x"})) is not None
-    assert memory.find(token(**{kind.value: "y"})) is None
+    assert memory.find(token(AT, **{kind.value: "x"})) is not None
+    assert memory.find(token(AT, **{kind.value: "y"})) is None
     assert memory.find(token()) is None
     assert memory.find_mark(kind, "x") is not None
 
