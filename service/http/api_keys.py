@@ -157,9 +157,10 @@ async def revoke(asked: FromCaller, key_id: FromPath[str]) -> KeyAnswer:
 
 @post("/{key_id:str}/rotate", status_code=201)
 async def rotate(
-    asked: FromCaller, key_id: FromPath[str], data: JSONBody[RotateForm]
+    asked: FromCaller, key_id: FromPath[str], data: JSONBody[RotateForm | None] = None
 ) -> IssuedAnswer:
-    """Issue a successor; the old key works on for the overlap."""
+    """Issue a successor; the old key works on for the overlap, without a body for none."""
+    data = data or RotateForm()
     return _issued(
         await rotate_key(asked.rt, asked.call, _id(key_id), data.overlap_seconds, data.expires_at)
     )

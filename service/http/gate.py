@@ -39,9 +39,11 @@ async def _check_body(request: Request[Any, Any, State]) -> None:
         return
     if field.kwarg_definition.media_type != "application/json":
         return
+    body = await request.body()
+    if not body and field.is_optional:
+        return
     if not is_json(request):
         raise Refused(Reason.UNSUPPORTED_MEDIA, "send application/json")
-    body = await request.body()
     try:
         msgspec.json.decode(body, type=field.annotation)
         json.loads(body, object_pairs_hook=_refuse_twice)
@@ -50,7 +52,8 @@ async def _check_body(request: Request[Any, Any, State]) -> None:
             Reason.INVALID_REQUEST, _explained(str(exc)), fields=_fields(str(exc))
         ) from None
     except (msgspec.DecodeError, ValueError, RecursionError):
-        raise Refused(Reason.INVALID_REQUEST, "the body is not the JSON expected") from None
+        malformed = request.route_handler.opt.get("malformed", "the body is not the JSON expected")
+        raise Refused(Reason.INVALID_REQUEST, malformed) from None
 
 
 def _refuse_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:

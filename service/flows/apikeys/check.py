@@ -8,6 +8,7 @@ from service.domain.keyring import Usage
 from service.domain.ratelimits import Budget, subject_of
 from service.domain.revocations import Kind, Marks
 from service.flows.access import limiting
+from service.kernel import metrics
 from service.kernel.call import Call
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
@@ -121,6 +122,7 @@ def _refuse_barred(rt: Runtime, call: Call) -> None:
     budget = Budget(_BUCKET, limit.count, limit.window)
     wait = rt.ratelimits.known_empty(budget, subject_of(call.ip))
     if wait:
+        metrics.limited.labels(_BUCKET).inc()
         raise Refused(
             Reason.TOO_MANY, "too many requests", private=f"limit {_BUCKET}", retry_after=wait
         )
