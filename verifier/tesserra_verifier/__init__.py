@@ -15,12 +15,14 @@ from tesserra_verifier.errors import (
     UnavailableError,
     VerifierError,
 )
+from tesserra_verifier.secrets import InvalidSecretError, open_secret
 from tesserra_verifier.verifier import Rule, Verifier
 
 __all__ = [
     "Claims",
     "InsufficientScopeError",
     "InvalidRequestError",
+    "InvalidSecretError",
     "InvalidTokenError",
     "MissingTokenError",
     "Rule",
@@ -28,4 +30,5 @@ __all__ = [
     "Verifier",
     "VerifierError",
     "VerifierMiddleware",
+    "open_secret",
 ]

@@ -14,6 +14,7 @@ from tesserra_verifier.revoked import Revoked
 
 _PRUNE_SECONDS = 30.0
 _TOO_SOON = 0.25
+_BREATH = 500
 
 
 class Feed:
@@ -55,7 +56,9 @@ class Feed:
             # the service's table is not the one we read: all of it again, on top of what we know
             self._after = None
             raise
-        for entry in page.entries:
+        for number, entry in enumerate(page.entries):
+            if number % _BREATH == _BREATH - 1:
+                await asyncio.sleep(0)  # a long page must not hold up the requests being served
             self.revoked.add(entry.kind, entry.value, entry.cutoff, entry.expires_at)
             if entry.kind == "kid":
                 self._key_revoked()

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote_plus
 
 import httpx2
@@ -36,8 +36,7 @@ class CursorError(RemoteError):
     """The service does not know this cursor: what it holds is not what was read before."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One revocation, times in seconds since 1970."""
 
     seq: int
@@ -96,8 +95,13 @@ class Remote:
         sent, answer = await self._feed(params, bearer, wait)
         if answer.status_code == _UNAUTHORIZED:  # our own token may have been revoked
             self._drop(bearer)
-            sent, answer = await self._feed(params, await self._bearer(), wait)
+            bearer = await self._bearer()
+            sent, answer = await self._feed(params, bearer, wait)
         received = monotonic()
+        if answer.status_code == _UNAUTHORIZED:
+            # so may one issued within the second of that revocation; the next will do
+            self._drop(bearer)
+            raise RemoteError("/revocations: our own token is refused")
         if answer.status_code == _BAD_REQUEST and after is not None:
             raise CursorError("the feed does not know the cursor")
         return _page(_json(answer), after, answer.headers.get("Date"), sent, received)

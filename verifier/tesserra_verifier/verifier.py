@@ -66,7 +66,7 @@ class Verifier:
         http: an HTTP client of yours, with its proxies and certificates; it is left open.
         patience: seconds that entering waits for the first load.
         cache_size: how many verified tokens are remembered.
-        page: entries asked for at a time.
+        page: entries asked for at a time; the service gives no more than 5,000.
         keys_interval: seconds between two refreshes of the keys.
         keys_cooldown: least seconds between two refreshes for the sake of an unknown `kid`.
     """
@@ -85,7 +85,7 @@ class Verifier:
         http: httpx2.AsyncClient | None = None,
         patience: float = 5.0,
         cache_size: int = 10_000,
-        page: int = 1_000,
+        page: int = 5_000,
         keys_interval: float = 300.0,
         keys_cooldown: float = 5.0,
     ) -> None:
