@@ -14,7 +14,9 @@ def table() -> str:
     width = max(len(act.value) for act in Act) + 2
     lines = ["act".ljust(width) + "  ".join(role.ljust(8) for role in roles).rstrip()]
     for act in sorted(Act, key=lambda act: act.value):
-        marks = ["yes" if role in ROLES[act] else "-" for role in EVERY_ROLE] + ["yes"]
+        # A name with a colon is a scope: services hold it, no role does.
+        marks = ["yes" if role in ROLES[act] else "-" for role in EVERY_ROLE]
+        marks.append("-" if ":" in act.value else "yes")
         lines.append(act.value.ljust(width) + "  ".join(m.ljust(8) for m in marks).rstrip())
     return "\n".join(lines) + "\n"
 
