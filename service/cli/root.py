@@ -5,6 +5,7 @@ import click
 from service.cli.clients import client
 from service.cli.keys import key
 from service.cli.organizations import organization
+from service.cli.secrets import secret
 from service.cli.server import migrate, openapi, prune, serve
 from service.cli.users import user
 
@@ -14,5 +15,5 @@ def main() -> None:
     """Tesserra Auth: identity, sessions, keys, revocation and the audit trail."""
 
 
-for command in (serve, migrate, organization, user, client, key, prune, openapi):
+for command in (serve, migrate, organization, user, client, key, secret, prune, openapi):
     main.add_command(command)

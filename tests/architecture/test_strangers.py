@@ -35,6 +35,7 @@ BODIES: dict[str, object] = {
     "POST /api-keys/verify": {"key": "tsk_x"},
     "POST /revocations": {"kind": "jti", "value": "x"},
     "POST /revocations/check": {"jtis": ["x"]},
+    "PUT /admin/secrets/{name}": {"value": "x"},
 }
 """A body that is good enough to be asked who one is."""
 

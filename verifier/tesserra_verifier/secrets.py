@@ -13,7 +13,7 @@ class InvalidSecretError(Exception):
 def open_secret(key: str, ciphertext: str, name: str, tenant_id: str | None = None) -> bytes:
     """Return the value of a sealed secret; nothing is asked of the network.
 
-    `key` is what `secret recipient create` showed; `tenant_id` is None for a secret of the platform.
+    `key` is what `secret recipient create` showed; `tenant_id` None: a secret of the platform.
     InvalidSecretError for another key, an altered text, or the text of another secret.
     """
     try:

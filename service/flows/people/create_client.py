@@ -12,6 +12,7 @@ from service.domain.keyring import Usage
 from service.flows.people.create_user import find_organization
 from service.kernel.call import Call
 from service.kernel.refusal import Reason, Refused
+from service.kernel.sql import Tx
 from service.policy import SERVICE_SCOPES
 from service.runtime import Runtime
 
@@ -38,28 +39,33 @@ class Created(Struct, frozen=True):
 async def create_client(rt: Runtime, call: Call, new: NewClient) -> Created:
     """Create it.  Refused: INVALID_REQUEST; NOT_FOUND when there is no such organization."""
     _check(rt, new)
+    async with rt.pg.decision() as tx:
+        return await insert_client(rt, call, tx, new)
+
+
+async def insert_client(rt: Runtime, call: Call, tx: Tx, new: NewClient) -> Created:
+    """Add a client that was checked.  Refused(NOT_FOUND) when there is no such organization."""
     secret = None if new.jwks is not None else clients.new_secret()
     key = rt.keyring.derived(Usage.CLIENT)
-    async with rt.pg.decision() as tx:
-        organization = await find_organization(tx, new.organization)
-        client = Client(
-            client_id=f"svc_{secrets.token_hex(10)}",
-            tenant_id=organization.tenant_id if organization else None,
-            name=new.name,
-            scopes=tuple(dict.fromkeys(new.scopes)),
-            secret_mac=clients.secret_mac(key, secret) if secret else None,
-            jwks=new.jwks,
-            created_at=call.at,
-            disabled_at=None,
-        )
-        await clients.insert(tx, client)
-        await audit.record(
-            tx,
-            call,
-            events.ClientCreated(
-                tenant_id=client.tenant_id, client_id=client.client_id, scopes=client.scopes
-            ),
-        )
+    organization = await find_organization(tx, new.organization)
+    client = Client(
+        client_id=f"svc_{secrets.token_hex(10)}",
+        tenant_id=organization.tenant_id if organization else None,
+        name=new.name,
+        scopes=tuple(dict.fromkeys(new.scopes)),
+        secret_mac=clients.secret_mac(key, secret) if secret else None,
+        jwks=new.jwks,
+        created_at=call.at,
+        disabled_at=None,
+    )
+    await clients.insert(tx, client)
+    await audit.record(
+        tx,
+        call,
+        events.ClientCreated(
+            tenant_id=client.tenant_id, client_id=client.client_id, scopes=client.scopes
+        ),
+    )
     return Created(client, secret)
 
 

@@ -1,0 +1,1 @@
+"""Secrets: put, read of, handed over sealed, dropped; everything sealed anew."""

@@ -1,0 +1,79 @@
+"""Hand a secret to the service that uses it: sealed under that service's own key."""
+
+import msgspec
+from msgspec import Struct
+
+from service.domain import audit, vault
+from service.domain.audit import events
+from service.domain.keyring import Usage
+from service.domain.vault import Handover, Recipient, Secret
+from service.flows.authority import Act, require_scope
+from service.flows.vault.reach import check_name, not_found
+from service.kernel import seal
+from service.kernel.call import Call, Service
+from service.kernel.ids import TenantId
+from service.kernel.refusal import Reason, Refused
+from service.kernel.seal import SealBrokenError
+from service.runtime import Runtime
+
+
+class Handed(Struct, frozen=True):
+    """A secret as a recipient gets it."""
+
+    secret: Secret
+    version: int
+    recipient: str
+    ciphertext: str
+
+
+async def hand_over(
+    rt: Runtime, call: Call, given: TenantId | None, name: str, version: int | None
+) -> Handed:
+    """Return it for the recipient that calls; the newest version unless another is named.
+
+    Refused: UNAUTHENTICATED; INSUFFICIENT_SCOPE; FORBIDDEN for a client that is no recipient;
+    NOT_FOUND for what is not assigned to it, as for what does not exist; CONFLICT when what is
+    stored does not open, saying why.
+    """
+    caller = require_scope(call, Act.OPEN_SECRETS)
+    if not isinstance(caller, Service):
+        raise Refused(Reason.FORBIDDEN, "only a client can be a recipient of secrets")
+    check_name(name)
+    tenant_id = given if given is not None else caller.tenant_id
+    async with rt.pg.decision() as tx:
+        recipient = await vault.find_recipient(tx, caller.client_id)
+        if recipient is None:
+            raise Refused(Reason.FORBIDDEN, "this client is no recipient of secrets")
+        secret = await vault.find(tx, tenant_id, name) if recipient.may_have(tenant_id) else None
+        if secret is None or recipient.name not in secret.recipients:
+            raise not_found()
+        wanted = version if version is not None else secret.version
+        sealed = await vault.find_sealed(tx, secret.secret_id, wanted)
+        if sealed is None:
+            raise not_found()
+        try:
+            value = rt.seal.open(vault.PURPOSE, vault.place(tenant_id, name, wanted), sealed)
+        except SealBrokenError as exc:
+            raise Refused(Reason.CONFLICT, str(exc)) from None
+        await vault.note_opened(
+            tx, secret.secret_id, wanted, call.at, f"recipient:{recipient.name}"
+        )
+        await audit.record(
+            tx,
+            call,
+            events.SecretOpened(
+                tenant_id=tenant_id, name=name, version=wanted, recipient=recipient.name
+            ),
+        )
+    handover = Handover(recipient.name, tenant_id, name, wanted, value)
+    ciphertext = seal.seal_under(recipient_key(rt, recipient), msgspec.json.encode(handover))
+    return Handed(secret, wanted, recipient.name, ciphertext)
+
+
+def recipient_key(rt: Runtime, recipient: Recipient) -> str:
+    """Return the key of a recipient, a Fernet key that no other recipient's can be had from.
+
+    Derived from the root secret rather than from a master key: when the master key is rotated, the
+    keys that recipients hold go on.
+    """
+    return seal.derive_token_key(rt.keyring.derived(Usage.RECIPIENT), recipient.purpose)

@@ -1,0 +1,110 @@
+"""Put a value into the vault.  It never comes out again but sealed for whoever uses it."""
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from uuid import UUID
+
+from msgspec import Struct
+
+from service.domain import audit, vault
+from service.domain.audit import events
+from service.domain.keyring import Usage
+from service.domain.vault import Secret
+from service.flows.access import limiting
+from service.flows.authority import Act
+from service.flows.vault.reach import check_name, enter, reach
+from service.kernel import ids, jose
+from service.kernel.call import Call
+from service.kernel.ids import TenantId
+from service.kernel.refusal import Reason, Refused
+from service.kernel.sql import Tx
+from service.runtime import Runtime
+
+_FINGERPRINT_BYTES = 16
+
+
+class NewSecret(Struct, frozen=True, kw_only=True):
+    """A value under a name.  `recipients` names who may be handed it; None leaves them as is."""
+
+    name: str
+    value: bytes
+    recipients: tuple[str, ...] | None = None
+    tenant_id: TenantId | None = None
+
+    def __repr__(self) -> str:
+        """Show no value."""
+        return f"NewSecret({self.name!r})"
+
+
+async def put_secret(rt: Runtime, call: Call, new: NewSecret) -> Secret:
+    """Add a version, and the secret with its first.  Versions before it are kept until dropped.
+
+    Refused: FORBIDDEN, NOT_FOUND out of reach; INVALID_REQUEST naming the limit; TOO_MANY.
+    """
+    person, tenant_id = reach(call, Act.KEEP_SECRETS, new.tenant_id)
+    check_name(new.name)
+    _check_value(new.value)
+    await limiting.spend(rt, "put_secret", rt.policy.limits.create, str(person.user_id))
+    looks = vault.recognise(new.name, new.value)
+    async with rt.pg.decision() as tx:
+        recipients = None
+        if new.recipients is not None:
+            recipients = await _find_recipients(tx, tenant_id, new.recipients)
+        crossed = await enter(tx, call, person, tenant_id, Act.KEEP_SECRETS)
+        held = await vault.put(
+            tx,
+            ids.new(call.at),
+            tenant_id,
+            new.name,
+            lambda version: rt.seal.seal(
+                vault.PURPOSE, vault.place(tenant_id, new.name, version), new.value
+            ),
+            fingerprint=_fingerprint(rt, new.value),
+            looks=looks,
+            at=call.at,
+            by=f"{call.actor.kind}:{call.actor.actor_id}",
+        )
+        if recipients is not None:
+            await vault.assign(tx, held.secret_id, recipients)
+        found = await vault.find(tx, tenant_id, new.name)
+        if found is None:
+            raise LookupError(new.name)
+        await audit.record(
+            tx,
+            call,
+            events.SecretPut(
+                tenant_id=tenant_id,
+                name=new.name,
+                version=found.version,
+                kind=looks.kind,
+                mode=looks.mode,
+                recipients=found.recipients,
+                warning=vault.warning(looks.kind),
+                crossing_from=crossed,
+            ),
+        )
+    return found
+
+
+def _check_value(value: bytes) -> None:
+    if not 1 <= len(value) <= vault.LARGEST:
+        raise Refused(
+            Reason.INVALID_REQUEST, f"a value has 1 to {vault.LARGEST} bytes", fields=("value",)
+        )
+
+
+def _fingerprint(rt: Runtime, value: bytes) -> str:
+    key = rt.keyring.derived(Usage.FINGERPRINT)
+    return jose.encode(hmac.digest(key, value, hashlib.sha256)[:_FINGERPRINT_BYTES])
+
+
+async def _find_recipients(tx: Tx, tenant_id: TenantId | None, names: Sequence[str]) -> list[UUID]:
+    known = {
+        one.name: one.recipient_id
+        for one in await vault.list_recipients(tx)
+        if one.may_have(tenant_id)
+    }
+    if not set(names) <= known.keys():
+        raise Refused(Reason.INVALID_REQUEST, "no such recipient", fields=("recipients",))
+    return [known[name] for name in dict.fromkeys(names)]

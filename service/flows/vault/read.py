@@ -1,0 +1,42 @@
+"""What is known of secrets.  Nothing here opens one."""
+
+from uuid import UUID
+
+from service.domain import vault
+from service.domain.vault import Secret, Version
+from service.flows.authority import Act
+from service.flows.vault.reach import check_name, enter, not_found, reach
+from service.kernel.call import Call
+from service.kernel.ids import TenantId
+from service.runtime import Runtime
+
+
+async def list_secrets(
+    rt: Runtime, call: Call, given: TenantId | None, after: UUID | None, most: int
+) -> list[Secret]:
+    """Return the secrets of one vault."""
+    person, tenant_id = reach(call, Act.READ_SECRETS, given)
+    async with rt.pg.decision() as tx:
+        await enter(tx, call, person, tenant_id, Act.READ_SECRETS)
+        return await vault.list_page(tx, tenant_id, after, most)
+
+
+async def read_secret(rt: Runtime, call: Call, given: TenantId | None, name: str) -> Secret:
+    """Return one secret.  Refused(NOT_FOUND)."""
+    person, tenant_id = reach(call, Act.READ_SECRETS, given)
+    check_name(name)
+    async with rt.pg.decision() as tx:
+        await enter(tx, call, person, tenant_id, Act.READ_SECRETS)
+        found = await vault.find(tx, tenant_id, name)
+        if found is None:
+            raise not_found()
+        return found
+
+
+async def list_versions(
+    rt: Runtime, call: Call, given: TenantId | None, name: str
+) -> list[Version]:
+    """Return the versions that one secret has, the newest first.  Refused(NOT_FOUND)."""
+    found = await read_secret(rt, call, given, name)
+    async with rt.pg.reading() as tx:
+        return await vault.list_versions(tx, found.secret_id)

@@ -1,0 +1,84 @@
+"""Services that may be handed secrets: made and removed by the operator."""
+
+from msgspec import Struct
+
+from service.domain import audit, clients, keyring, vault
+from service.domain.audit import events
+from service.domain.vault import Recipient
+from service.flows.authority import Act
+from service.flows.people.create_client import Created, NewClient, insert_client
+from service.flows.vault.hand_over import recipient_key
+from service.flows.vault.reach import check_name
+from service.kernel import ids
+from service.kernel.call import Call
+from service.kernel.refusal import Reason, Refused
+from service.kernel.sql import Tx
+from service.runtime import Runtime
+
+
+class NewRecipient(Struct, frozen=True):
+    """A recipient, its key - shown this once - and its client if that is new as well."""
+
+    recipient: Recipient
+    key: str
+    created: Created | None
+
+
+async def create_recipient(
+    rt: Runtime, call: Call, name: str, client_id: str | None
+) -> NewRecipient:
+    """Make a client a recipient of secrets; without one, make a client of the platform too.
+
+    Refused: INVALID_REQUEST for a client that lacks the scope; NOT_FOUND when there is no such
+    client; CONFLICT when the name is taken or the client is a recipient already.
+    """
+    check_name(name)
+    async with rt.pg.decision() as tx:
+        await keyring.lock(tx)  # one at a time: a refusal must not leave a client behind
+        known = await vault.list_recipients(tx)
+        if any(one.name == name or one.client_id == client_id for one in known):
+            raise Refused(Reason.CONFLICT, "the name is taken, or the client is a recipient")
+        created = None
+        if client_id is None:
+            new = NewClient(name=f"recipient {name}", scopes=(Act.OPEN_SECRETS,))
+            created = await insert_client(rt, call, tx, new)
+        client = created.client if created else await _find(tx, client_id or "")
+        recipient = Recipient(
+            recipient_id=ids.new(call.at),
+            name=name,
+            client_id=client.client_id,
+            tenant_id=client.tenant_id,
+            created_at=call.at,
+        )
+        await vault.insert_recipient(tx, recipient)
+        await audit.record(
+            tx,
+            call,
+            events.RecipientCreated(
+                tenant_id=client.tenant_id, name=name, client_id=client.client_id
+            ),
+        )
+    return NewRecipient(recipient, recipient_key(rt, recipient), created)
+
+
+async def list_recipients(rt: Runtime, _call: Call) -> list[Recipient]:
+    """Return every recipient, by name."""
+    async with rt.pg.reading() as tx:
+        return await vault.list_recipients(tx)
+
+
+async def delete_recipient(rt: Runtime, call: Call, name: str) -> None:
+    """Remove a recipient: it is handed nothing any more.  Its client stays.  Refused(NOT_FOUND)."""
+    async with rt.pg.decision() as tx:
+        if not await vault.delete_recipient(tx, name):
+            raise Refused(Reason.NOT_FOUND, "no such recipient")
+        await audit.record(tx, call, events.RecipientDeleted(name=name))
+
+
+async def _find(tx: Tx, client_id: str) -> clients.Client:
+    client = await clients.find(tx, client_id)
+    if client is None or client.disabled_at is not None:
+        raise Refused(Reason.NOT_FOUND, "no such client")
+    if Act.OPEN_SECRETS not in client.scopes:
+        raise Refused(Reason.INVALID_REQUEST, f"the client lacks the scope {Act.OPEN_SECRETS}")
+    return client

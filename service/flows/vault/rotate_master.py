@@ -1,0 +1,131 @@
+"""Seal everything anew under the newest master key; or prove that nothing needs an older one.
+
+In batches, each a transaction of its own: killed at any moment, it has lost nothing, and the next
+run goes on with what is left.  Meanwhile both keys are given, and either kind of row opens.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from uuid import UUID
+
+from msgspec import Struct
+
+from service.domain import audit, keyring, vault
+from service.domain.audit import events
+from service.kernel.call import Call
+from service.kernel.seal import Seal, SealBrokenError, sealed_by
+from service.kernel.sql import Tx
+from service.runtime import Runtime
+
+_BATCH = 50
+
+
+class Outcome(Struct, frozen=True):
+    """What was found: `resealed` only after a rotation; `broken` says what does not open, and why.
+
+    `older` counts what was sealed under another key than the newest.
+    """
+
+    key_id: str
+    total: int
+    older: int
+    resealed: int
+    broken: tuple[str, ...]
+
+
+class _Row(Struct, frozen=True):
+    """One ciphertext, what it is for, and what its place is."""
+
+    purpose: str
+    name: str
+    sealed: bytes
+    place: tuple[UUID, int] | str
+
+
+async def count_sealed(rt: Runtime) -> int:
+    """Return how much is sealed, for a progress bar."""
+    async with rt.pg.reading() as tx:
+        ring = sum(one.count for one in await keyring.count_seals(tx))
+        return ring + sum(one.count for one in await vault.count_seals(tx))
+
+
+async def rotate_master(rt: Runtime, call: Call, told: Callable[[int], None]) -> Outcome:
+    """Re-seal what an older key sealed; what does not open is left as it is, and named.
+
+    `told` is called with how many rows were looked at since it was called last.
+    """
+    newest = rt.seal.key_ids[0]
+    total = older = resealed = 0
+    broken: list[str] = []
+    async for tx, rows in _batches(rt):
+        for row in rows:
+            total += 1
+            if sealed_by(row.sealed) == newest:
+                continue
+            older += 1
+            try:
+                value = rt.seal.open(row.purpose, row.name, row.sealed)
+            except SealBrokenError as exc:
+                broken.append(str(exc))
+                continue
+            await _replace(tx, row, rt.seal.seal(row.purpose, row.name, value))
+            resealed += 1
+        told(len(rows))
+    async with rt.pg.decision() as tx:
+        await audit.record(tx, call, events.MasterRotated(key_id=newest, resealed=resealed))
+    return Outcome(newest, total, older, resealed, tuple(broken))
+
+
+async def check_master(rt: Runtime, told: Callable[[int], None]) -> Outcome:
+    """Open everything with the newest master key alone.  Changes nothing."""
+    alone: Seal = rt.seal.newest_alone()
+    newest = alone.key_ids[0]
+    total = older = 0
+    broken: list[str] = []
+    async for _, rows in _batches(rt):
+        for row in rows:
+            total += 1
+            older += sealed_by(row.sealed) != newest
+            try:
+                alone.open(row.purpose, row.name, row.sealed)
+            except SealBrokenError as exc:
+                broken.append(str(exc))
+        told(len(rows))
+    return Outcome(newest, total, older, 0, tuple(broken))
+
+
+async def _batches(rt: Runtime) -> AsyncIterator[tuple[Tx, Sequence[_Row]]]:
+    """Yield everything sealed, in batches, each held by a transaction of its own."""
+    async with rt.pg.decision() as tx:
+        found = await keyring.find_sealed_root(tx)
+        yield tx, [_Row(keyring.PURPOSE_ROOT, name, sealed, name) for name, sealed in found]
+    kid = ""
+    while True:
+        async with rt.pg.decision() as tx:
+            keys = await keyring.list_sealed_keys(tx, kid, _BATCH)
+            yield tx, [_Row(keyring.PURPOSE_KEY, name, sealed, name) for name, sealed in keys]
+        if len(keys) < _BATCH:
+            break
+        kid = keys[-1][0]
+    after = (UUID(int=0), 0)
+    while True:
+        async with rt.pg.decision() as tx:
+            versions = await vault.list_sealed(tx, after, _BATCH)
+            yield tx, [_secret(one) for one in versions]
+        if len(versions) < _BATCH:
+            break
+        after = (versions[-1].secret_id, versions[-1].version)
+
+
+def _secret(one: vault.SealedVersion) -> _Row:
+    name = vault.place(one.tenant_id, one.name, one.version)
+    return _Row(vault.PURPOSE, name, one.sealed, (one.secret_id, one.version))
+
+
+async def _replace(tx: Tx, row: _Row, sealed: bytes) -> None:
+    match row.place:
+        case (secret_id, version):
+            await vault.reseal(tx, secret_id, version, row.sealed, sealed)
+        case str(kid) if row.purpose == keyring.PURPOSE_KEY:
+            await keyring.reseal_key(tx, kid, row.sealed, sealed)
+        case _:
+            await keyring.reseal_root(tx, row.sealed, sealed)

@@ -1,0 +1,259 @@
+"""/admin/secrets: values go in; what is known of them and sealed forms for recipients come out."""
+
+import base64
+import binascii
+from datetime import datetime
+from typing import Annotated
+
+from litestar import Router, delete, get, put
+from litestar.di import Provide
+from litestar.params import FromPath, FromQuery, JSONBody
+from msgspec import Meta, Struct
+
+from service.domain import vault
+from service.domain.vault import Secret
+from service.flows.vault import read
+from service.flows.vault.drop import delete_secret, drop_version
+from service.flows.vault.hand_over import hand_over
+from service.flows.vault.put import NewSecret, put_secret
+from service.http.account.own import path_id
+from service.http.asked import FromCaller, provide_caller
+from service.http.paging import next_cursor, read_cursor, read_limit
+from service.http.text import Line
+from service.kernel.ids import TenantId
+from service.kernel.refusal import Reason, Refused
+
+_LONGEST_VERSION = 9
+
+
+class SecretForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """A value: text in `value`, or any bytes in `value_base64`; up to 16 KiB."""
+
+    value: str | None = None
+    value_base64: str | None = None
+    recipients: Annotated[list[Line], Meta(max_length=100)] | None = None
+
+    def __repr__(self) -> str:
+        """Show no value."""
+        return "SecretForm(...)"
+
+
+class SecretRecord(Struct, frozen=True):
+    """What is known of a secret's newest version."""
+
+    name: str
+    tenant_id: str | None
+    version: int
+    fingerprint: str
+    kind: str
+    mode: str | None
+    last_four: str
+    recipients: tuple[str, ...]
+    created_at: datetime
+    created_by: str
+    opened_at: datetime | None
+    opened_by: str | None
+    warning: str | None
+
+
+class SecretsAnswer(Struct, frozen=True):
+    """A page of them."""
+
+    items: list[SecretRecord]
+    next_cursor: str | None
+
+
+class VersionRecord(Struct, frozen=True):
+    """What is known of one version."""
+
+    version: int
+    fingerprint: str
+    kind: str
+    mode: str | None
+    last_four: str
+    created_at: datetime
+    created_by: str
+    opened_at: datetime | None
+    opened_by: str | None
+    warning: str | None
+
+
+class VersionsAnswer(Struct, frozen=True):
+    """All versions that are kept, the newest first."""
+
+    items: list[VersionRecord]
+    next_cursor: str | None = None
+
+
+class SealedAnswer(Struct, frozen=True):
+    """A secret for one recipient: a Fernet token under that recipient's key."""
+
+    name: str
+    tenant_id: str | None
+    version: int
+    kind: str
+    recipient: str
+    ciphertext: str
+
+
+@put(
+    "/secrets/{name:str}",
+    status_code=200,
+    opt={"malformed": "a JSON body in UTF-8 is expected; send other bytes in value_base64"},
+)
+async def store(
+    asked: FromCaller,
+    name: FromPath[str],
+    data: JSONBody[SecretForm],
+    tenant_id: FromQuery[str | None] = None,
+) -> SecretRecord:
+    """Store a value as the newest version; it never comes out again."""
+    new = NewSecret(
+        name=name,
+        value=_value(data),
+        recipients=None if data.recipients is None else tuple(data.recipients),
+        tenant_id=_tenant(tenant_id),
+    )
+    return _record(await put_secret(asked.rt, asked.call, new))
+
+
+@get("/secrets")
+async def list_all(
+    asked: FromCaller,
+    tenant_id: FromQuery[str | None] = None,
+    limit: FromQuery[str | None] = None,
+    cursor: FromQuery[str | None] = None,
+) -> SecretsAnswer:
+    """List secrets: names, versions, fingerprints; never a value."""
+    most, after = read_limit(limit), read_cursor(asked.rt, "secrets", cursor)
+    found = await read.list_secrets(asked.rt, asked.call, _tenant(tenant_id), after, most)
+    return SecretsAnswer(
+        [_record(one) for one in found],
+        next_cursor(asked.rt, "secrets", found, most, lambda one: one.secret_id),
+    )
+
+
+@get("/secrets/{name:str}")
+async def read_one(
+    asked: FromCaller, name: FromPath[str], tenant_id: FromQuery[str | None] = None
+) -> SecretRecord:
+    """Return what is known of one secret."""
+    return _record(await read.read_secret(asked.rt, asked.call, _tenant(tenant_id), name))
+
+
+@get("/secrets/{name:str}/versions")
+async def versions(
+    asked: FromCaller, name: FromPath[str], tenant_id: FromQuery[str | None] = None
+) -> VersionsAnswer:
+    """Return what is known of each version that is kept."""
+    found = await read.list_versions(asked.rt, asked.call, _tenant(tenant_id), name)
+    return VersionsAnswer(
+        [
+            VersionRecord(
+                version=one.version,
+                fingerprint=one.fingerprint,
+                kind=one.kind,
+                mode=one.mode,
+                last_four=one.last_four,
+                created_at=one.created_at,
+                created_by=one.created_by,
+                opened_at=one.opened_at,
+                opened_by=one.opened_by,
+                warning=vault.warning(one.kind),
+            )
+            for one in found
+        ]
+    )
+
+
+@delete("/secrets/{name:str}", status_code=204)
+async def remove(
+    asked: FromCaller, name: FromPath[str], tenant_id: FromQuery[str | None] = None
+) -> None:
+    """Delete a secret with all its versions."""
+    await delete_secret(asked.rt, asked.call, _tenant(tenant_id), name)
+
+
+@delete("/secrets/{name:str}/versions/{version:str}", status_code=204)
+async def drop(
+    asked: FromCaller,
+    name: FromPath[str],
+    version: FromPath[str],
+    tenant_id: FromQuery[str | None] = None,
+) -> None:
+    """Drop an old version."""
+    number = _version(version)
+    await drop_version(asked.rt, asked.call, _tenant(tenant_id), name, number)
+
+
+@get("/secrets/{name:str}/sealed")
+async def sealed(
+    asked: FromCaller,
+    name: FromPath[str],
+    tenant_id: FromQuery[str | None] = None,
+    version: FromQuery[str | None] = None,
+) -> SealedAnswer:
+    """Return the secret under the calling recipient's key (clients with scope secrets:sealed)."""
+    number = None if version is None else _version(version)
+    handed = await hand_over(asked.rt, asked.call, _tenant(tenant_id), name, number)
+    secret = handed.secret
+    return SealedAnswer(
+        name=secret.name,
+        tenant_id=str(secret.tenant_id) if secret.tenant_id else None,
+        version=handed.version,
+        kind=secret.kind,
+        recipient=handed.recipient,
+        ciphertext=handed.ciphertext,
+    )
+
+
+def _value(data: SecretForm) -> bytes:
+    if (data.value is None) == (data.value_base64 is None):
+        raise Refused(
+            Reason.INVALID_REQUEST,
+            "exactly one of value and value_base64 is expected",
+            fields=("value", "value_base64"),
+        )
+    if data.value is not None:
+        return data.value.encode()
+    try:
+        return base64.b64decode(data.value_base64 or "", validate=True)
+    except (binascii.Error, ValueError):
+        raise Refused(
+            Reason.INVALID_REQUEST, "base64 is expected (RFC 4648)", fields=("value_base64",)
+        ) from None
+
+
+def _tenant(text: str | None) -> TenantId | None:
+    return None if text is None else TenantId(path_id(text))
+
+
+def _version(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_VERSION):
+        raise Refused(Reason.NOT_FOUND, "no such secret")
+    return int(text)
+
+
+def _record(secret: Secret) -> SecretRecord:
+    return SecretRecord(
+        name=secret.name,
+        tenant_id=str(secret.tenant_id) if secret.tenant_id else None,
+        version=secret.version,
+        fingerprint=secret.fingerprint,
+        kind=secret.kind,
+        mode=secret.mode,
+        last_four=secret.last_four,
+        recipients=secret.recipients,
+        created_at=secret.created_at,
+        created_by=secret.created_by,
+        opened_at=secret.opened_at,
+        opened_by=secret.opened_by,
+        warning=vault.warning(secret.kind),
+    )
+
+
+router = Router(
+    "/admin",
+    route_handlers=[store, list_all, read_one, versions, remove, drop, sealed],
+    dependencies={"asked": Provide(provide_caller)},
+)

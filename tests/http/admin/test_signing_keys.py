@@ -1,0 +1,100 @@
+"""/admin/signing-keys: for platform administrators alone."""
+
+import httpx2
+import pytest
+
+from service.runtime import Runtime
+from tests import given
+from tests.http.admin.test_sessions import signed_in
+
+
+@pytest.fixture
+async def platform(rt: Runtime, client: httpx2.AsyncClient) -> httpx2.AsyncClient:
+    await signed_in(rt, client, email="root@acme.example", platform_admin=True)
+    return client
+
+
+@pytest.fixture(autouse=True)
+async def one_key(rt: Runtime) -> None:
+    async with rt.pg.reading() as tx:
+        await tx.execute("DELETE FROM auth_signing_keys WHERE activates_at > now()")
+        await tx.execute(
+            "UPDATE auth_signing_keys SET retires_at = NULL, removes_at = NULL WHERE kid = $1",
+            rt.keyring.signing(rt.clock.now()).kid,
+        )
+
+
+async def test_keys_are_listed_with_their_times_and_without_key_material(
+    platform: httpx2.AsyncClient, rt: Runtime
+) -> None:
+    answer = await platform.get("/admin/signing-keys")
+    assert answer.status_code == 200
+    told = answer.json()
+    assert told["next_cursor"] is None
+    (active,) = [key for key in told["items"] if key["state"] == "active"]
+    assert active["kid"] == rt.keyring.signing(rt.clock.now()).kid
+    assert active.keys() == {
+        "kid",
+        "algorithm",
+        "state",
+        "created_at",
+        "activates_at",
+        "retires_at",
+        "removes_at",
+        "killed_at",
+    }
+
+
+async def test_rotation_publishes_a_key_and_a_kill_replaces_one_while_sessions_go_on(
+    platform: httpx2.AsyncClient, rt: Runtime
+) -> None:
+    made = await platform.post("/admin/signing-keys")
+    assert (made.status_code, made.json()["state"]) == (201, "pending")
+    assert (await platform.post("/admin/signing-keys")).status_code == 409
+    old = rt.keyring.signing(rt.clock.now()).kid
+    assert (await platform.delete(f"/admin/signing-keys/{old}")).status_code == 204
+    refused = await platform.get("/auth/me")
+    assert refused.status_code == 401
+    renewed = await platform.post("/auth/refresh", json={})
+    assert renewed.status_code == 200
+    platform.headers["authorization"] = f"Bearer {renewed.json()['access_token']}"
+    assert (await platform.get("/auth/me")).status_code == 200
+    keys = (await platform.get("/.well-known/jwks.json")).json()["keys"]
+    assert old not in {key["kid"] for key in keys}
+    assert (await platform.delete(f"/admin/signing-keys/{old}")).status_code == 404
+    assert (await platform.delete("/admin/signing-keys/none")).status_code == 404
+    (event,) = await given.events(rt, "signing_key.killed")
+    assert (event["actor_kind"], event["detail"]["kid"]) == ("user", old)
+    (again,) = [
+        e for e in (await platform.get("/admin/signing-keys")).json()["items"] if e["kid"] == old
+    ]
+    assert (again["state"], again["killed_at"] is not None) == ("removed", True)
+
+
+@pytest.mark.parametrize("role", ["owner", "admin", "member", "auditor"])
+async def test_nobody_else_lists_rotates_or_kills(
+    rt: Runtime, client: httpx2.AsyncClient, role: str
+) -> None:
+    await signed_in(rt, client, email=f"{role}@acme.example", role=role)
+    kid = rt.keyring.signing(rt.clock.now()).kid
+    for answer in (
+        await client.get("/admin/signing-keys"),
+        await client.post("/admin/signing-keys"),
+        await client.delete(f"/admin/signing-keys/{kid}"),
+    ):
+        assert answer.status_code == 403
+    assert rt.keyring.signing(rt.clock.now()).kid == kid
+
+
+async def test_the_jwks_keeps_its_etag_while_nothing_changes_and_gets_another_with_a_new_key(
+    platform: httpx2.AsyncClient,
+) -> None:
+    first = await platform.get("/.well-known/jwks.json")
+    etag = first.headers["etag"]
+    again = await platform.get("/.well-known/jwks.json", headers={"if-none-match": etag})
+    assert (again.status_code, again.content) == (304, b"")
+    assert (await platform.post("/admin/signing-keys")).status_code == 201
+    changed = await platform.get("/.well-known/jwks.json", headers={"if-none-match": etag})
+    assert (changed.status_code, changed.headers["etag"] != etag) == (200, True)
+    assert changed.headers["cache-control"] == "public, max-age=300"
+    assert changed.headers["access-control-allow-origin"] == "*"
