@@ -9,7 +9,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TypeAlias, cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -73,8 +73,7 @@ class _Connection(asyncio.Protocol):
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - it is TCP
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # it is TCP
 
     def send(self) -> None:
         """Ask the next thing, or be done."""
