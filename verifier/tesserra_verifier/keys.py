@@ -14,6 +14,7 @@ from tesserra_verifier.clock import monotonic
 from tesserra_verifier.errors import UnavailableError
 from tesserra_verifier.remote import Remote, RemoteError
 
+_HURRY_SECONDS, _HURRY_PAUSE = 3.0, 0.1
 _LEAST_RSA_BITS = 2048
 _MEMBERS = ("kty", "crv", "x", "y", "n", "e")
 
@@ -35,7 +36,9 @@ class Keys:
     """Keys by `kid`.
 
     Refreshed every `interval` seconds, when a key was revoked, and when a token names a `kid` that
-    is not known, the last at most once in `cooldown` seconds.  A failed refresh changes nothing.
+    is not known, the last at most once in `cooldown` seconds - but again and again for a moment
+    after a key was revoked: its successor signs already, and not every worker of the service may
+    have published it.  A failed refresh changes nothing.
     """
 
     def __init__(self, remote: Remote, interval: float, cooldown: float) -> None:
@@ -47,6 +50,7 @@ class Keys:
         self._keys: dict[str, Key] = {}
         self._etag: str | None = None
         self._asked = float("-inf")
+        self._hurried = float("-inf")
         self._error: Exception | None = None
         self._due = asyncio.Event()
         self._asking: asyncio.Task[None] | None = None
@@ -69,6 +73,7 @@ class Keys:
     def hurry(self) -> None:
         """Refresh as soon as possible."""
         self._due.set()
+        self._hurried = monotonic()
 
     async def obtain(self, kid: str) -> Key | None:
         """Return a key, or None when the issuer has no such key.
@@ -78,11 +83,15 @@ class Keys:
         key = self._keys.get(kid)
         if key is not None:
             return key
-        if self._asking is not None or monotonic() - self._asked >= self._cooldown:
+        if self._asking is not None or monotonic() - self._asked >= self._pause():
             await self._refresh()
         if kid not in self._keys and (self._error is not None or not self.loaded.is_set()):
             raise UnavailableError("the issuer's keys could not be had")
         return self._keys.get(kid)
+
+    def _pause(self) -> float:
+        hurried = monotonic() - self._hurried < _HURRY_SECONDS
+        return min(_HURRY_PAUSE, self._cooldown) if hurried else self._cooldown
 
     async def _refresh(self) -> None:
         """Read the keys; all who want that at the same time share one request."""
