@@ -3,12 +3,17 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 
+import hypothesis
 import pytest
 
 from service.embedded.servers import EmbeddedError
 from tests import servers
 
 pytest_plugins = ["tests.world"]
+
+# A busy machine is no fault of the code under test; how long things take is measured elsewhere.
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.load_profile("house")
 
 _open = ExitStack()
 

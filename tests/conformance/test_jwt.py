@@ -6,14 +6,15 @@ PyJWT and Authlib know nothing of us: what they need is in the document or it is
 import base64
 import hashlib
 import json
+import warnings
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+import authlib.deprecate
 import httpx2
 import jwt
 import pytest
-from authlib.jose import JsonWebKey, JsonWebToken
 
 from service.flows.access.sign_in import Credentials, sign_in
 from service.kernel import jose
@@ -21,6 +22,9 @@ from service.kernel.call import Call
 from service.runtime import Runtime
 from tests import given
 from tests.world import ISSUER
+
+warnings.simplefilter("ignore", authlib.deprecate.AuthlibDeprecationWarning)
+from authlib.jose import JsonWebKey, JsonWebToken  # noqa: E402 - it says that joserfc follows it
 
 ALGORITHMS: tuple[jose.Algorithm, ...] = ("ES256", "RS256", "EdDSA")
 
