@@ -2,7 +2,7 @@
 
 The list holds the words that head every published collection of stolen passwords.  Refused is one
 of them, or two, behind the decorations people add (capitals, digits and signs around it, `0` for
-`o`, `@` for `a`); and a run, a repetition or a walk along the keys.
+`o`, `@` for `a`); and a run, a repetition or a walk along the keys, as long as such lists hold.
 """
 
 import itertools
@@ -19,6 +19,10 @@ _WORDS = Path(__file__).with_name("common_passwords.txt")
 _UNLEET = str.maketrans("01345678@$!|", "oleasgtbasil")
 _ROWS = ("01234567890", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "asdfghjkl", "zxcvbnm")
 _SHORTEST_WALK = 3
+_LONGEST_NUMBER = 12
+"""Characters; digits and signs alone, up to here, are soon tried through."""
+_LONGEST_LISTED = 20
+"""Characters; longer repetitions and walks are on no list."""
 
 
 def refuse_weak(password: str, *, email: str, organization: str, field: str = "password") -> None:
@@ -45,17 +49,19 @@ def _own(password: str, email: str, organization: str) -> bool:
 
 def _too_common(password: str) -> bool:
     folded = unicodedata.normalize("NFKC", password).casefold()
-    if _repeats(folded) or _walks(folded):
+    if len(folded) <= _LONGEST_LISTED and (_repeats(folded) or _walks(folded)):
         return True
     undecorated = folded.strip("0123456789 .,:;_-+*/!?@#$%&()=~^'\"")
+    if not undecorated:
+        return len(folded) <= _LONGEST_NUMBER
     spellings = {folded, undecorated, folded.translate(_UNLEET), undecorated.translate(_UNLEET)}
     return any(_common_words(spelling) for spelling in spellings)
 
 
 def _common_words(text: str) -> bool:
-    """Tell whether it is nothing, or one or two of the words."""
+    """Tell whether it is one or two of the words."""
     words = _words()
-    if text == "" or text in words:
+    if text in words:
         return True
     return any(text[:cut] in words and text[cut:] in words for cut in range(3, len(text) - 2))
 
