@@ -1,5 +1,6 @@
 """Ways to ask the application: as a browser would, and byte by byte as nobody should."""
 
+import asyncio
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from typing import Any
@@ -10,6 +11,7 @@ from msgspec import json
 from service.http.shell import Shell
 from tests.given import Given
 
+_PATIENCE = 15
 REFRESH = "__Host-refresh"
 DEVICE = "__Host-device"
 JSON = {"content-type": "application/json"}
@@ -121,7 +123,11 @@ async def raw(
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await app(scope, receive, send)
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await app(scope, receive, send)
+    except TimeoutError:
+        raise AssertionError(f"no answer to {method} {path!r} {headers}") from None
     assert sent, "no answer at all"
     return Answer(
         sent[0]["status"], list(sent[0]["headers"]), b"".join(m.get("body", b"") for m in sent[1:])

@@ -1,0 +1,167 @@
+"""A new password: what it may be, and what ends with the old one."""
+
+import unicodedata
+from collections.abc import Callable
+
+import httpx2
+import pytest
+
+from service.domain.users import refuse_weak
+from service.kernel.refusal import Refused
+from service.runtime import Runtime
+from tests import given
+from tests.http import asking
+
+NEW = "an altogether new one"
+
+
+async def change(
+    client: httpx2.AsyncClient, answer: httpx2.Response, current: str, new: str
+) -> httpx2.Response:
+    return await client.put(
+        "/auth/password",
+        json={"current_password": current, "new_password": new},
+        headers=asking.bearer(answer),
+    )
+
+
+async def test_a_change_ends_the_other_sessions_at_once_and_keeps_this_one(
+    rt: Runtime, browser: Callable[..., httpx2.AsyncClient]
+) -> None:
+    ada, bob = await given.a_person(rt), await given.a_person(rt, "bob@acme.example")
+    here, there, elsewhere = browser(), browser(), browser()
+    mine, other = await asking.sign_in(here, ada), await asking.sign_in(there, ada)
+    of_bob = await asking.sign_in(elsewhere, bob)
+
+    changed = await change(here, mine, ada.password, NEW)
+    assert (changed.status_code, changed.content) == (204, b"")
+    assert await asking.me(there, other) == 401
+    assert (await asking.renew(there)).status_code == 401
+    assert await asking.me(here, mine) == 200
+    assert (await asking.renew(here)).status_code == 200
+    assert await asking.me(elsewhere, of_bob) == 200
+    assert (await asking.sign_in(browser(), ada)).status_code == 401
+    assert (await asking.sign_in(browser(), ada, NEW)).status_code == 200
+    (event,) = await given.events(rt, "password.changed")
+    assert event["detail"] == {"sessions_ended": 1}
+    assert (event["actor_kind"], event["actor_id"]) == ("user", str(ada.user_id))
+    assert "family.burned" not in await given.kinds(rt)
+
+
+async def test_a_wrong_current_password_changes_nothing_and_is_recorded(
+    rt: Runtime, client: httpx2.AsyncClient
+) -> None:
+    ada = await given.a_person(rt)
+    answer = await asking.sign_in(client, ada)
+    refused = await change(client, answer, "a wrong one", NEW)
+    assert refused.status_code == 401
+    assert refused.json()["type"] == "urn:tesserra:refusal:bad_credentials"
+    assert (await asking.sign_in(client, ada)).status_code == 200
+    (event,) = await given.events(rt, "password.change_failed")
+    assert event["detail"] == {"why": "wrong_password"}
+
+
+async def test_a_weak_new_password_is_named_and_costs_no_strike(
+    rt: Runtime, client: httpx2.AsyncClient
+) -> None:
+    ada = await given.a_person(rt)
+    answer = await asking.sign_in(client, ada)
+    for _ in range(7):
+        refused = await change(client, answer, ada.password, "password")
+        assert refused.status_code == 400
+        assert refused.json()["fields"] == ["new_password"]
+    assert (await change(client, answer, ada.password, NEW)).status_code == 204
+
+
+async def test_after_a_change_the_other_devices_are_strangers(
+    rt: Runtime, browser: Callable[..., httpx2.AsyncClient]
+) -> None:
+    ada = await given.a_person(rt)
+    here, there, stranger = browser(), browser(), browser()
+    mine = await asking.sign_in(here, ada)
+    await asking.sign_in(there, ada)
+    await change(here, mine, ada.password, NEW)
+    for _ in range(5):
+        await asking.sign_in(stranger, ada, "a wrong one")
+    assert (await asking.sign_in(there, ada, NEW)).status_code == 401
+    assert (await asking.sign_in(here, ada, NEW)).status_code == 200
+
+
+def weak(password: str) -> bool:
+    try:
+        refuse_weak(password, email="ada.lovelace@acme.example", organization="Analytical Engines")
+    except Refused:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "x7#Lq9!v",
+        "\N{GRINNING FACE}" * 64,
+        "x" * 1024,
+        "839201746650281937465",
+        "\N{GRINNING FACE}\N{CRAB}\N{ROCKET}\N{OWL}\N{SLICE OF PIZZA}\N{KEY}\N{SNAIL}\N{ANCHOR}"
+        * 8,
+        "correct horse battery staple",
+        "zażółć gęślą jaźń",
+        "  eight s paces  ",
+        "ab\0cd\0efgh-q",
+        "qX" + "v9#" * 340 + "zw",
+        unicodedata.normalize("NFD", "\N{LATIN SMALL LETTER E WITH ACUTE}äöüñå") * 170 + "q!7K",
+    ],
+)
+def test_a_password_of_eight_to_1024_characters_that_nobody_guesses_is_taken(
+    password: str,
+) -> None:
+    assert 8 <= len(unicodedata.normalize("NFC", password)) <= 1024
+    assert not weak(password)
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "",
+        "x7#Lq9!",
+        unicodedata.normalize("NFD", "äöüñåéí"),
+        "x7#" * 342,
+        "password",
+        "PASSWORD",
+        "Password123!",
+        "p@ssw0rd",
+        "12345678",
+        "19751224",
+        "2024-12-24!",
+        "qwertyuiop",
+        "aaaaaaaaaaaa",
+        "abababababab",
+        "iloveyou",
+        "ada.lovelace@acme.example",
+        "Ada.Lovelace@ACME.example",
+        "ada.lovelace",
+        "analytical engines",
+        "Analytical Engines",
+    ],
+)
+def test_a_password_too_short_too_long_common_or_one_s_own_is_refused(password: str) -> None:
+    assert weak(password)
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "\N{GRINNING FACE}\N{CRAB}\N{ROCKET}\N{OWL}" * 16,
+        unicodedata.normalize("NFD", "éäöüñåíóúâêîôû")[:27] * 70,
+        "ab\0cd\0efgh-q",
+        " leading, trailing and \N{NO-BREAK SPACE} ",
+    ],
+)
+async def test_a_password_signs_in_as_it_was_received(
+    rt: Runtime, client: httpx2.AsyncClient, password: str
+) -> None:
+    ada = await given.a_person(rt)
+    answer = await asking.sign_in(client, ada)
+    assert (await change(client, answer, ada.password, password)).status_code == 204
+    assert (await asking.sign_in(client, ada, password)).status_code == 200
+    assert (await asking.sign_in(client, ada, password[:-1])).status_code == 401
