@@ -63,6 +63,11 @@ class Version(Struct, frozen=True, kw_only=True):
     opened_at: datetime | None
     opened_by: str | None
 
+    @property
+    def warning(self) -> str | None:
+        """What an administrator should be warned of."""
+        return warning(self.kind)
+
 
 class Secret(Struct, frozen=True, kw_only=True):
     """A secret and its newest version.  `tenant_id` is None for one of the platform."""
@@ -80,6 +85,11 @@ class Secret(Struct, frozen=True, kw_only=True):
     opened_at: datetime | None
     opened_by: str | None
     recipients: tuple[str, ...]
+
+    @property
+    def warning(self) -> str | None:
+        """What an administrator should be warned of."""
+        return warning(self.kind)
 
 
 class Recipient(Struct, frozen=True, kw_only=True):

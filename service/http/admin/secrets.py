@@ -10,7 +10,6 @@ from litestar.di import Provide
 from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta, Struct
 
-from service.domain import vault
 from service.domain.vault import Secret
 from service.flows.vault import read
 from service.flows.vault.drop import delete_secret, drop_version
@@ -159,7 +158,7 @@ async def versions(
                 created_by=one.created_by,
                 opened_at=one.opened_at,
                 opened_by=one.opened_by,
-                warning=vault.warning(one.kind),
+                warning=one.warning,
             )
             for one in found
         ]
@@ -248,7 +247,7 @@ def _record(secret: Secret) -> SecretRecord:
         created_by=secret.created_by,
         opened_at=secret.opened_at,
         opened_by=secret.opened_by,
-        warning=vault.warning(secret.kind),
+        warning=secret.warning,
     )
 
 
