@@ -5,7 +5,7 @@ Durations in the file are seconds (`access_token_ttl = 900`).
 
 import functools
 import tomllib
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -99,6 +99,14 @@ class Keys(Struct, frozen=True, forbid_unknown_fields=True):
     """How long a key is published after it signed: the longest token's life and 15 minutes."""
 
 
+class Security(Struct, frozen=True, forbid_unknown_fields=True):
+    """How to report a vulnerability (RFC 9116); without a contact nothing is published."""
+
+    contact: Annotated[str, Meta(max_length=300, pattern=r"^((mailto:|https://|tel:)\S+)?\Z")] = ""
+    expires: datetime | None = None
+    languages: Annotated[str, Meta(max_length=100, pattern=r"^[A-Za-z, -]*\Z")] = "en"
+
+
 class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     """All of it.  `tokens` may be overridden per organization; the rest is the deployment's."""
 
@@ -109,6 +117,7 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     keys: Keys = Keys()
     hashing: HashParameters = HashParameters()
     links: Links = Links()
+    security: Security = Security()
     scopes: tuple[str, ...] = ("agentes", "proxy-ollama")
     """Scopes that API keys and people may hold, beside the service's own."""
     role_scopes: dict[str, tuple[str, ...]] = field(

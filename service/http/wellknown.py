@@ -8,6 +8,7 @@ from litestar.datastructures import State
 from msgspec import Struct
 
 from service.http.oauth.endpoints import GRANTS
+from service.kernel.refusal import Reason, Refused
 from service.policy import SERVICE_SCOPES
 from service.runtime import Runtime
 
@@ -76,6 +77,22 @@ async def server_metadata(request: Request[Any, Any, State]) -> Response[Metadat
     return Response(metadata(rt), headers=_CACHED)
 
 
+@get("/security.txt", media_type="text/plain")
+async def security_txt(request: Request[Any, Any, State]) -> str:
+    """Tell how to report a vulnerability (RFC 9116); never once it has expired."""
+    rt: Runtime = request.app.state.rt
+    told = rt.policy.security
+    if not told.contact or told.expires is None or told.expires <= rt.clock.now():
+        raise Refused(Reason.NOT_FOUND, private="security.txt: no contact, or expired")
+    lines = (
+        f"Contact: {told.contact}",
+        f"Expires: {told.expires.isoformat()}",
+        f"Preferred-Languages: {told.languages}",
+        f"Canonical: {rt.settings.issuer}/.well-known/security.txt",
+    )
+    return "\n".join(lines) + "\n"
+
+
 def _cached(request: Request[Any, Any, State], body: bytes) -> Response[bytes]:
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {**_CACHED, "ETag": etag}
@@ -84,4 +101,4 @@ def _cached(request: Request[Any, Any, State], body: bytes) -> Response[bytes]:
     return Response(body, headers=headers)
 
 
-router = Router("/.well-known", route_handlers=[jwks, server_metadata])
+router = Router("/.well-known", route_handlers=[jwks, server_metadata, security_txt])
