@@ -17,9 +17,10 @@ def main(arguments: list[str]) -> int:
         "what",
         nargs="?",
         default="paths",
-        choices=["paths", "revocation"],
+        choices=["paths", "revocation", "profile"],
         help="paths: every hot path with its reference (the default);"
-        " revocation: how long a revoked token is accepted anywhere",
+        " revocation: how long a revoked token is accepted anywhere;"
+        " profile: where the time of each path goes",
     )
     parser.add_argument("--quick", action="store_true", help="less of it, for everyday use")
     parser.add_argument("--only", action="append", default=[], help="one path (may be repeated)")
@@ -38,6 +39,10 @@ def _work(what: str, *, quick: bool, only: list[str]) -> Coroutine[None, None, i
         from bench.revocation import revocation  # noqa: PLC0415 - each loads its own
 
         return revocation(quick=quick)
+    if what == "profile":
+        from bench.profiles import profiles  # noqa: PLC0415
+
+        return profiles(only)
     from bench.paths import paths  # noqa: PLC0415
 
     return paths(quick=quick, only=only)

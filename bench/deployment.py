@@ -7,9 +7,12 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
+
+from msgspec.structs import replace
 
 from service import settings as deployment
 from service.domain.clients import Client
@@ -19,12 +22,15 @@ from service.embedded.checkout import ROOT, postgres, valkey
 from service.embedded.process import Running, started
 from service.embedded.schema import migrate
 from service.embedded.servers import Postgres, Valkey, free_port
-from service.flows.access.granting import Grantee, grant, open_session
+from service.flows.access.granting import PLATFORM_ADMIN, Grantee, grant, open_session
+from service.flows.apikeys.create import NewKey, create_key
+from service.flows.apikeys.exchange import exchange_key
 from service.flows.oauth.client_credentials import issue_to_client
 from service.flows.people.create_client import NewClient, create_client
 from service.flows.people.create_organization import create_organization
 from service.flows.people.create_user import NewUser, insert
-from service.kernel.call import Call, Operator
+from service.kernel.call import Call, Operator, Person
+from service.kernel.ids import SessionId
 from service.runtime import Runtime, open_runtime
 
 PASSWORD = "correct unicorn paperclip"  # noqa: S105 - of people who live for a minute
@@ -137,6 +143,21 @@ class Deployment:
         organization = await self.organization()
         account = await self.person(organization, "owner", platform_admin=True)
         return await self.visitor(account, organization, "owner")
+
+    async def exchanged_key(self, administrator: Visitor) -> tuple[str, str]:
+        """Issue an API key and exchange it: the key's id and a token of it."""
+        person = Person(
+            user_id=administrator.account.user_id,
+            tenant_id=administrator.organization.tenant_id,
+            session_id=SessionId(UUID(administrator.session_id)),
+            roles=("owner", PLATFORM_ADMIN),
+            scopes=(),
+            expires_at=self.rt.clock.now() + timedelta(minutes=1),
+        )
+        new = NewKey(name="bench", scopes=("revocations:read",), shared=True)
+        issued = await create_key(self.rt, replace(self.call(), actor=person), new)
+        token = await exchange_key(self.rt, self.call(), issued.secret, None)
+        return str(issued.key.key_id), token.access_token
 
     async def client(self, *scopes: str) -> ServiceAccount:
         """Make an OAuth client of the platform, with a token of its own."""

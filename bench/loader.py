@@ -31,6 +31,8 @@ class Cycle(Struct, frozen=True, tag="cycle"):
     seconds: float
     expected: int
     requests: list[bytes]
+    least: int = 0
+    """Go on until there were so many answers, also beyond the time."""
 
 
 class Chains(Struct, frozen=True, tag="chains"):
@@ -45,6 +47,7 @@ class Chains(Struct, frozen=True, tag="chains"):
     name: str
     tokens: list[str]
     expected: int = 200
+    least: int = 0
 
 
 class Loaded(Struct, frozen=True):
@@ -151,6 +154,8 @@ class _Load:
         for connection in opened:
             connection.send()
         await asyncio.sleep(order.seconds)
+        while len(self.times) < order.least and not self.strange:  # noqa: ASYNC110 - counted there
+            await asyncio.sleep(0.05)
         self.over = True
         answers, seconds = len(self.times), time.perf_counter() - began
         try:

@@ -30,6 +30,8 @@ AGAIN_SECONDS = 0.25
 
 _INACTIVE = b'{"active":false}'
 _OK, _UNAUTHORIZED = 200, 401
+_DEAD = ("revoked", "unknown key")
+"""Why a verifier refuses what was revoked; a killed key is gone from its keys as well."""
 
 
 class AtWorker(Struct, frozen=True, tag="worker"):
@@ -252,7 +254,7 @@ async def _by_verifier(verifier: Verifier, watch: Watch) -> Verdict:
     try:
         await verifier.verify(watch.token)
     except InvalidTokenError as exc:
-        return "refused" if exc.reason == "revoked" else f"verifier: {exc.reason}"
+        return "refused" if exc.reason in _DEAD else f"verifier: {exc.reason}"
     except UnavailableError as exc:
         return f"verifier: {exc}"[:80]
     return "accepted"

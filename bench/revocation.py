@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from bench import chart
 from bench.children import Child, child
-from bench.deployment import Deployment, deployed
+from bench.deployment import Deployment, Visitor, deployed
 from bench.figures import Summary, summary
 from bench.machine import Machine, describe_machine
 from bench.observer import (
@@ -49,6 +49,7 @@ AFTER_SECONDS = 0.5
 """How long a token is watched beyond the bound."""
 
 _PATIENCE_SECONDS = 20.0
+_NO_CONTENT = 204
 _SURVIVORS = 4
 _NOW_AND_THEN = 0.03
 
@@ -119,9 +120,9 @@ Way: TypeAlias = Callable[["Victims"], Awaitable[Victim]]
 class Victims:
     """Makes tokens to revoke, each with the request that revokes it."""
 
-    def __init__(self, made: Deployment, administrator: str) -> None:
+    def __init__(self, made: Deployment, administrator: Visitor) -> None:
         self.made = made
-        self._administrator = administrator
+        self.administrator = administrator
 
     async def make(self, count: int) -> list[Victim]:
         """Make as many of every kind, in random order."""
@@ -133,7 +134,9 @@ class Victims:
     def by_hand(self, kind: str, value: str, token: str, path: str) -> Victim:
         """Return a victim of `POST /revocations`."""
         body = {"kind": kind, "value": value}
-        revoking = request("POST", "/revocations", bearer=self._administrator, json=body)
+        revoking = request(
+            "POST", "/revocations", bearer=self.administrator.access_token, json=body
+        )
         return Victim(kind, token, path, revoking, 201)
 
 
@@ -186,16 +189,25 @@ async def _client(victims: Victims) -> Victim:
     return victims.by_hand("client_id", service.client.client_id, service.access_token, _SERVICES)
 
 
+async def _akid(victims: Victims) -> Victim:
+    key_id, token = await victims.made.exchanged_key(victims.administrator)
+    revoking = request(
+        "POST", f"/api-keys/{key_id}/revoke", bearer=victims.administrator.access_token
+    )
+    return Victim("akid", token, _SERVICES, revoking, 200)
+
+
 WAYS: tuple[Way, ...] = (
     _jti_by_client,
     _sid_by_sign_out,
     _sub,
     _tenant,
     _client,
+    _akid,
     _jti_by_hand,
     _sid_by_hand,
 )
-"""Every way there is to kill a token."""
+"""Every way there is to kill a token, but for the death of its signing key."""
 
 
 # --- the run ----------------------------------------------------------------------------------
@@ -319,6 +331,18 @@ class Measuring:
             ] += 1
         self._revoked.append(Revoked(victim.kind, lag, last.place, last.last_accepted - asked))
 
+    async def kill_key(self, killing: bytes) -> None:
+        """Kill the key of everything that still lives."""
+        asked = time.monotonic()
+        answer = await self._wires[0].ask(killing)
+        if answer.status != _NO_CONTENT:
+            self.problems[f"kid: killing was answered {answer.status}"] += 1
+        await asyncio.sleep(self._plan.bound + AFTER_SECONDS)
+        for name in list(self._crowd.living):
+            victim = Victim("kid", "", ME, killing, _NO_CONTENT)
+            self._judge(victim, asked, answer.at, await self._crowd.leave(name))
+        self._crowd.living.clear()
+
     async def look_again(self) -> None:
         """Present everything once more: the dead are dead, and nobody else is."""
         for swept in await self._crowd.sweep():
@@ -345,8 +369,8 @@ class Measuring:
         kinds: dict[str, list[float]] = {}
         for one in self._revoked:
             kinds.setdefault(one.kind, []).append(one.lag)
-        if len(self._revoked) < self._plan.revocations:
-            missing = self._plan.revocations - len(self._revoked)
+        one_by_one = sum(one.kind != "kid" for one in self._revoked)
+        if missing := self._plan.revocations - one_by_one:
             self.problems["not measured"] += missing
         lags = [one.lag for one in self._revoked] or [float("inf")]
         return Part(
@@ -368,32 +392,40 @@ async def measure(plans: Sequence[Plan], say: Callable[[str], None] = print) -> 
     async with AsyncExitStack() as stack:
         say("Starting PostgreSQL, Valkey and the service with two workers ...")
         made = await stack.enter_async_context(deployed(workers=2))
-        victims = Victims(made, (await made.administrator()).access_token)
-        # all of them first: the service closes connections that say nothing for ten seconds
-        to_kill = [await victims.make(plan.revocations) for plan in plans]
-        survivors = [(await made.newcomer()).access_token for _ in range(_SURVIVORS)]
         reader = await made.client("revocations:read")
         say("Starting two verifiers, and an observer of each worker ...")
         crowd = await stack.enter_async_context(
             observing(made, reader.client.client_id, reader.secret)
         )
-        crowd.living.update([await crowd.watch(token, ME, _NOW_AND_THEN) for token in survivors])
-        workers = made.running.workers()
-        wires = [
-            wire for worker in workers for wire in await wires_to(made.url, workers, worker, 2)
-        ]
-        parts = []
-        for plan, dying in zip(plans, to_kill, strict=True):
-            say(f"{plan.title}: {plan.revocations} revocations ...")
-            measuring = Measuring(plan, crowd, wires)
-            if plan.lost == "redis":
-                made.valkey.kill()
-            await measuring.run(dying)
-            await measuring.look_again()
-            if made.running.workers() != workers:
-                measuring.problems["a worker ended"] += 1
-            parts.append(measuring.part())
-        return Result(describe_machine(), parts)
+        return Result(describe_machine(), [await _part(plan, made, crowd, say) for plan in plans])
+
+
+async def _part(plan: Plan, made: Deployment, crowd: Crowd, say: Callable[[str], None]) -> Part:
+    """Revoke one by one, then kill the key that signed all that is left."""
+    say(f"{plan.title}: {plan.revocations} revocations ...")
+    await made.rt.keyring.refresh(made.rt.pg)  # the part before has killed its key
+    administrator = await made.administrator()
+    # watched at once: the service closes connections that say nothing for ten seconds
+    for _ in range(_SURVIVORS):
+        crowd.living.add(await crowd.watch((await made.newcomer()).access_token, ME, _NOW_AND_THEN))
+    victims = await Victims(made, administrator).make(plan.revocations)
+    workers = made.running.workers()
+    wires = [wire for worker in workers for wire in await wires_to(made.url, workers, worker, 2)]
+    if plan.lost == "redis":
+        made.valkey.kill()
+    measuring = Measuring(plan, crowd, wires)
+    await measuring.run(victims)
+    await measuring.look_again()
+    kid = made.rt.keyring.signing(made.rt.clock.now()).kid
+    await measuring.kill_key(
+        request("DELETE", f"/admin/signing-keys/{kid}", bearer=administrator.access_token)
+    )
+    await measuring.look_again()
+    for wire in wires:
+        await wire.close()
+    if made.running.workers() != workers:
+        measuring.problems["a worker ended"] += 1
+    return measuring.part()
 
 
 @asynccontextmanager
