@@ -79,8 +79,8 @@ async def open_runtime(
         raise StartError(f"policy: {exc}") from None
     seal = _seal(settings)
     await check_schema(settings)
+    redis = _redis(settings, clock)
     pg = await Postgres.connect(settings.database_url, settings.database_schema)
-    redis = Redis(settings.redis_url, settings.database_schema, clock)
     try:
         await clock.discipline(pg.now)
         revocations = Follower(pg, redis, clock, key_killed=lambda: keyring.refresh(pg))
@@ -132,6 +132,13 @@ async def check_schema(settings: Settings) -> None:
     if pending:
         names = ", ".join(f"{m.version:04}_{m.name}" for m in pending)
         raise StartError(f"migrations are pending ({names}): run `tesserra-auth migrate`")
+
+
+def _redis(settings: Settings, clock: Clock) -> Redis:
+    try:
+        return Redis(settings.redis_url, settings.database_schema, clock)
+    except ValueError:
+        raise StartError("AUTH_REDIS_URL is not a Redis URL") from None
 
 
 def _seal(settings: Settings) -> Seal:

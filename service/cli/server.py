@@ -1,5 +1,6 @@
 """`serve`, `migrate`, `prune`, `openapi`."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -23,6 +24,8 @@ from service.runtime import Runtime, StartError, open_runtime
 from service.settings import Settings
 
 _OPENAPI = Path(__file__).resolve().parents[2] / "openapi" / "tesserra-auth.json"
+
+_REDIS_TRIES = 4
 
 
 @click.command()
@@ -153,9 +156,17 @@ def _heed_signals() -> None:
 
 
 async def _try(settings: Settings) -> None:
-    """Open and close everything once, so that a refusal to start is one line and no stack."""
-    async with open_runtime(settings, follow=False):
-        pass
+    """Open and close everything once, so that a refusal to start is one line and no stack.
+
+    Redis may be lost at any moment later, and a worker starts without it; but who starts the
+    service must hear that an address is wrong.
+    """
+    async with open_runtime(settings, follow=False) as rt:
+        for _ in range(_REDIS_TRIES):
+            if await rt.redis.ping():
+                return
+            await asyncio.sleep(1)
+    raise StartError("AUTH_REDIS_URL: Redis does not answer")
 
 
 async def _migrate(settings: Settings, role: str | None) -> list[migrations.Migration]:

@@ -40,7 +40,10 @@ def create(
 ) -> None:
     """Create a person who can sign in; the password is read from standard input."""
     del password_stdin  # a promise that nothing secret stands in the arguments
-    password = sys.stdin.readline().rstrip("\r\n")
+    try:
+        password = sys.stdin.buffer.readline().decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        edge.fail("the password is not UTF-8")
     new = NewUser(
         email=email,
         name=name,

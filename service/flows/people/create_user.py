@@ -97,7 +97,7 @@ async def find_organization(tx: Tx, slug: str | None) -> Organization | None:
     """Return the organization named.  Refused(NOT_FOUND) when there is none of that slug."""
     if slug is None:
         return None
-    found = await organizations.find_by_slug(tx, slug)
+    found = await organizations.find_by_slug(tx, slug) if "\0" not in slug else None
     if found is None:
         raise Refused(Reason.NOT_FOUND, "no such organization", fields=("organization",))
     return found

@@ -1,5 +1,6 @@
 """Bring people over from another system, with the password hashes they have."""
 
+import json
 from collections.abc import AsyncIterator, Iterable
 
 import msgspec
@@ -52,7 +53,8 @@ async def _import_one(rt: Runtime, call: Call, line: bytes) -> None:
         raise Refused(Reason.INVALID_REQUEST, "the line is longer than 16 KiB")
     try:
         given = msgspec.json.decode(line, type=_Line)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        json.loads(line, object_pairs_hook=_refuse_twice)
+    except (msgspec.MsgspecError, RecursionError, ValueError):
         raise Refused(
             Reason.INVALID_REQUEST,
             "not a JSON object {email, name?, password_hash, organization?, role?}",
@@ -74,6 +76,11 @@ async def _import_one(rt: Runtime, call: Call, line: bytes) -> None:
     async with rt.pg.decision() as tx:
         organization = await find_organization(tx, given.organization)
         await insert(call, tx, new, email, organization, given.password_hash)
+
+
+def _refuse_twice(pairs: list[tuple[str, object]]) -> None:
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError("a key twice")
 
 
 def _told(refused: Refused) -> str:
