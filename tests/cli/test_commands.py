@@ -1,0 +1,105 @@
+"""Commands: they say what changed, and end with one clear line when they cannot."""
+
+import asyncio
+import json
+from pathlib import Path
+from uuid import UUID
+
+import httpx2
+
+from service.runtime import Runtime
+from service.settings import Settings
+from tests import given
+from tests.cli.shell import refusal, run
+
+PASSWORD = b"a password of the shell's"
+USER = ("user", "create", "--organization", "acme", "--password-stdin", "--email")
+
+
+async def test_an_organization_and_its_owner_are_made_and_sign_in(
+    rt: Runtime, settings: Settings, client: httpx2.AsyncClient
+) -> None:
+    made = run(
+        settings, "organization", "create", "--slug", "acme", "--name", "Acme & Söhne", "--json"
+    )
+    assert (made.returncode, made.stderr) == (0, "")
+    organization = json.loads(made.stdout)
+    assert organization == {"id": organization["id"], "slug": "acme", "name": "Acme & Söhne"}
+    assert UUID(organization["id"]).version == 7
+
+    options = ("--role", "owner", "--platform-admin", "--name", "Ada", "--json")
+    made = run(settings, *USER, "Ada@Acme.example", *options, stdin=PASSWORD + b"\n")
+    assert (made.returncode, made.stderr) == (0, "")
+    user = json.loads(made.stdout)
+    assert user == {
+        "id": user["id"],
+        "email": "ada@acme.example",
+        "name": "Ada",
+        "organization": "acme",
+        "role": "owner",
+        "platform_admin": True,
+    }
+    answer = await client.post(
+        "/auth/login", json={"email": "ada@acme.example", "password": PASSWORD.decode()}
+    )
+    assert answer.status_code == 200
+    assert answer.json()["organization"]["role"] == "owner"
+    recorded = await given.events(rt, "organization.created", "user.created", "membership.created")
+    assert [event["actor_kind"] for event in recorded] == ["operator"] * 3
+    assert [event["event_type"] for event in recorded] == [
+        "organization.created",
+        "user.created",
+        "membership.created",
+    ]
+
+
+async def test_what_cannot_be_is_one_line_and_changes_nothing(
+    rt: Runtime, settings: Settings
+) -> None:
+    await given.a_person(rt)
+    of_bob = (*USER, "bob@acme.example")
+    cases: list[tuple[str, tuple[str, ...], bytes]] = [
+        ("slug is taken", ("organization", "create", "--name", "A", "--slug", "acme"), b""),
+        ("e-mail is taken", (*USER, "ADA@acme.example"), PASSWORD),
+        ("too easy to guess", of_bob, b"password\n"),
+        ("password has 8", of_bob, b""),
+        ("not UTF-8", of_bob, b"\xff\xfe\xff\xfe\xff\xfe\xff\xfe\xff\n"),
+        ("no such organization", (*of_bob, "--organization", "nowhere"), PASSWORD),
+    ]
+    tried = [
+        asyncio.to_thread(run, settings, *arguments, stdin=stdin) for _, arguments, stdin in cases
+    ]
+    for (why, _, _), done in zip(cases, await asyncio.gather(*tried), strict=True):
+        assert why in refusal(done)
+    assert await given.events(rt) == []
+
+
+async def test_a_password_in_the_arguments_is_not_taken(settings: Settings) -> None:
+    done = run(settings, *USER, "bob@acme.example", "--password", "a secret of bob")
+    assert done.returncode != 0
+    assert "a secret of bob" not in done.stderr + done.stdout
+
+
+async def test_what_stops_a_start_is_named_and_no_secret_shown(
+    rt: Runtime, settings: Settings, tmp_path: Path
+) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text("[tokens]\nrefresh_grace = 31\n")
+    serve: tuple[str, ...] = ("serve",)
+    cases: list[tuple[str, tuple[str, ...], dict[str, str]]] = [
+        ("AUTH_DATABASE_URL", serve, {"database_url": "postgresql://a:s3cret@127.0.0.1:1/none"}),
+        ("AUTH_DATABASE_URL", ("prune",), {"database_url": "s3cret"}),
+        ("AUTH_REDIS_URL", serve, {"redis_url": "redis://:s3cret@127.0.0.1:1/0"}),
+        ("AUTH_REDIS_URL", serve, {"redis_url": "http://s3cret"}),
+        ("AUTH_POLICY_FILE", serve, {"policy_file": str(policy)}),
+        ("AUTH_MASTER_KEYS", serve, {"master_keys": ""}),
+        ("AUTH_MASTER_KEYS", serve, {"master_keys": "s3cret" + "A" * 36 + "=="}),
+        ("migrations are pending", serve, {"database_schema": "another"}),
+    ]
+    tried = [
+        asyncio.to_thread(run, settings, *arguments, more=more) for _, arguments, more in cases
+    ]
+    for (named, _, _), done in zip(cases, await asyncio.gather(*tried), strict=True):
+        line = refusal(done)
+        assert named in line
+        assert "s3cret" not in line
