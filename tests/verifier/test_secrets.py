@@ -40,6 +40,18 @@ def test_it_opens_under_its_key_as_what_it_is() -> None:
         (KEY, sealed(tenant_id="acme"), "db", None),
         (KEY, Fernet(KEY).encrypt(b"not json").decode(), "db", None),
     ],
+    ids=[
+        "another-key",
+        "truncated",
+        "changed",
+        "empty",
+        "not-ascii",
+        "no-key",
+        "another-name",
+        "none-as-acme",
+        "acme-as-none",
+        "no-envelope",
+    ],
 )
 def test_anything_else_is_refused(key: str, text: str, name: str, tenant_id: str | None) -> None:
     with pytest.raises(InvalidSecretError):
