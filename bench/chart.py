@@ -15,8 +15,10 @@ text { font: 13px system-ui, sans-serif; fill: #24292f }
 .b { stroke: #bc4c00; fill: none; stroke-width: 2 } .fb { fill: #bc4c00 }
 .bound { stroke-dasharray: 4 4; stroke-width: 1.5 }
 .page { fill: #ffffff }
+.mark { stroke: #24292f; stroke-width: 2; stroke-dasharray: 3 2 }
 @media (prefers-color-scheme: dark) {
 text { fill: #e6edf3 } .faint { fill: #9198a1 } .grid { stroke: #30363d } .page { fill: #0d1117 }
+.mark { stroke: #e6edf3 }
 .a { stroke: #4493f8 } .fa { fill: #4493f8 } .b { stroke: #f0883e } .fb { fill: #f0883e }
 }
 </style>"""
@@ -79,7 +81,7 @@ def shares(title: str, subtitle: str, curves: Sequence[Curve]) -> str:
 
 def bars(title: str, subtitle: str, given: Sequence[Bar]) -> str:
     """Draw values as bars from 0, each with a mark where its target is."""
-    left, right, row = 190, _WIDTH - 210, 30
+    left, right, row = 230, _WIDTH - 130, 30
     top = 70
     most = max([1.0, *(max(bar.value, bar.target or 0) for bar in given)])
     drawn = []
@@ -92,8 +94,8 @@ def bars(title: str, subtitle: str, given: Sequence[Bar]) -> str:
         drawn.append(f'<rect class="{colour}" x="{left}" y="{at}" width="{width}" height="20"/>')
         if bar.target is not None:
             mark = round(left + (right - left) * bar.target / most, 1)
-            drawn.append(f'<path class="b bound" d="M{mark} {at - 3}v26"/>')
-        drawn.append(_text(max(left + width, left) + 8, at + 15, bar.note, "faint"))
+            drawn.append(f'<path class="mark" d="M{mark} {at - 3}v26"/>')
+        drawn.append(_text(right + 12, at + 15, bar.note, "faint"))
     return _page(top + row * len(given) + 16, title, subtitle, drawn)
 
 

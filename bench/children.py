@@ -48,12 +48,11 @@ class Child(Generic[Told]):
 @asynccontextmanager
 async def child(module: str, decoder: "msgspec.json.Decoder[Told]") -> AsyncIterator[Child[Told]]:
     """Run `python -m module`; it ends on the way out, and with us however we end."""
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "verifier")])
     process = await asyncio.create_subprocess_exec(
         *launched("self", signal.SIGKILL, sys.executable, "-P", "-m", module),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": paths},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         limit=2**24,
         start_new_session=True,  # Ctrl-C is ours
     )

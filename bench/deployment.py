@@ -25,6 +25,7 @@ from service.embedded.servers import Postgres, Valkey, free_port
 from service.flows.access.granting import PLATFORM_ADMIN, Grantee, grant, open_session
 from service.flows.apikeys.create import NewKey, create_key
 from service.flows.apikeys.exchange import exchange_key
+from service.flows.apikeys.issuing import IssuedKey
 from service.flows.oauth.client_credentials import issue_to_client
 from service.flows.people.create_client import NewClient, create_client
 from service.flows.people.create_organization import create_organization
@@ -144,8 +145,8 @@ class Deployment:
         account = await self.person(organization, "owner", platform_admin=True)
         return await self.visitor(account, organization, "owner")
 
-    async def exchanged_key(self, administrator: Visitor) -> tuple[str, str]:
-        """Issue an API key and exchange it: the key's id and a token of it."""
+    async def api_key(self, administrator: Visitor) -> IssuedKey:
+        """Issue an API key of the administrator's organization."""
         person = Person(
             user_id=administrator.account.user_id,
             tenant_id=administrator.organization.tenant_id,
@@ -155,7 +156,11 @@ class Deployment:
             expires_at=self.rt.clock.now() + timedelta(minutes=1),
         )
         new = NewKey(name="bench", scopes=("revocations:read",), shared=True)
-        issued = await create_key(self.rt, replace(self.call(), actor=person), new)
+        return await create_key(self.rt, replace(self.call(), actor=person), new)
+
+    async def exchanged_key(self, administrator: Visitor) -> tuple[str, str]:
+        """Issue an API key and exchange it: the key's id and a token of it."""
+        issued = await self.api_key(administrator)
         token = await exchange_key(self.rt, self.call(), issued.secret, None)
         return str(issued.key.key_id), token.access_token
 

@@ -29,7 +29,8 @@ class Machine(Struct, frozen=True):
 
     def line(self) -> str:
         """Say it in one line."""
-        return f"{self.cores} cores, Python {self.python}, {self.servers}, {self.day}"
+        busy = f", busy (load {self.load_before:.0f})" if self.load_before > 1 else ""
+        return f"{self.day}, {self.cores} cores{busy}, Python {self.python}"
 
 
 def describe_machine() -> Machine:

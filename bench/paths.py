@@ -105,6 +105,7 @@ GOALS: dict[str, tuple[Goal, ...]] = {
     "jwks": (Goal("bare bytes", 0.80),),
     "me": (Goal("bare struct", 0.55),),
     "introspect": (Goal("bare struct", 0.40),),
+    "api-keys/verify": (Goal("bare struct", 0.50),),
     "client_credentials": (Goal("bare struct", 0.25),),
     "refresh": (Goal("bare struct", 0.16), Goal("rotation loop", 0.5)),
     "login": (Goal("hash loop", 0.90),),
@@ -154,6 +155,9 @@ class Bench:
         apart = [await made.visitor(people[0], organization) for _ in range(64)]
         service = await made.client("agentes")
         basic = (service.client.client_id, service.secret)
+        checker = await made.client("api-keys:verify")
+        administrator = await made.administrator()
+        keys = [(await made.api_key(administrator)).secret for _ in range(min(plan.tokens, 200))]
         emails = [person.email for person in people]
         url, there = made.url, self._reference.url
         return [
@@ -179,6 +183,16 @@ class Bench:
                         "POST", "/oauth/introspect", basic=basic, form={"token": v.access_token}
                     )
                     for v in visitors
+                ],
+            ),
+            self._of(
+                "api-keys/verify",
+                url,
+                [
+                    request(
+                        "POST", "/api-keys/verify", bearer=checker.access_token, json={"key": key}
+                    )
+                    for key in keys
                 ],
             ),
             self._of(

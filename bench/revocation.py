@@ -506,7 +506,7 @@ def drawn(result: Result) -> str:
     counted = " and ".join(f"{part.all.count} {part.title}" for part in result.parts)
     return chart.shares(
         title="Revoked tokens that no place accepts any more",
-        subtitle=f"by time after the 2xx; {counted}; {result.machine.line()}",
+        subtitle=f"{counted}, by time after the 2xx. {result.machine.line()}",
         curves=[
             chart.Curve(
                 f"{part.title}: p99 {part.all.p99 * 1000:.0f} ms,"
