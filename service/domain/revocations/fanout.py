@@ -3,7 +3,8 @@
 Keys `revoked:<kind>:<value>` hold the cutoff in seconds, or nothing.  Key `revocations:head`
 vouches for them: it is there only while some worker has read the head of the table within the last
 two seconds, and after that worker had put everything up to it here.  Redis that lost its memory has
-no such key, and is filled anew.
+no such key, and is filled anew; the key is empty meanwhile, and only ever filled in where it still
+is, so that nobody vouches for what was lost on the way.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from service.kernel.clock import Clock
 from service.kernel.redis import Redis
 
 _VOUCHED_MS = 1_500
+_FILLED_MS = 60_000
 _CHUNK = 1_000
 _STREAM_LENGTH = 1_000
 
@@ -31,12 +33,16 @@ class Fanout:
     async def vouch(self, memory: Memory) -> None:
         """Put everything up to `memory.seq` into Redis, then vouch for it."""
         head = memory.seq
-        there = await self._redis.ask(lambda client: client.get(self._head))
-        entries = memory.after(self._published if there is not None else 0)
+        if not await self._redis.ask(lambda client: client.get(self._head)):
+            self._published = 0
+            await self._redis.ask(lambda client: client.set(self._head, b"", px=_FILLED_MS))
+        entries = memory.after(self._published)
         for start in range(0, len(entries), _CHUNK):
-            await self._put(entries[start : start + _CHUNK])
-        self._published = head
-        await self._redis.ask(lambda client: client.set(self._head, head, px=_VOUCHED_MS))
+            await self._put(memory, entries[start : start + _CHUNK])
+        kept = await self._redis.ask(
+            lambda client: client.set(self._head, head, px=_VOUCHED_MS, xx=True)
+        )
+        self._published = head if kept else 0
 
     async def wake(self, seq: int) -> None:
         """Tell every worker that there is news."""
@@ -50,16 +56,17 @@ class Fanout:
         """Tell whether a token is revoked; None when nobody vouches for what is here."""
         keys = [self._key(kind.value, value) for kind, value in marks.pairs()]
         head, *found = await self._redis.ask(lambda client: client.mget([self._head, *keys]))
-        if head is None:
+        if not head:
             return None
         return any(
             cutoff == b"" or marks.iat <= int(cutoff) for cutoff in found if cutoff is not None
         )
 
-    async def _put(self, entries: Sequence[Revocation]) -> None:
+    async def _put(self, memory: Memory, entries: Sequence[Revocation]) -> None:
+        """Put the marks of entries, each with all that is known of it: two may share one."""
         now = self._clock.now()
         pipe = self._redis.client.pipeline(transaction=False)
-        for entry in entries:
+        for entry in filter(None, (memory.find_mark(one.kind, one.value) for one in entries)):
             lasts = int((entry.expires_at - now).total_seconds() * 1000)
             if lasts > 0:
                 cutoff = "" if entry.cutoff is None else str(int(entry.cutoff.timestamp()))

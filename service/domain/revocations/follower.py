@@ -24,6 +24,7 @@ POLL_SECONDS = 0.25
 STALE_SECONDS = 1.0
 _PAGE = 5_000
 _PRUNE_SECONDS = 10.0
+_STOP_SECONDS = 0.5
 
 
 class Follower:
@@ -56,10 +57,16 @@ class Follower:
         ]
 
     async def stop(self) -> None:
-        """End the loops."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """End the loops.
+
+        Asked again until they have ended: a client library loses a cancellation that meets its
+        answer.
+        """
+        running = {task for task in self._tasks if not task.done()}
+        while running:
+            for task in running:
+                task.cancel()
+            _, running = await asyncio.wait(running, timeout=_STOP_SECONDS)
 
     def staleness(self) -> float:
         """Seconds since the memory was last known to be complete."""

@@ -64,9 +64,8 @@ async def change_role(
     person = require(call, Act.KEEP_PEOPLE)
     there = target(person, tenant_id)
     async with rt.pg.decision() as tx:
-        await lock_organization(tx, there)
-        member = await find_member(tx, there, user_id)
-        _refuse_above(person, member.role, role)
+        member = await _hold_member(tx, person, there, user_id)
+        _refuse_above(person, role)
         if role != "owner":
             await refuse_last_owner(tx, there, member)
         await users.change_role(tx, there, user_id, role)
@@ -76,7 +75,7 @@ async def change_role(
         )
         await audit.record(tx, call, changed)
         after = await find_member(tx, there, user_id)
-        entries = await _revoke_person(tx, call, there, user_id, "role changed")
+        entries = await _revoke_person(rt, tx, there, user_id, "role changed")
     await rt.revocations.announce(entries)
     return after
 
@@ -176,7 +175,7 @@ async def _disable_account(rt: Runtime, call: Call, user_id: UserId) -> None:
         await audit.record(tx, call, events.UserDisabled(user_id=user_id))
         ended = await sessions.end_all(tx, user_id, call.at, Why.DISABLED)
         entries = await close_sessions(call, tx, ended, "account disabled")
-        entries += await _revoke_person(tx, call, None, user_id, "account disabled")
+        entries += await _revoke_person(rt, tx, None, user_id, "account disabled")
     await rt.revocations.announce(entries)
 
 
@@ -190,16 +189,21 @@ async def _enable_account(rt: Runtime, call: Call, user_id: UserId) -> None:
 
 
 async def _revoke_person(
-    tx: Tx, call: Call, tenant_id: TenantId | None, user_id: UserId, reason: str
+    rt: Runtime, tx: Tx, tenant_id: TenantId | None, user_id: UserId, reason: str
 ) -> list[Revocation]:
+    """Kill what they hold, as of now and not of the call.
+
+    While the call waited for its locks, others were granted what it takes away.
+    """
+    at = rt.clock.now()
     return await revocations.revoke(
         tx,
         Kind.SUB,
         [str(user_id)],
         tenant_id=tenant_id,
         reason=reason,
-        at=call.at,
-        expires_at=call.at + seconds(LONGEST_TOKEN + 60),
+        at=at,
+        expires_at=at + seconds(LONGEST_TOKEN + 60),
     )
 
 

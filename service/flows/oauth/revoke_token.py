@@ -10,6 +10,7 @@ from service.domain.families import Presented
 from service.domain.revocations import Kind, Revocation
 from service.domain.sessions import Why
 from service.domain.tokens import Claims
+from service.flows.access.authenticate import marks
 from service.flows.access.ending import close_sessions
 from service.flows.access.granting import CONSOLE, minter
 from service.kernel.call import Call
@@ -67,6 +68,8 @@ async def _revoke_access(rt: Runtime, call: Call, client_id: str, token: str) ->
     except Refused:
         return []
     _check_owner(claims.client_id, client_id)
+    if await rt.revocations.is_revoked(marks(claims)):
+        return []  # else one good token would fill the trail, and every verifier's memory
     tenant_id = TenantId(UUID(claims.tenant_id)) if claims.tenant_id else None
     async with rt.pg.decision() as tx:
         await audit.record(tx, call, _event(claims, tenant_id))

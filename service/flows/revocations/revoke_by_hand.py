@@ -4,8 +4,9 @@ from datetime import timedelta
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from service.domain import apikeys, audit, clients, revocations, sessions, users
+from service.domain import apikeys, audit, clients, organizations, revocations, sessions, users
 from service.domain.audit import events
 from service.domain.revocations import Kind, Revocation
 from service.domain.sessions import Why
@@ -27,6 +28,13 @@ class Asked(Struct, frozen=True):
     value: str
     reason: str
 
+    def canonical(self) -> "Asked":
+        """Return it with an id written as tokens bear it: verifiers compare bytes."""
+        try:
+            return replace(self, value=str(UUID(self.value)))
+        except ValueError:
+            return self
+
 
 async def revoke_by_hand(rt: Runtime, call: Call, asked: Asked) -> Revocation:
     """Revoke.  A session and an API key are ended as well; the other kinds stop tokens alone.
@@ -36,6 +44,7 @@ async def revoke_by_hand(rt: Runtime, call: Call, asked: Asked) -> Revocation:
     reach answers like what does not exist: Refused(NOT_FOUND), and nothing is changed.
     """
     person = require(call, Act.REVOKE)
+    asked = asked.canonical()
     async with rt.pg.decision() as tx:
         tenant_id = await _reachable(tx, person, asked)
         ended = None
@@ -63,14 +72,15 @@ async def revoke_by_hand(rt: Runtime, call: Call, asked: Asked) -> Revocation:
         if ended is not None:
             entries = await close_sessions(call, tx, [ended], asked.reason)
         else:
+            at = rt.clock.now()  # what was issued while the call waited is meant too
             entries = await revocations.revoke(
                 tx,
                 asked.kind,
                 [asked.value],
                 tenant_id=tenant_id,
                 reason=asked.reason,
-                at=call.at,
-                expires_at=call.at + _LASTS,
+                at=at,
+                expires_at=at + _LASTS,
             )
     await rt.revocations.announce(entries)
     return entries[0]
@@ -101,7 +111,8 @@ async def _find_owner(tx: Tx, asked: Asked) -> tuple[bool, TenantId | None]:
             key = await apikeys.lock(tx, ApiKeyId(_id(asked.value)))
             return key is not None, key.tenant_id if key else None
         case Kind.TENANT_ID:
-            return True, TenantId(_id(asked.value))
+            tenant_id = TenantId(_id(asked.value))
+            return await organizations.find(tx, tenant_id) is not None, tenant_id
         case Kind.SUB:
             return await users.find(tx, UserId(_id(asked.value))) is not None, None
         case _:

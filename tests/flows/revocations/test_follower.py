@@ -1,13 +1,14 @@
 """A worker's revocations: never a hole, never open when nobody can vouch."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 
 import pytest
 
 from service.domain import revocations
-from service.domain.revocations import Follower, Kind, Marks, Revocation
+from service.domain.revocations import Follower, Kind, Marks, Memory, Revocation
+from service.domain.revocations.fanout import Fanout
 from service.kernel.clock import Clock
 from service.kernel.redis import Redis
 from service.kernel.refusal import Refused
@@ -138,6 +139,49 @@ async def test_redis_that_lost_its_memory_is_not_believed_and_is_filled_anew(
         while await stale._fanout.find(marks("a")) is None:
             await asyncio.sleep(0.02)
     assert await stale._fanout.find(marks("a")) is True
+
+
+async def test_redis_that_loses_its_memory_while_it_is_filled_is_not_vouched_for(
+    rt: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rt.revocations.announce(await revoke(rt, "a"))
+    await rt.revocations.stop()
+    fanout = Fanout(rt.redis, rt.clock)
+    put = fanout._put
+
+    async def put_and_lose(memory: Memory, entries: Sequence[Revocation]) -> None:
+        await put(memory, entries)
+        await rt.redis.client.flushdb()
+
+    await rt.redis.client.flushdb()
+    with monkeypatch.context() as during:
+        during.setattr(fanout, "_put", put_and_lose)
+        await fanout.vouch(rt.revocations.memory)
+    assert await fanout.find(marks("a")) is None
+    await fanout.vouch(rt.revocations.memory)
+    assert await fanout.find(marks("a")) is True
+
+
+async def test_of_two_cutoffs_redis_keeps_the_later_whichever_committed_last(rt: Runtime) -> None:
+    now = rt.clock.now()
+    for cutoff in (now, now - timedelta(seconds=5)):
+        async with rt.pg.decision() as tx:
+            entries = await revocations.revoke(
+                tx,
+                Kind.SUB,
+                ["s"],
+                tenant_id=None,
+                reason="test",
+                at=cutoff,
+                expires_at=now + timedelta(hours=1),
+            )
+        await rt.revocations.announce(entries)
+    await rt.revocations.stop()
+    await rt.redis.client.flushdb()
+    fanout = Fanout(rt.redis, rt.clock)
+    await fanout.vouch(rt.revocations.memory)
+    between = Marks(jti="j", iat=int(now.timestamp()) - 2, kid="k", sub="s", client_id="c")
+    assert await fanout.find(between) is True
 
 
 async def test_when_nobody_can_vouch_nothing_is_accepted(rt: Runtime) -> None:

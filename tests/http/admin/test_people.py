@@ -1,11 +1,15 @@
 """/admin/users and /admin/organizations: people kept, walls kept, the last owner kept."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import pytest
 
+from service.domain import organizations
+from service.kernel.ids import TenantId
 from service.runtime import Runtime
 from tests import given
 
@@ -139,6 +143,22 @@ async def test_a_role_taken_away_stops_its_tokens_and_refresh_brings_the_new_one
     client.headers["authorization"] = f"Bearer {renewed.json()['access_token']}"
     assert (await client.get("/auth/me")).json()["roles"] == ["member"]
     assert (await client.get("/admin/users")).status_code == 403
+
+
+async def test_what_is_granted_while_a_change_of_role_waits_dies_with_the_old_role(
+    rt: Runtime, owner: httpx2.AsyncClient, client: httpx2.AsyncClient
+) -> None:
+    told = await signed_in(rt, client, email="admin@acme.example", role="admin")
+    path = f"/admin/users/{told['user']['id']}/role"
+    async with rt.pg.decision() as tx:
+        await organizations.lock(tx, TenantId(UUID(told["organization"]["id"])))
+        change = asyncio.create_task(owner.put(path, json={"role": "member"}))
+        await asyncio.sleep(1.1)  # so that the next token bears a later second than the change
+        renewed = (await client.post("/auth/refresh", json={})).json()
+    assert (await change).status_code == 200
+    assert renewed["organization"]["role"] == "admin"
+    client.headers["authorization"] = f"Bearer {renewed['access_token']}"
+    assert (await client.get("/admin/users")).status_code == 401
 
 
 async def test_the_last_owner_stays(

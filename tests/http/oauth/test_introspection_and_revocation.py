@@ -120,6 +120,8 @@ async def test_a_client_revokes_its_own_token_and_no_others(
     assert answer.json() == {"active": False}
     again = await service.ask("/oauth/revoke", token=service.token)
     assert again.status_code == 200
+    assert len(rt.revocations.memory) == 1  # a good token in a loop fills nobody's memory
+    assert len(await given.events(rt, "revocation.created")) == 1
 
 
 async def test_an_unknown_token_is_no_failure(service: Service) -> None:

@@ -183,3 +183,27 @@ async def test_out_of_reach_answers_like_not_there(
     assert answers[0].content == answers[1].content
     assert (await other.get("/auth/me")).status_code == 200
     assert await given.events(rt, "revocation.created") == []
+
+
+@pytest.mark.parametrize("kind", ["jti", "sid", "sub", "tenant_id"])
+async def test_an_id_is_revoked_however_it_is_written(
+    rt: Runtime, client: httpx2.AsyncClient, browser: Browser, kind: str
+) -> None:
+    admin = browser()
+    root = await given.a_person(rt, "root@top.example", slug="top", platform_admin=True)
+    await signed_in(admin, root)
+    told = await signed_in(client, await given.a_person(rt))
+    value = given.claims(told["access_token"])[kind]
+    answer = await admin.post("/revocations", json={"kind": kind, "value": value.upper()})
+    assert (answer.status_code, answer.json()["value"]) == (201, value)
+    assert (await client.get("/auth/me")).status_code == 401
+
+
+async def test_an_organization_that_is_not_there_is_not_found(
+    rt: Runtime, client: httpx2.AsyncClient
+) -> None:
+    await signed_in(client, await given.a_person(rt, "root@top.example", platform_admin=True))
+    unknown = "01890a5d-ac96-774b-bcce-b302099a8057"
+    answer = await client.post("/revocations", json={"kind": "tenant_id", "value": unknown})
+    assert answer.status_code == 404
+    assert await given.events(rt, "revocation.created") == []
