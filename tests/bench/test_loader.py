@@ -69,7 +69,7 @@ async def test_good_answers_are_counted_and_nothing_is_strange() -> None:
     assert 0 < told.answers <= len(seen) <= told.answers + 4
     assert abs(seen.count(b"/a") - seen.count(b"/b")) <= 4
     assert 0 < told.p50 <= told.p99
-    assert told.seconds >= 0.2
+    assert told.seconds > 0.19  # its timer counts milliseconds
 
 
 async def test_every_unexpected_status_and_lost_connection_is_told() -> None:
