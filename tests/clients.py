@@ -12,7 +12,7 @@ from service.runtime import Runtime
 
 
 @dataclass(frozen=True)
-class Service:
+class Machine:
     """A client, its secret and an access token of its own."""
 
     http: httpx2.AsyncClient
@@ -39,7 +39,7 @@ class Service:
 
 async def a_service(
     rt: Runtime, http: httpx2.AsyncClient, *scopes: str, organization: str | None = None
-) -> Service:
+) -> Machine:
     """Create a client by its flow and fetch a token as a client would."""
     call = Call(request_id=uuid4().hex, at=rt.clock.now(), actor=Operator())
     new = NewClient(name="a service", scopes=scopes, organization=organization)
@@ -49,4 +49,4 @@ async def a_service(
         "/oauth/token", data={"grant_type": "client_credentials"}, auth=(client_id, secret)
     )
     assert answer.status_code == 200, answer.text
-    return Service(http, client_id, secret, answer.json()["access_token"])
+    return Machine(http, client_id, secret, answer.json()["access_token"])

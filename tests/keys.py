@@ -7,7 +7,7 @@ import httpx2
 
 from service.runtime import Runtime
 from tests import given
-from tests.clients import Service
+from tests.clients import Machine
 
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 KEY_TYPE = "urn:tesserra:params:oauth:token-type:api-key"
@@ -58,7 +58,7 @@ async def an_owner(
     return Owner(http, made)
 
 
-async def verdict(service: Service, key: str, **more: str) -> dict[str, Any]:
+async def verdict(service: Machine, key: str, **more: str) -> dict[str, Any]:
     """Return what a service is told of a key."""
     answer = await service.post("/api-keys/verify", json={"key": key, **more})
     assert answer.status_code == 200, answer.text

@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from service.flows.access.granting import PLATFORM_ADMIN
-from service.kernel.call import ApiKey, Call, Person, Service
+from service.kernel.call import ApiKey, Call, Machine, Person
 from service.kernel.ids import TenantId
 from service.kernel.refusal import Reason, Refused
 
@@ -70,7 +70,7 @@ def require(call: Call, act: Act) -> Person:
     """
     person = call.actor
     if not isinstance(person, Person):
-        machine = isinstance(person, (Service, ApiKey))
+        machine = isinstance(person, (Machine, ApiKey))
         reason = Reason.FORBIDDEN if machine else Reason.UNAUTHENTICATED
         raise Refused(reason, private=f"{act}: not a person")
     if may(person, act):
@@ -98,14 +98,14 @@ def crossing_from(person: Person, tenant_id: TenantId) -> TenantId | None:
     return None if person.tenant_id == tenant_id else person.tenant_id
 
 
-def require_scope(call: Call, scope: str) -> Service | ApiKey:
+def require_scope(call: Call, scope: str) -> Machine | ApiKey:
     """Return the service, or the API key, whose scopes reach this far.
 
     Refused: UNAUTHENTICATED for nobody; INSUFFICIENT_SCOPE for every other caller.
     """
     caller = call.actor
-    if isinstance(caller, (Service, ApiKey)) and scope in caller.scopes:
+    if isinstance(caller, (Machine, ApiKey)) and scope in caller.scopes:
         return caller
-    if isinstance(caller, (Person, Service, ApiKey)):
+    if isinstance(caller, (Person, Machine, ApiKey)):
         raise Refused(Reason.INSUFFICIENT_SCOPE, f"the scope {scope} is needed")
     raise Refused(Reason.UNAUTHENTICATED, private=f"{scope}: nobody")

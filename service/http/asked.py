@@ -12,7 +12,7 @@ from msgspec import Struct
 from service.flows.apikeys.bearer import authenticate_bearer
 from service.http import cookies
 from service.http.address import client_address
-from service.kernel.call import ApiKey, Call, Person, Service
+from service.kernel.call import ApiKey, Call, Machine, Person
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
 
@@ -161,7 +161,7 @@ async def _signed(request: Request[Any, Any, State], asked: Asked, token: str) -
     return msgspec.structs.replace(asked, call=msgspec.structs.replace(asked.call, actor=caller))
 
 
-def _note_caller(request: Request[Any, Any, State], caller: Person | Service | ApiKey) -> None:
+def _note_caller(request: Request[Any, Any, State], caller: Person | Machine | ApiKey) -> None:
     """Name the caller in the access log."""
     tenant_id = str(caller.tenant_id) if caller.tenant_id else None
     request.scope["state"].update(actor_id=caller.actor_id, tenant_id=tenant_id)

@@ -47,7 +47,7 @@ class Person(Struct, frozen=True, kw_only=True):
         return str(self.user_id)
 
 
-class Service(Struct, frozen=True, kw_only=True):
+class Machine(Struct, frozen=True, kw_only=True):
     """An OAuth client acting for itself.  `tenant_id` is None for a service of the platform."""
 
     client_id: str
@@ -75,7 +75,7 @@ class ApiKey(Struct, frozen=True, kw_only=True):
         return str(self.key_id)
 
 
-Actor: TypeAlias = Nobody | Operator | Person | Service | ApiKey
+Actor: TypeAlias = Nobody | Operator | Person | Machine | ApiKey
 
 
 class Call(Struct, frozen=True, kw_only=True):

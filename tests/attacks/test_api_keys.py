@@ -9,7 +9,7 @@ import pytest
 from service.domain import apikeys
 from service.domain.apikeys import KeyText
 from service.runtime import Runtime
-from tests.clients import Service, a_service
+from tests.clients import Machine, a_service
 from tests.keys import Owner, an_owner, exchange, use
 
 Browser = Callable[..., httpx2.AsyncClient]
@@ -23,7 +23,7 @@ async def owner(rt: Runtime, browser: Browser) -> Owner:
 
 
 @pytest.fixture
-async def platform(rt: Runtime, browser: Browser) -> Service:
+async def platform(rt: Runtime, browser: Browser) -> Machine:
     return await a_service(rt, browser(), "api-keys:verify")
 
 
@@ -95,7 +95,7 @@ async def test_a_key_in_a_query_string_is_no_credential(
 
 @pytest.mark.parametrize("texts", [bent, written])
 async def test_the_time_does_not_tell_them_apart(
-    owner: Owner, platform: Service, rt: Runtime, texts: Callable[[Owner], object]
+    owner: Owner, platform: Machine, rt: Runtime, texts: Callable[[Owner], object]
 ) -> None:
     """Medians over interleaved rounds; a busy machine gets more than one attempt."""
     kinds: dict[str, str] = await texts(owner)  # type: ignore[misc]
@@ -126,7 +126,7 @@ async def test_a_wrong_public_id_is_not_believed_for_a_secret_in_memory(
 
 
 async def test_huge_and_hostile_texts_are_refused_without_a_fault(
-    owner: Owner, client: httpx2.AsyncClient, platform: Service
+    owner: Owner, client: httpx2.AsyncClient, platform: Machine
 ) -> None:
     key = (await owner.create())["secret"]
     for text in ("tsk_" + "A" * 4000, f"{key}\x00", "tsk_\u202e", "tsk_" * 900, "", "tsk_'; --"):

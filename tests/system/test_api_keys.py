@@ -26,7 +26,7 @@ from service.kernel.call import Call, Person
 from service.kernel.ids import SessionId
 from service.runtime import Runtime
 from tests import given
-from tests.clients import Service, a_service
+from tests.clients import Machine, a_service
 from tests.keys import exchange, use
 from tests.processes import Running, service
 from tests.system.visitors import UNLIMITED, _holder, inside, log_lines, one_connection_each, until
@@ -274,7 +274,7 @@ class Lane:
 
 
 @asynccontextmanager
-async def _lanes(running: Running, platform: Service) -> AsyncIterator[list[Lane]]:
+async def _lanes(running: Running, platform: Machine) -> AsyncIterator[list[Lane]]:
     """Yield connections, as many to each worker as the kernel gives it and at least two."""
     where = urlsplit(running.url)
     lanes: list[Lane] = []

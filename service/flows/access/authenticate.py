@@ -5,13 +5,13 @@ from uuid import UUID
 
 from service.domain.revocations import Marks
 from service.domain.tokens import Claims
-from service.kernel.call import ApiKey, Person, Service
+from service.kernel.call import ApiKey, Machine, Person
 from service.kernel.ids import ApiKeyId, SessionId, TenantId, UserId
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
 
 
-async def authenticate(rt: Runtime, token: str, at: datetime) -> Person | Service | ApiKey:
+async def authenticate(rt: Runtime, token: str, at: datetime) -> Person | Machine | ApiKey:
     """Return the person or the machine a token stands for.
 
     No query while the worker's revocations are fresh.  Refused: UNAUTHENTICATED when the token is
@@ -23,7 +23,7 @@ async def authenticate(rt: Runtime, token: str, at: datetime) -> Person | Servic
     if claims.akid is not None and tenant_id is not None:
         return ApiKey(key_id=ApiKeyId(UUID(claims.akid)), tenant_id=tenant_id, scopes=scopes)
     if claims.sid is None or tenant_id is None:
-        return Service(client_id=claims.client_id, tenant_id=tenant_id, scopes=scopes)
+        return Machine(client_id=claims.client_id, tenant_id=tenant_id, scopes=scopes)
     return Person(
         user_id=UserId(UUID(claims.sub)),
         tenant_id=tenant_id,

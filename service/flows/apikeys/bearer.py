@@ -2,12 +2,12 @@
 
 from service.flows.access.authenticate import authenticate
 from service.flows.apikeys.check import PREFIX, check_key
-from service.kernel.call import ApiKey, Call, Person, Service
+from service.kernel.call import ApiKey, Call, Machine, Person
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
 
 
-async def authenticate_bearer(rt: Runtime, call: Call, token: str) -> Person | Service | ApiKey:
+async def authenticate_bearer(rt: Runtime, call: Call, token: str) -> Person | Machine | ApiKey:
     """Return who it is.  Refused: UNAUTHENTICATED, TOO_MANY, UNAVAILABLE; never says why."""
     if not token.startswith(PREFIX):
         return await authenticate(rt, token, call.at)

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from service.domain.revocations import Kind, Memory, Revocation
 from service.flows.authority import Act, require_scope
-from service.kernel.call import ApiKey, Call, Service
+from service.kernel.call import ApiKey, Call, Machine
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
 
@@ -60,12 +60,12 @@ async def find_revoked(rt: Runtime, call: Call, jtis: Sequence[str]) -> list[str
     return [jti for jti in jtis if _find(memory, reader, jti) is not None]
 
 
-def _find(memory: Memory, reader: Service | ApiKey, jti: str) -> Revocation | None:
+def _find(memory: Memory, reader: Machine | ApiKey, jti: str) -> Revocation | None:
     entry = memory.find_mark(Kind.JTI, jti)
     return entry if entry is not None and _concerns(entry, reader) else None
 
 
-def _page(memory: Memory, reader: Service | ApiKey, after: int, most: int) -> Page:
+def _page(memory: Memory, reader: Machine | ApiKey, after: int, most: int) -> Page:
     head = memory.seq
     found = memory.after(after, most)
     has_more = len(found) == most
@@ -73,5 +73,5 @@ def _page(memory: Memory, reader: Service | ApiKey, after: int, most: int) -> Pa
     return Page([entry for entry in found if _concerns(entry, reader)], reached, has_more)
 
 
-def _concerns(entry: Revocation, reader: Service | ApiKey) -> bool:
+def _concerns(entry: Revocation, reader: Machine | ApiKey) -> bool:
     return reader.tenant_id is None or entry.tenant_id in (None, reader.tenant_id)

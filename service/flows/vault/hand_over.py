@@ -10,7 +10,7 @@ from service.domain.vault import Handover, Recipient, Secret
 from service.flows.authority import Act, require_scope
 from service.flows.vault.reach import check_name, not_found
 from service.kernel import seal
-from service.kernel.call import Call, Service
+from service.kernel.call import Call, Machine
 from service.kernel.ids import TenantId
 from service.kernel.refusal import Reason, Refused
 from service.kernel.seal import SealBrokenError
@@ -36,7 +36,7 @@ async def hand_over(
     stored does not open, saying why.
     """
     caller = require_scope(call, Act.OPEN_SECRETS)
-    if not isinstance(caller, Service):
+    if not isinstance(caller, Machine):
         raise Refused(Reason.FORBIDDEN, "only a client can be a recipient of secrets")
     check_name(name)
     tenant_id = given if given is not None else caller.tenant_id

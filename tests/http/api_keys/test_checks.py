@@ -12,7 +12,7 @@ from service.domain.apikeys import KeyText, read
 from service.flows.apikeys.settle import end_expired_keys, settle_keys
 from service.runtime import Runtime
 from tests import given
-from tests.clients import Service, a_service
+from tests.clients import Machine, a_service
 from tests.keys import Owner, an_owner, exchange, use, verdict
 
 Browser = Callable[..., httpx2.AsyncClient]
@@ -26,7 +26,7 @@ async def root(rt: Runtime, browser: Browser) -> Owner:
 
 
 @pytest.fixture
-async def platform(rt: Runtime, browser: Browser) -> Service:
+async def platform(rt: Runtime, browser: Browser) -> Machine:
     """A service of the platform that may check keys."""
     return await a_service(rt, browser(), "api-keys:verify")
 
@@ -101,7 +101,7 @@ async def test_a_token_cannot_be_exchanged(root: Owner, client: httpx2.AsyncClie
 
 @pytest.mark.parametrize("way", ["revoke", "delete", "rotate", "by hand"])
 async def test_every_end_of_a_key_kills_it_and_its_tokens_at_every_door(
-    rt: Runtime, root: Owner, client: httpx2.AsyncClient, platform: Service, way: str
+    rt: Runtime, root: Owner, client: httpx2.AsyncClient, platform: Machine, way: str
 ) -> None:
     made = await root.create(scopes=[FEED])
     key = made["secret"]
@@ -131,7 +131,7 @@ async def test_every_end_of_a_key_kills_it_and_its_tokens_at_every_door(
 
 
 async def test_during_the_overlap_both_work_and_afterwards_one(
-    rt: Runtime, root: Owner, client: httpx2.AsyncClient, platform: Service
+    rt: Runtime, root: Owner, client: httpx2.AsyncClient, platform: Machine
 ) -> None:
     old = await root.create(scopes=[FEED])
     assert (await verdict(platform, old["secret"]))["valid"]  # remembered without an expiry
@@ -175,7 +175,7 @@ async def test_an_expired_key_s_tokens_are_killed_by_the_feed(
 
 
 async def test_a_service_of_an_organization_knows_no_other_s_keys(
-    rt: Runtime, root: Owner, browser: Browser, platform: Service
+    rt: Runtime, root: Owner, browser: Browser, platform: Machine
 ) -> None:
     other = await an_owner(rt, browser(), "eve@evil.example", slug="evil")
     here = await a_service(rt, browser(), "api-keys:verify", organization="acme")
@@ -203,7 +203,7 @@ async def test_a_service_of_an_organization_knows_no_other_s_keys(
     assert (await other.ask("GET", "/api-keys")).json()["items"] == []
 
 
-async def test_introspection_tells_of_a_key(root: Owner, platform: Service) -> None:
+async def test_introspection_tells_of_a_key(root: Owner, platform: Machine) -> None:
     made = await root.create(scopes=["agentes", "proxy-ollama"], expires_at="2099-01-01T00:00:00Z")
     told = (await platform.ask("/oauth/introspect", token=made["secret"])).json()
     assert told["active"] is True
@@ -214,7 +214,7 @@ async def test_introspection_tells_of_a_key(root: Owner, platform: Service) -> N
 
 
 async def test_a_scope_and_an_address_are_part_of_the_question(
-    root: Owner, client: httpx2.AsyncClient, browser: Browser, platform: Service
+    root: Owner, client: httpx2.AsyncClient, browser: Browser, platform: Machine
 ) -> None:
     made = await root.create(scopes=["agentes", FEED], addresses=["203.0.113.0/24", "2001:db8::1"])
     key = made["secret"]
@@ -281,7 +281,7 @@ async def test_a_key_is_no_person_and_makes_no_keys(
 
 @pytest.mark.parametrize("who", ["owner", "organization", "membership"])
 async def test_a_key_stops_with_its_owner_and_its_organization(
-    rt: Runtime, root: Owner, browser: Browser, platform: Service, who: str
+    rt: Runtime, root: Owner, browser: Browser, platform: Machine, who: str
 ) -> None:
     member = await an_owner(rt, browser(), "mem@acme.example", role="member")
     made = await member.create()
@@ -304,7 +304,7 @@ async def test_a_key_stops_with_its_owner_and_its_organization(
 
 
 async def test_a_checked_key_costs_no_query_at_any_door(
-    rt: Runtime, root: Owner, client: httpx2.AsyncClient, platform: Service
+    rt: Runtime, root: Owner, client: httpx2.AsyncClient, platform: Machine
 ) -> None:
     key = (await root.create(scopes=[FEED]))["secret"]
     await verdict(platform, key)
@@ -322,7 +322,7 @@ async def test_a_checked_key_costs_no_query_at_any_door(
 
 
 async def test_checks_write_nothing_and_the_background_does(
-    rt: Runtime, root: Owner, client: httpx2.AsyncClient, platform: Service
+    rt: Runtime, root: Owner, client: httpx2.AsyncClient, platform: Machine
 ) -> None:
     made = await root.create()
     gone = await root.create()
@@ -343,7 +343,7 @@ async def test_checks_write_nothing_and_the_background_does(
 
 
 async def test_a_key_with_another_s_public_id_is_refused(
-    root: Owner, client: httpx2.AsyncClient, platform: Service
+    root: Owner, client: httpx2.AsyncClient, platform: Machine
 ) -> None:
     """Well written, with a secret that exists: only not this key's."""
     one, two = read((await root.create())["secret"]), read((await root.create())["secret"])
@@ -356,7 +356,7 @@ async def test_a_key_with_another_s_public_id_is_refused(
         assert (await exchange(client, forged.written())).status_code == 400
 
 
-async def _active(service: Service, *tokens: str) -> list[bool]:
+async def _active(service: Machine, *tokens: str) -> list[bool]:
     answers = [await service.ask("/oauth/introspect", token=token) for token in tokens]
     return [answer.json()["active"] for answer in answers]
 

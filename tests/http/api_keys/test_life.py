@@ -12,7 +12,7 @@ from service.domain.apikeys import PATTERN
 from service.flows.apikeys.settle import settle_keys
 from service.runtime import Runtime
 from tests import given
-from tests.clients import Service, a_service
+from tests.clients import Machine, a_service
 from tests.keys import Owner, an_owner, body, verdict
 
 Browser = Callable[..., httpx2.AsyncClient]
@@ -24,12 +24,12 @@ async def owner(rt: Runtime, browser: Browser) -> Owner:
 
 
 @pytest.fixture
-async def platform(rt: Runtime, browser: Browser) -> Service:
+async def platform(rt: Runtime, browser: Browser) -> Machine:
     """A service of the platform that may check keys."""
     return await a_service(rt, browser(), "api-keys:verify")
 
 
-async def test_the_secret_is_shown_once(owner: Owner, platform: Service) -> None:
+async def test_the_secret_is_shown_once(owner: Owner, platform: Machine) -> None:
     made = await owner.create(expires_at="2099-01-01T00:00:00Z")
     assert re.fullmatch(PATTERN, made["secret"])
     assert made["secret"].startswith(made["prefix"] + "_")
@@ -127,7 +127,7 @@ async def test_an_auditor_reads_and_a_member_keeps_to_their_own(
 
 
 async def test_another_organization_s_key_answers_like_none(
-    rt: Runtime, browser: Browser, owner: Owner, platform: Service
+    rt: Runtime, browser: Browser, owner: Owner, platform: Machine
 ) -> None:
     made = await owner.create()
     other = await an_owner(rt, browser(), "eve@evil.example", slug="evil")
@@ -154,7 +154,7 @@ async def test_another_organization_s_key_answers_like_none(
 
 
 async def test_a_crossing_platform_administrator_leaves_both_names(
-    rt: Runtime, browser: Browser, owner: Owner, platform: Service
+    rt: Runtime, browser: Browser, owner: Owner, platform: Machine
 ) -> None:
     made = await owner.create()
     root = await an_owner(rt, browser(), "root@top.example", slug="top", platform_admin=True)
@@ -167,7 +167,7 @@ async def test_a_crossing_platform_administrator_leaves_both_names(
 
 
 async def test_revoked_the_record_stays_deleted_it_goes_and_events_stay(
-    rt: Runtime, owner: Owner, platform: Service
+    rt: Runtime, owner: Owner, platform: Machine
 ) -> None:
     revoked, deleted = await owner.create(), await owner.create()
     for _ in range(2):  # a second time changes nothing
@@ -190,7 +190,7 @@ async def test_revoked_the_record_stays_deleted_it_goes_and_events_stay(
 
 
 async def test_a_rotation_without_overlap_leaves_the_successor_alone(
-    owner: Owner, platform: Service
+    owner: Owner, platform: Machine
 ) -> None:
     old = await owner.create(addresses=["10.0.0.0/8"], expires_at="2099-01-01T00:00:00Z")
     answer = await owner.ask("POST", f"/api-keys/{old['id']}/rotate")
@@ -237,7 +237,7 @@ async def test_pages_join_without_a_gap(owner: Owner) -> None:
 
 
 async def test_uses_are_counted_in_the_background(
-    rt: Runtime, owner: Owner, platform: Service
+    rt: Runtime, owner: Owner, platform: Machine
 ) -> None:
     made = await owner.create()
     for _ in range(3):
@@ -250,7 +250,7 @@ async def test_uses_are_counted_in_the_background(
     assert after["last_used_at"] is not None
 
 
-async def test_a_key_stops_at_its_expiry(rt: Runtime, owner: Owner, platform: Service) -> None:
+async def test_a_key_stops_at_its_expiry(rt: Runtime, owner: Owner, platform: Machine) -> None:
     soon = (rt.clock.now() + timedelta(seconds=100)).isoformat()
     made = await owner.create(expires_at=soon)
     assert (await verdict(platform, made["secret"]))["valid"]

@@ -9,13 +9,13 @@ import pytest
 
 from service.runtime import Runtime
 from tests import given
-from tests.clients import Service, a_service
+from tests.clients import Machine, a_service
 
 Browser = Callable[..., httpx2.AsyncClient]
 
 
 @pytest.fixture
-async def service(rt: Runtime, browser: Browser) -> Service:
+async def service(rt: Runtime, browser: Browser) -> Machine:
     return await a_service(rt, browser(), "agentes")
 
 
@@ -29,7 +29,7 @@ async def signed_in(rt: Runtime, client: httpx2.AsyncClient, **who: Any) -> dict
 
 
 async def test_a_good_token_is_described_and_a_revoked_one_is_only_inactive(
-    rt: Runtime, client: httpx2.AsyncClient, service: Service
+    rt: Runtime, client: httpx2.AsyncClient, service: Machine
 ) -> None:
     told = await signed_in(rt, client)
     answer = await service.ask("/oauth/introspect", token=told["access_token"])
@@ -47,7 +47,7 @@ async def test_a_good_token_is_described_and_a_revoked_one_is_only_inactive(
 
 
 @pytest.mark.parametrize("token", ["nonsense", "a.b.c", "x" * 5000])
-async def test_what_is_no_token_is_inactive(service: Service, token: str) -> None:
+async def test_what_is_no_token_is_inactive(service: Machine, token: str) -> None:
     answer = await service.ask("/oauth/introspect", token=token)
     assert (answer.status_code, answer.json()) == (200, {"active": False})
 
@@ -75,7 +75,7 @@ async def test_introspection_checks_and_me_ask_postgresql_nothing(
     rt: Runtime,
     client: httpx2.AsyncClient,
     browser: Browser,
-    service: Service,
+    service: Machine,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told = await signed_in(rt, client)
@@ -108,7 +108,7 @@ async def test_introspection_checks_and_me_ask_postgresql_nothing(
 
 
 async def test_a_client_revokes_its_own_token_and_no_others(
-    rt: Runtime, client: httpx2.AsyncClient, browser: Browser, service: Service
+    rt: Runtime, client: httpx2.AsyncClient, browser: Browser, service: Machine
 ) -> None:
     other = await a_service(rt, browser(), "agentes")
     refused = await other.ask("/oauth/revoke", token=service.token)
@@ -124,12 +124,12 @@ async def test_a_client_revokes_its_own_token_and_no_others(
     assert len(await given.events(rt, "revocation.created")) == 1
 
 
-async def test_an_unknown_token_is_no_failure(service: Service) -> None:
+async def test_an_unknown_token_is_no_failure(service: Machine) -> None:
     assert (await service.ask("/oauth/revoke", token="nonsense")).status_code == 200
 
 
 async def test_revoking_a_refresh_token_ends_its_session(
-    rt: Runtime, client: httpx2.AsyncClient, service: Service
+    rt: Runtime, client: httpx2.AsyncClient, service: Machine
 ) -> None:
     told = await signed_in(rt, client)
     token = client.cookies["__Host-refresh"]
@@ -144,7 +144,7 @@ async def test_revoking_a_refresh_token_ends_its_session(
 
 
 async def test_with_postgresql_failing_a_revoke_is_never_acknowledged(
-    rt: Runtime, service: Service
+    rt: Runtime, service: Machine
 ) -> None:
     await rt.pg._pool.close()  # as when the server is gone: every use of the pool fails
     answer = await service.ask("/oauth/revoke", token=service.token)

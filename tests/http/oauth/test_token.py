@@ -15,7 +15,7 @@ from service.flows.people.create_client import NewClient, create_client
 from service.kernel.call import Call
 from service.runtime import Runtime
 from tests import given
-from tests.clients import Service, a_service
+from tests.clients import Machine, a_service
 from tests.world import ISSUER
 
 Browser = Callable[..., httpx2.AsyncClient]
@@ -23,12 +23,12 @@ ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 @pytest.fixture
-async def service(rt: Runtime, client: httpx2.AsyncClient) -> Service:
+async def service(rt: Runtime, client: httpx2.AsyncClient) -> Machine:
     return await a_service(rt, client, "agentes", "revocations:read")
 
 
 async def test_the_token_is_rfc_9068_and_pyjwt_verifies_it(
-    rt: Runtime, service: Service, client: httpx2.AsyncClient
+    rt: Runtime, service: Machine, client: httpx2.AsyncClient
 ) -> None:
     jwks = jwt.PyJWKSet.from_json(rt.keyring.jwks.decode())
     header = jwt.get_unverified_header(service.token)
@@ -41,7 +41,7 @@ async def test_the_token_is_rfc_9068_and_pyjwt_verifies_it(
     assert not {"sid", "roles", "tenant_id"} & claims.keys()
 
 
-async def test_issuing_writes_nothing_to_postgresql(rt: Runtime, service: Service) -> None:
+async def test_issuing_writes_nothing_to_postgresql(rt: Runtime, service: Machine) -> None:
     before = await writes(rt)
     for _ in range(5):
         answer = await service.ask("/oauth/token", grant_type="client_credentials")
@@ -58,7 +58,7 @@ async def writes(rt: Runtime) -> int:
     return found
 
 
-async def test_a_narrower_scope_is_granted_and_a_wider_one_refused(service: Service) -> None:
+async def test_a_narrower_scope_is_granted_and_a_wider_one_refused(service: Machine) -> None:
     answer = await service.ask("/oauth/token", grant_type="client_credentials", scope="agentes")
     assert answer.json()["scope"] == "agentes"
     assert answer.headers["cache-control"] == "no-store"
@@ -82,7 +82,7 @@ async def test_a_narrower_scope_is_granted_and_a_wider_one_refused(service: Serv
     ],
 )
 async def test_a_wrong_form_gets_the_error_of_the_standard(
-    service: Service, body: str, error: str
+    service: Machine, body: str, error: str
 ) -> None:
     answer = await service.http.post(
         "/oauth/token",
@@ -93,7 +93,7 @@ async def test_a_wrong_form_gets_the_error_of_the_standard(
     assert (answer.status_code, answer.json()["error"]) == (400, error)
 
 
-async def test_every_wrong_client_is_the_same_client(service: Service) -> None:
+async def test_every_wrong_client_is_the_same_client(service: Machine) -> None:
     tries = [
         (service.client_id, service.secret[:-1]),
         (service.client_id, service.secret.swapcase()),
@@ -118,7 +118,7 @@ def basic(client_id: str, secret: str) -> str:
     return "Basic " + base64.b64encode(f"{client_id}:{secret}".encode()).decode()
 
 
-async def test_two_ways_of_identifying_at_once_are_refused(service: Service) -> None:
+async def test_two_ways_of_identifying_at_once_are_refused(service: Machine) -> None:
     answer = await service.ask(
         "/oauth/token",
         grant_type="client_credentials",
@@ -128,7 +128,7 @@ async def test_two_ways_of_identifying_at_once_are_refused(service: Service) -> 
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
 
 
-async def test_client_secret_post_works(service: Service) -> None:
+async def test_client_secret_post_works(service: Machine) -> None:
     answer = await service.http.post(
         "/oauth/token",
         data={
@@ -218,7 +218,7 @@ async def test_an_assertion_under_another_key_is_refused(
 
 
 async def test_the_console_refreshes_by_form_and_no_other_client_may(
-    rt: Runtime, client: httpx2.AsyncClient, service: Service
+    rt: Runtime, client: httpx2.AsyncClient, service: Machine
 ) -> None:
     person = await given.a_person(rt)
     login = await client.post(

@@ -9,7 +9,7 @@ import pytest
 
 from service.runtime import Runtime
 from tests import given
-from tests.clients import Service, a_service
+from tests.clients import Machine, a_service
 
 Browser = Callable[..., httpx2.AsyncClient]
 
@@ -25,13 +25,13 @@ async def signed_in(client: httpx2.AsyncClient, person: given.Given) -> dict[str
 
 
 @pytest.fixture
-async def reader(rt: Runtime, browser: Browser) -> Service:
+async def reader(rt: Runtime, browser: Browser) -> Machine:
     """A service of the platform that may read the revocations."""
     return await a_service(rt, browser(), "revocations:read")
 
 
 async def test_a_sign_out_is_on_the_feed_with_the_next_sequence_number(
-    rt: Runtime, client: httpx2.AsyncClient, reader: Service
+    rt: Runtime, client: httpx2.AsyncClient, reader: Machine
 ) -> None:
     told = await signed_in(client, await given.a_person(rt))
     empty = (await reader.get("/revocations")).json()
@@ -46,7 +46,7 @@ async def test_a_sign_out_is_on_the_feed_with_the_next_sequence_number(
 
 
 async def test_a_long_poll_is_answered_when_something_is_revoked(
-    rt: Runtime, client: httpx2.AsyncClient, reader: Service
+    rt: Runtime, client: httpx2.AsyncClient, reader: Machine
 ) -> None:
     await signed_in(client, await given.a_person(rt))
     began = rt.clock.monotonic()
@@ -59,7 +59,7 @@ async def test_a_long_poll_is_answered_when_something_is_revoked(
     assert rt.clock.monotonic() - began < 10
 
 
-async def test_pages_join_without_a_gap(rt: Runtime, browser: Browser, reader: Service) -> None:
+async def test_pages_join_without_a_gap(rt: Runtime, browser: Browser, reader: Machine) -> None:
     person = await given.a_person(rt)
     for _ in range(7):
         one = browser()
@@ -84,14 +84,14 @@ async def test_pages_join_without_a_gap(rt: Runtime, browser: Browser, reader: S
         ("limit=9999999", "limit"),
     ],
 )
-async def test_a_wrong_cursor_or_number_is_named(reader: Service, query: str, field: str) -> None:
+async def test_a_wrong_cursor_or_number_is_named(reader: Machine, query: str, field: str) -> None:
     answer = await reader.get(f"/revocations?{query}")
     assert answer.status_code == 400
     assert answer.json()["fields"] == [field]
 
 
 async def test_the_stream_carries_the_same_entries_and_resumes(
-    rt: Runtime, client: httpx2.AsyncClient, reader: Service, monkeypatch: pytest.MonkeyPatch
+    rt: Runtime, client: httpx2.AsyncClient, reader: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.http.revocations._STREAM_SECONDS", 0.2)
     told = await signed_in(client, await given.a_person(rt))
@@ -119,7 +119,7 @@ async def test_strangers_and_the_unscoped_learn_nothing(
 
 
 async def test_a_token_is_revoked_by_its_jti_and_found(
-    rt: Runtime, client: httpx2.AsyncClient, browser: Browser, reader: Service
+    rt: Runtime, client: httpx2.AsyncClient, browser: Browser, reader: Machine
 ) -> None:
     admin = browser()
     await signed_in(admin, await given.a_person(rt, "root@acme.example", platform_admin=True))
@@ -137,7 +137,7 @@ async def test_a_token_is_revoked_by_its_jti_and_found(
     assert checked.json() == {"revoked": [jti]}
 
 
-async def test_more_than_a_thousand_are_refused(reader: Service) -> None:
+async def test_more_than_a_thousand_are_refused(reader: Machine) -> None:
     answer = await reader.post("/revocations/check", json={"jtis": ["x"] * 1001})
     assert answer.status_code == 400
     assert answer.json()["fields"] == ["jtis"]
