@@ -14,9 +14,10 @@ SELECT secret_id
    AND name = $2
    FOR UPDATE;
 
--- name: delete(secret_id)
+-- name: delete(secret_id, tenant_id)
 DELETE FROM auth_secrets
- WHERE secret_id = $1;
+ WHERE secret_id = $1
+   AND tenant_id IS NOT DISTINCT FROM $2;
 
 -- name: newest(secret_id)
 SELECT coalesce(max(version), 0) AS version

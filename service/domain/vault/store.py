@@ -107,9 +107,9 @@ async def put(
     return held
 
 
-async def delete(tx: Tx, secret_id: UUID) -> None:
+async def delete(tx: Tx, secret_id: UUID, tenant_id: TenantId | None) -> None:
     """Remove a secret with all its versions."""
-    await _delete.run(tx, secret_id=secret_id)
+    await _delete.run(tx, secret_id=secret_id, tenant_id=tenant_id)
 
 
 async def delete_version(tx: Tx, secret_id: UUID, version: int) -> bool:

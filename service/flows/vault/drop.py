@@ -18,7 +18,7 @@ async def delete_secret(rt: Runtime, call: Call, given: TenantId | None, name: s
         held = await vault.lock(tx, tenant_id, name)
         if held is None:
             raise not_found()
-        await vault.delete(tx, held.secret_id)
+        await vault.delete(tx, held.secret_id, tenant_id)
         await audit.record(tx, call, deleted(tenant_id, name, None, crossed))
 
 

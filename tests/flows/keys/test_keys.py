@@ -15,6 +15,7 @@ from service.domain.revocations import Follower
 from service.flows.keys.kill import kill_key
 from service.flows.keys.read import list_keys
 from service.flows.keys.rotate import rotate_keys, rotate_when_due
+from service.flows.upkeep.tend import follow_key_schedule
 from service.kernel.call import Call, Operator
 from service.kernel.jose import Key
 from service.kernel.refusal import Reason, Refused
@@ -117,6 +118,18 @@ async def test_the_schedule_publishes_one_successor_in_time_whoever_looks(
     assert [e["detail"]["scheduled"] for e in await given.events(rt, "signing_key.published")] == [
         True
     ]
+
+
+async def test_upkeep_follows_the_schedule(rt: Runtime, operator: Calls) -> None:
+    first = signing(rt)
+    await follow_key_schedule(rt)
+    assert published(rt) == [first]
+    rt.clock.advance(timedelta(days=90))
+    for _ in range(2):
+        await follow_key_schedule(rt)
+    assert sorted((await states(rt, operator)).values()) == ["active", "pending"]
+    (event,) = await given.events(rt, "signing_key.published")
+    assert event["actor_kind"] == "operator"
 
 
 async def test_a_killed_key_neither_signs_nor_verifies_and_a_fresh_one_does_both(
