@@ -25,7 +25,7 @@ from service.http import revocations as revocation_wires
 from service.http.access import invitation, session
 from service.http.account import own
 from service.http.address import networks
-from service.http.admin import organizations, secrets, sessions, signing_keys
+from service.http.admin import audit, logos, organizations, secrets, sessions, signing_keys
 from service.http.admin import users as admin_users
 from service.http.gate import check_body
 from service.http.oauth import endpoints
@@ -103,6 +103,8 @@ def litestar_app(
             secrets.router,
             signing_keys.router,
             organizations.router,
+            audit.router,
+            logos.router,
             admin_users.router,
             invitation.router,
             health.router,

@@ -1,6 +1,7 @@
 """Fixtures: a runtime on real servers, an application on it, and clients of the application."""
 
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from uuid import uuid4
 
 import httpx2
@@ -28,7 +29,7 @@ UNLIMITED = Limits(login=GENEROUS, me=GENEROUS, create=GENEROUS, refresh=GENEROU
 
 
 @pytest.fixture
-def settings(database_url: str, redis_url: str) -> Settings:
+def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
     """The settings of the deployment under test; nginx is at 127.0.0.1."""
     return Settings(
         issuer=ISSUER,
@@ -37,6 +38,7 @@ def settings(database_url: str, redis_url: str) -> Settings:
         master_keys=(Secret(MASTER_KEY),),
         allowed_origins=(ORIGIN,),
         trusted_proxies=("127.0.0.1/32",),
+        data_dir=tmp_path / "data",
     )
 
 

@@ -2,6 +2,7 @@
 
 import click
 
+from service.cli.audit import audit
 from service.cli.clients import client
 from service.cli.keys import key
 from service.cli.organizations import organization
@@ -15,5 +16,5 @@ def main() -> None:
     """Tesserra Auth: identity, sessions, keys, revocation and the audit trail."""
 
 
-for command in (serve, migrate, organization, user, client, key, secret, prune, openapi):
+for command in (serve, migrate, organization, user, client, key, secret, audit, prune, openapi):
     main.add_command(command)

@@ -16,6 +16,7 @@ from granian.log import LogLevels
 
 from service.cli import edge
 from service.flows.upkeep import prune as upkeep
+from service.flows.upkeep.retention import drop_old_months
 from service.kernel import log, metrics
 from service.kernel import migrate as migrations
 from service.kernel.call import Call
@@ -102,7 +103,8 @@ def prune(*, as_json: bool) -> None:
     """Drop what has expired."""
 
     async def act(rt: Runtime, call: Call) -> dict[str, int]:
-        return await upkeep.prune(rt, call)
+        months = await drop_old_months(rt, call)
+        return {**await upkeep.prune(rt, call), "months of events": months}
 
     dropped = edge.run(act)
     text = ", ".join(f"{count} {kind}" for kind, count in dropped.items())

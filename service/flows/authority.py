@@ -19,6 +19,10 @@ class Act(StrEnum):
     READ_PEOPLE = "people.read"
     KEEP_PEOPLE = "people.keep"
     DISABLE_ACCOUNTS = "accounts.disable"
+    READ_AUDIT = "audit.read"
+    EXPORT_AUDIT = "audit.export"
+    READ_LOGO = "logo.read"
+    KEEP_LOGO = "logo.keep"
     REVOKE = "revocations.write"
     READ_REVOCATIONS = "revocations:read"
     READ_SIGNING_KEYS = "signing_keys.read"
@@ -42,6 +46,10 @@ ROLES: dict[Act, frozenset[str]] = {
     Act.READ_PEOPLE: frozenset({"owner", "admin", "auditor"}),
     Act.KEEP_PEOPLE: frozenset({"owner", "admin"}),
     Act.DISABLE_ACCOUNTS: frozenset(),
+    Act.READ_AUDIT: frozenset({"owner", "admin", "auditor"}),
+    Act.EXPORT_AUDIT: frozenset({"owner", "admin", "auditor"}),
+    Act.READ_LOGO: frozenset({"owner", "admin", "member", "auditor"}),
+    Act.KEEP_LOGO: frozenset({"owner", "admin"}),
     Act.REVOKE: frozenset({"owner", "admin"}),
     Act.READ_REVOCATIONS: frozenset(),
     Act.READ_SIGNING_KEYS: frozenset(),

@@ -120,6 +120,11 @@ SELECT position - 1 AS position, previous AS hash
 -- name: list_links(chain_id, after, upto, most)
 -- Seals in their order, each beside its event as it is now.
 SELECT s.position, s.event_id, s.occurred_at, s.form, s.salt, s.personal, s.leaf, s.previous, s.hash,
+       EXISTS (
+            SELECT FROM auth_event_seals d
+             WHERE d.event_id = s.event_id
+               AND (d.chain_id, d.position) <> (s.chain_id, s.position)
+       ) AS doubled,
        e.event_id IS NOT NULL AS there, e.tenant_id, e.actor_kind, e.actor_id, e.user_id,
        e.session_id, e.event_type, e.ip::text AS ip, e.user_agent, e.detail::text AS detail,
        e.request_id
@@ -131,26 +136,45 @@ SELECT s.position, s.event_id, s.occurred_at, s.form, s.salt, s.personal, s.leaf
  ORDER BY s.position
  LIMIT $4;
 
--- name: list_strays(chain_id, recorded_xid, event_id, most)
--- Events without a seal that should have one, or from a transaction that has not begun yet.
-SELECT e.chain_id, e.event_id, e.occurred_at
-  FROM auth_eventos e
- WHERE ($1::uuid IS NULL OR e.chain_id = $1)
-   AND ((e.recorded_xid, e.event_id) <= ($2::bigint::text::xid8, $3)
-        OR e.recorded_xid >= pg_snapshot_xmax(pg_current_snapshot()))
-   AND NOT EXISTS (
-        SELECT FROM auth_event_seals s
-         WHERE s.event_id = e.event_id AND s.occurred_at = e.occurred_at)
- LIMIT $4;
+-- name: list_strays(chain_id, recorded_xid, event_id, after, most)
+-- Of the next events of a chain those without a seal that should have one, or from a transaction
+-- that has not begun yet; and the last one, to go on behind it.
+WITH stretch AS (
+    SELECT e.event_id, e.occurred_at, e.recorded_xid
+      FROM auth_eventos e
+     WHERE e.chain_id = $1
+       AND e.event_id > $4
+     ORDER BY e.event_id
+     LIMIT $5
+), judged AS (
+    SELECT event_id, occurred_at,
+           ((recorded_xid, event_id) <= ($2::bigint::text::xid8, $3)
+            OR recorded_xid >= pg_snapshot_xmax(pg_current_snapshot()))
+           AND NOT EXISTS (
+                SELECT FROM auth_event_seals s
+                 WHERE s.event_id = stretch.event_id AND s.occurred_at = stretch.occurred_at
+           ) AS stray
+      FROM stretch
+)
+SELECT event_id, occurred_at, stray
+  FROM judged
+ WHERE stray
+    OR event_id = (SELECT event_id FROM stretch ORDER BY event_id DESC LIMIT 1)
+ ORDER BY event_id;
 
--- name: list_doubles(chain_id, most)
--- Events with two seals.
-SELECT chain_id, event_id, min(occurred_at) AS occurred_at
-  FROM auth_event_seals
- WHERE ($1::uuid IS NULL OR chain_id = $1)
- GROUP BY chain_id, event_id
-HAVING count(*) > 1
- LIMIT $2;
+-- name: list_recorded()
+-- Every chain that has events, by hopping over the index: the platform's own list.
+WITH RECURSIVE hop AS (
+    (SELECT chain_id FROM auth_eventos ORDER BY chain_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT e.chain_id FROM auth_eventos e WHERE e.chain_id > hop.chain_id
+             ORDER BY e.chain_id LIMIT 1)
+      FROM hop
+     WHERE hop.chain_id IS NOT NULL
+)
+SELECT chain_id
+  FROM hop
+ WHERE chain_id IS NOT NULL;
 
 -- name: list_signed()
 -- Chains that were ever signed, the platform's own list.

@@ -118,6 +118,8 @@ class Checker:
         """Check the next seal and its event."""
         self._check_place(link)
         self._check_event(link)
+        if link.doubled:
+            self._find("doubled", "the event has another seal as well", link)
         signed = self._signed.get(link.position)
         if signed is not None and signed != link.hash:
             self._find("rewritten", "a signed checkpoint says another hash here", link)
@@ -137,6 +139,8 @@ class Checker:
 
     def add_stray(self, stray: Stray) -> None:
         """Take note of an event that has no seal.  One whose seal lost it was moved in time."""
+        if not stray.stray:
+            return
         for place, found in enumerate(self.result.findings):
             if found.fault == "removed" and found.event_id == stray.event_id:
                 self.result.findings[place] = Finding(
@@ -148,10 +152,6 @@ class Checker:
                 )
                 return
         self._add("inserted", "the event was never sealed", None, stray.event_id)
-
-    def add_double(self, stray: Stray) -> None:
-        """Take note of an event that was sealed twice."""
-        self._add("doubled", "the event has more than one seal", None, stray.event_id)
 
     def _check_place(self, link: Link) -> None:
         expected = self.result.position + 1

@@ -46,7 +46,7 @@ class Unsealed(Struct, frozen=True, kw_only=True):
 
 
 class Link(Struct, frozen=True, kw_only=True):
-    """A seal beside its event, if that is still `there`."""
+    """A seal beside its event, if that is still `there`; `doubled`: the event has another seal."""
 
     position: int
     event_id: UUID
@@ -57,6 +57,7 @@ class Link(Struct, frozen=True, kw_only=True):
     leaf: bytes
     previous: bytes
     hash: bytes
+    doubled: bool
     there: bool
     tenant_id: UUID | None
     actor_kind: str | None
@@ -147,11 +148,11 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
 
 
 class Stray(Struct, frozen=True):
-    """An event that stands out."""
+    """An event, and whether it should have a seal and has none."""
 
-    chain_id: UUID
     event_id: UUID
     occurred_at: datetime
+    stray: bool
 
 
 def genesis(chain_id: UUID) -> bytes:

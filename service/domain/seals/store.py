@@ -53,7 +53,7 @@ _find_last_before = queries.rows("find_last_before", Last)
 _find_before_first = queries.rows("find_before_first", Last)
 _list_links = queries.rows("list_links", Link)
 _list_strays = queries.rows("list_strays", Stray)
-_list_doubles = queries.rows("list_doubles", Stray)
+_list_recorded = queries.rows("list_recorded", _Name)
 _list_signed = queries.rows("list_signed", _Name)
 _find_public_jwk = queries.rows("find_public_jwk", _Jwk)
 
@@ -176,20 +176,26 @@ async def list_links(tx: Tx, chain_id: UUID, after: int, upto: int, most: int) -
     return await _list_links.all(tx, chain_id=chain_id, after=after, upto=upto, most=most)
 
 
-async def list_strays(tx: Tx, chain_id: UUID | None, progress: Progress, most: int) -> list[Stray]:
-    """Return events that have no seal and should: of one chain, or of all."""
+async def list_strays(
+    tx: Tx, chain_id: UUID, progress: Progress, after: UUID, most: int
+) -> list[Stray]:
+    """Look at the next `most` events of a chain; return those that should have a seal and do not.
+
+    The last event looked at comes along, stray or not; nothing when there was none.
+    """
     return await _list_strays.all(
         tx,
         chain_id=chain_id,
         recorded_xid=progress.recorded_xid,
         event_id=progress.event_id,
+        after=after,
         most=most,
     )
 
 
-async def list_doubles(tx: Tx, chain_id: UUID | None, most: int) -> list[Stray]:
-    """Return events with more than one seal: of one chain, or of all."""
-    return await _list_doubles.all(tx, chain_id=chain_id, most=most)
+async def list_recorded(tx: Tx) -> set[UUID]:
+    """Return the chains that have events."""
+    return {row.chain_id for row in await _list_recorded.all(tx)}
 
 
 async def list_signed(tx: Tx) -> set[UUID]:

@@ -6,6 +6,7 @@ from service.domain import audit, seals
 from service.domain.audit import events
 from service.domain.keyring import Usage
 from service.domain.seals import Chain
+from service.flows.upkeep.sealing import seal
 from service.kernel.call import Call
 from service.kernel.refusal import Reason, Refused
 from service.kernel.sql import Tx
@@ -24,6 +25,7 @@ async def drop_old_months(rt: Runtime, call: Call) -> int:
     async with rt.pg.reading() as tx:
         if not await audit.list_months(tx, before):
             return 0
+    await seal(rt)
     key, mac_key = rt.keyring.signing(call.at), rt.keyring.derived(Usage.CHECKPOINT)
     async with rt.pg.decision() as tx:
         progress = await seals.lock_progress(tx)

@@ -1,7 +1,6 @@
 """Does the audit trail still say what was sealed?"""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import AsyncIterator, Callable, Sequence
 from uuid import UUID
 
 import msgspec
@@ -9,15 +8,13 @@ from msgspec import Struct
 
 from service.domain import seals
 from service.domain.keyring import Usage
-from service.domain.seals import Chain, Checked, Checker, Checkpoint, Claims, Stray
+from service.domain.seals import Chain, Checked, Checker, Checkpoint, Claims, Progress, Stray
 from service.kernel.refusal import Reason, Refused
 from service.kernel.sql import Tx
 from service.runtime import Runtime
 
 _STRETCH = 2000
-_MOST_STRAYS = 1000
-
-OfChain = TypeVar("OfChain", Claims, Stray)
+_LOOK = 20_000
 
 Watch = Callable[[int, int], None]
 """Told of how many seals are checked, of how many."""
@@ -44,32 +41,22 @@ async def verify_trail(
         claims = [await _read_saved(tx, number, line) for number, line in enumerate(saved, 1)]
         progress = await seals.find_progress(tx)
         chains = await _chains(tx, chain_id, claims)
-        known = {chain.chain_id: chain for chain in chains}
-        strays = await seals.list_strays(tx, chain_id, progress, _MOST_STRAYS)
-        doubles = await seals.list_doubles(tx, chain_id, _MOST_STRAYS)
-    for odd in (*strays, *doubles):
-        known.setdefault(odd.chain_id, Chain(odd.chain_id, 0, b""))
-    total, done, results = sum(chain.position for chain in known.values()), 0, []
-    for chain in known.values():
+    total, done, results = sum(chain.position for chain in chains), 0, []
+    for chain in chains:
         checker = Checker(chain.chain_id, rt.keyring.derived(Usage.CHECKPOINT))
         async for checkpoint in _checkpoints(rt, chain.chain_id):
             checker.add_checkpoint(checkpoint)
-        _each(chain.chain_id, claims, checker.add_claims)
+        for one in claims:
+            if one.chain_id == chain.chain_id:
+                checker.add_claims(one)
         async for position in _walk(rt, checker, chain):
             watch(done + position, total)
         checker.finish(chain.position)
-        _each(chain.chain_id, strays, checker.add_stray)
-        _each(chain.chain_id, doubles, checker.add_double)
+        async for stray in _strays(rt, chain.chain_id, progress):
+            checker.add_stray(stray)
         done += chain.position
         results.append(checker.result)
     return results
-
-
-def _each(chain_id: UUID, found: Iterable[OfChain], take: Callable[[OfChain], None]) -> None:
-    """Hand over those that are of one chain."""
-    for one in found:
-        if one.chain_id == chain_id:
-            take(one)
 
 
 async def _walk(rt: Runtime, checker: Checker, chain: Chain) -> AsyncIterator[int]:
@@ -83,6 +70,18 @@ async def _walk(rt: Runtime, checker: Checker, chain: Chain) -> AsyncIterator[in
         yield after
         if len(links) < _STRETCH:
             return
+
+
+async def _strays(rt: Runtime, chain_id: UUID, progress: Progress) -> AsyncIterator[Stray]:
+    after = UUID(int=0)
+    while True:
+        async with rt.pg.reading() as tx:
+            found = await seals.list_strays(tx, chain_id, progress, after, _LOOK)
+        if not found:
+            return
+        for one in found:
+            yield one
+        after = found[-1].event_id
 
 
 async def _checkpoints(rt: Runtime, chain_id: UUID) -> AsyncIterator[Checkpoint]:
@@ -102,7 +101,8 @@ async def _chains(tx: Tx, chain_id: UUID | None, claims: Sequence[Claims]) -> li
     if chain_id is not None:
         names = {chain_id}
     else:
-        names = {*await seals.list_signed(tx), *(one.chain_id for one in claims)}
+        names = await seals.list_signed(tx) | await seals.list_recorded(tx)
+        names |= {one.chain_id for one in claims}
     ends = {chain.chain_id: chain for chain in await seals.list_chains(tx, None)}
     names |= ends.keys() if chain_id is None else set()
     return [ends.get(name) or Chain(name, 0, b"") for name in sorted(names)]

@@ -1,5 +1,6 @@
 """Chains of events to seal and to spoil."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
@@ -64,6 +65,7 @@ async def seal_all(rt: Runtime) -> int:
             )
         if not left:
             return sealed
+        await asyncio.sleep(0.05)
     raise AssertionError("the horizon does not move")
 
 

@@ -1,0 +1,195 @@
+"""`audit verify`, `audit export`, `audit checkpoints`."""
+
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from service.cli import edge
+from service.domain.seals import Checked, Checkpoint
+from service.flows.admin.exports import Progress, ToExport, begin, run
+from service.flows.admin.trail import THE_PLATFORM
+from service.flows.people.find_organization import find_tenant
+from service.flows.upkeep.checkpoints import every_checkpoint
+from service.flows.upkeep.verify_trail import verify_trail
+from service.kernel.call import Call
+from service.kernel.ids import TenantId
+from service.runtime import Runtime
+
+_STEPS = 10_000
+_organization = click.option("--organization", help="Slug.")
+_platform = click.option("--platform", is_flag=True, help="What concerns no organization.")
+_json = click.option("--json", "as_json", is_flag=True)
+_time = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"])
+
+
+@click.group()
+def audit() -> None:
+    """The audit trail: verify it, export it, keep its checkpoints."""
+
+
+@audit.command("verify")
+@_organization
+@_platform
+@click.option(
+    "--checkpoint",
+    "checkpoint_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Checkpoints that were kept elsewhere, one on a line.",
+)
+@_json
+def verify(
+    organization: str | None, checkpoint_file: Path | None, *, platform: bool, as_json: bool
+) -> None:
+    """Check every event against its seal; exit status 1 when anything is wrong.
+
+    Of one organization, of the platform, or of all.
+    """
+    saved = checkpoint_file.read_bytes().splitlines() if checkpoint_file else []
+
+    async def act(rt: Runtime, _call: Call) -> list[Checked]:
+        there = await _there(rt, organization, platform=platform)
+        with _bar("verifying") as move:
+            return await verify_trail(
+                rt,
+                there,
+                saved=[line for line in saved if line.strip()],
+                watch=lambda done, of: move(done / of if of else 1.0),
+            )
+
+    results = edge.run(act)
+    findings = [finding for one in results for finding in one.findings]
+    lines = [
+        f"{found.fault}: chain {found.chain_id}"
+        + (f", position {found.position}" if found.position is not None else "")
+        + (f", event {found.event_id}" if found.event_id else "")
+        + f": {found.told}"
+        for found in findings
+    ]
+    counted = {
+        name: sum(getattr(one, name) for one in results)
+        for name in ("events", "expired", "erased", "checkpoints")
+    }
+    summary = (
+        f"{counted['events']} events in {len(results)} chains,"
+        f" {counted['checkpoints']} checkpoints, {counted['erased']} erased,"
+        f" {counted['expired']} dropped by retention:"
+        f" {f'{len(findings)} faults' if findings else 'nothing was changed'}"
+    )
+    told = {
+        "valid": not findings,
+        **counted,
+        "chains": [msgspec.to_builtins(one) for one in results],
+    }
+    edge.tell("\n".join([*lines, summary]), told, as_json=as_json)
+    if findings:
+        sys.exit(1)
+
+
+@audit.command("export")
+@_organization
+@_platform
+@click.option("--from", "first", type=_time, help="UTC; included.")
+@click.option("--to", "until", type=_time, help="UTC; not included.")
+@click.option("--type", "event_type")
+@_json
+def export(
+    organization: str | None,
+    first: datetime | None,
+    until: datetime | None,
+    event_type: str | None,
+    *,
+    platform: bool,
+    as_json: bool,
+) -> None:
+    """Write events as NDJSON (gzip) to the organization's folder under AUTH_DATA_DIR."""
+
+    async def act(rt: Runtime, call: Call) -> dict[str, Any]:
+        there = await _there(rt, organization, platform=platform)
+        if there is None:
+            edge.fail("name an organization, or --platform")
+        begun = await begin(
+            rt,
+            call,
+            ToExport(
+                tenant_id=there,
+                first=_utc(first),
+                until=_utc(until),
+                event_type=event_type,
+            ),
+        )
+        last = Progress(begun.name, 0, 0.0)
+        with _bar("exporting") as move:
+            async for last in run(rt, begun):
+                move(last.fraction)
+        folder = rt.settings.data_dir / "organizations" / str(begun.chain_id) / "exports"
+        return {
+            "file": str(folder / last.name),
+            "events": last.events,
+            "bytes": last.size,
+            "sha256": last.sha256.hex() if last.sha256 else None,
+        }
+
+    told = edge.run(act)
+    edge.tell(
+        f"{told['events']} events in {told['file']} ({told['bytes']} bytes)\n"
+        f"sha256 {told['sha256']}",
+        told,
+        as_json=as_json,
+    )
+
+
+@audit.command("checkpoints")
+@_organization
+@_platform
+def checkpoints(organization: str | None, *, platform: bool) -> None:
+    """Print signed checkpoints, one JSON object on a line: keep them where we cannot write."""
+
+    async def act(rt: Runtime, _call: Call) -> list[Checkpoint]:
+        return await every_checkpoint(rt, await _there(rt, organization, platform=platform))
+
+    for one in edge.run(act):
+        line = {
+            "id": str(one.checkpoint_id),
+            "tenant_id": None if one.chain_id == THE_PLATFORM else str(one.chain_id),
+            "position": one.position,
+            "kind": one.kind,
+            "signed_at": one.signed_at,
+            "kid": one.kid,
+            "public_jwk": msgspec.Raw(one.public_jwk.encode()),
+            "token": one.token,
+        }
+        click.echo(msgspec.json.encode(line))
+
+
+async def _there(rt: Runtime, organization: str | None, *, platform: bool) -> TenantId | None:
+    if organization is not None and platform:
+        edge.fail("either an organization or --platform")
+    if organization is not None:
+        return await find_tenant(rt, organization)
+    return THE_PLATFORM if platform else None
+
+
+class _bar:  # noqa: N801 - used like a function
+    """A progress bar on standard error, where that is a terminal."""
+
+    def __init__(self, label: str) -> None:
+        self._bar = click.progressbar(length=_STEPS, label=label, file=sys.stderr)
+
+    def __enter__(self) -> Callable[[float], None]:
+        self._bar.__enter__()
+        return self._move
+
+    def __exit__(self, *exc: object) -> None:
+        self._bar.__exit__(None, None, None)
+
+    def _move(self, fraction: float) -> None:
+        self._bar.update(max(0, round(fraction * _STEPS) - self._bar.pos))
+
+
+def _utc(given: datetime | None) -> datetime | None:
+    return None if given is None else given.replace(tzinfo=UTC)

@@ -1,0 +1,244 @@
+"""Events as files: NDJSON, gzipped, in the organization's folder."""
+
+import asyncio
+import hashlib
+import secrets
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import BinaryIO
+from uuid import UUID
+
+from msgspec import Struct
+
+from service.domain import audit, organizations
+from service.domain.audit import Filter, Line, events
+from service.domain.seals import PLATFORM
+from service.flows.admin.reach import record_crossing, require_platform, target
+from service.flows.authority import Act, require
+from service.kernel.call import Call, Operator, Person
+from service.kernel.folders import FolderError, Folders, Kept, Room, Writer
+from service.kernel.ids import TenantId
+from service.kernel.refusal import Reason, Refused
+from service.kernel.sql import Tx
+from service.runtime import Runtime
+
+_PAGE = 2000
+_GZIP = 31  # zlib's number for a gzip header and trailer (RFC 1952), here without a time
+_LEVEL = 6
+_CHUNK = 256 * 1024
+
+
+class ToExport(Struct, frozen=True, kw_only=True):
+    """Which events: of an organization, from `first` on, before `until`, of one type or of all.
+
+    `tenant_id` None is one's own; `admin.trail.THE_PLATFORM` what concerns no organization.
+    """
+
+    tenant_id: TenantId | None = None
+    first: datetime | None = None
+    until: datetime | None = None
+    event_type: str | None = None
+
+
+class Begun(Struct, frozen=True):
+    """An export that is allowed and recorded, and has not read anything yet."""
+
+    chain_id: UUID
+    name: str
+    wanted: Filter
+
+
+class Progress(Struct, frozen=True, omit_defaults=True):
+    """How far an export is; the last one has the file's size (bytes) and its SHA-256."""
+
+    name: str
+    events: int
+    fraction: float
+    size: int | None = None
+    sha256: bytes | None = None
+
+
+class Opened(Struct, frozen=True):
+    """A file to send: its size in bytes, the SHA-256 of what will be read."""
+
+    size: int
+    sha256: bytes
+    chunks: AsyncIterator[bytes]
+
+
+async def begin(rt: Runtime, call: Call, asked: ToExport) -> Begun:
+    """Decide that an export may be made, and record it.  Refused: FORBIDDEN, NOT_FOUND, CONFLICT.
+
+    Without an end it reaches to now.
+    """
+    until = min(asked.until or call.at, call.at)
+    name = f"audit-{until.astimezone(UTC):%Y%m%dt%H%M%Sz}-{secrets.token_hex(4)}.ndjson.gz"
+    async with rt.pg.decision() as tx:
+        chain_id = await _enter(tx, call, asked.tenant_id)
+        kept = await asyncio.to_thread(_folders(rt).list, chain_id, Room.EXPORTS)
+        if len(kept) >= Room.EXPORTS.most:
+            raise Refused(Reason.CONFLICT, f"there are {len(kept)} exports: delete one first")
+        first = asked.first or await audit.find_oldest(tx, chain_id) or until
+        exported = events.TrailExported(
+            tenant_id=None if chain_id == PLATFORM else TenantId(chain_id),
+            name=name,
+            first=first,
+            until=until,
+            event_type=asked.event_type,
+            crossing_from=_crossed(call, chain_id),
+        )
+        await audit.record(tx, call, exported)
+    wanted = Filter(first=first, until=until, event_type=asked.event_type)
+    return Begun(chain_id, name, wanted)
+
+
+async def run(rt: Runtime, begun: Begun, *, rest: float = 0.0) -> AsyncGenerator[Progress, None]:
+    """Write the file, telling how far it is; it is there when the last progress was told.
+
+    `rest`: how long to rest after each page, as a multiple of what the page took, so that sign-ins
+    do not wait.  Whoever stops listening leaves no file.  Refused(CONFLICT) when it grows too large
+    or the folder cannot be written.
+    """
+    with ExitStack() as stack:
+        try:
+            target_file = _folders(rt).write(begun.chain_id, Room.EXPORTS, begun.name)
+            packer = _Packer(stack.enter_context(target_file))
+            after = None
+            while True:
+                began = rt.clock.monotonic()
+                async with rt.pg.reading() as tx:
+                    page = await audit.export_page(tx, begun.chain_id, begun.wanted, after, _PAGE)
+                await asyncio.to_thread(packer.add, page)
+                if len(page) < _PAGE:
+                    break
+                after = page[-1].event_id
+                done = _fraction(begun.wanted, page[-1].occurred_at)
+                yield Progress(begun.name, packer.events, done)
+                await asyncio.sleep(rest * (rt.clock.monotonic() - began))
+            await asyncio.to_thread(packer.finish)
+            finish = stack.pop_all()
+            await asyncio.to_thread(finish.close)
+        except FolderError as exc:
+            raise Refused(Reason.CONFLICT, f"the export cannot be kept: {exc}") from None
+    yield Progress(begun.name, packer.events, 1.0, packer.size, packer.digest.digest())
+
+
+async def list_exports(rt: Runtime, call: Call, tenant_id: TenantId | None) -> list[Kept]:
+    """Return the exports that are kept."""
+    async with rt.pg.decision() as tx:
+        chain_id = await _enter(tx, call, tenant_id)
+        await _record_look(tx, call, chain_id)
+    return await asyncio.to_thread(_folders(rt).list, chain_id, Room.EXPORTS)
+
+
+async def open_export(rt: Runtime, call: Call, tenant_id: TenantId | None, name: str) -> Opened:
+    """Open one to send.  Refused(NOT_FOUND) for any name that is none of them."""
+    async with rt.pg.decision() as tx:
+        chain_id = await _enter(tx, call, tenant_id)
+        await _record_look(tx, call, chain_id)
+    stack = ExitStack()
+    try:
+        file = stack.enter_context(_folders(rt).read(chain_id, Room.EXPORTS, name))
+        size, sha256 = await asyncio.to_thread(_measure, file)
+    except (FileNotFoundError, FolderError):
+        raise Refused(Reason.NOT_FOUND, "no such export") from None
+    except BaseException:
+        stack.close()
+        raise
+    return Opened(size, sha256, _chunks(stack, file, size))
+
+
+async def delete_export(rt: Runtime, call: Call, tenant_id: TenantId | None, name: str) -> None:
+    """Delete one.  Refused(NOT_FOUND) for any name that is none of them."""
+    async with rt.pg.decision() as tx:
+        chain_id = await _enter(tx, call, tenant_id)
+        try:
+            await asyncio.to_thread(_folders(rt).remove, chain_id, Room.EXPORTS, name)
+        except (FileNotFoundError, FolderError):
+            raise Refused(Reason.NOT_FOUND, "no such export") from None
+        deleted = events.TrailExportDeleted(
+            tenant_id=None if chain_id == PLATFORM else TenantId(chain_id),
+            name=name,
+            crossing_from=_crossed(call, chain_id),
+        )
+        await audit.record(tx, call, deleted)
+
+
+class _Packer:
+    """Packs lines into a gzip file and digests what is in the file."""
+
+    def __init__(self, writer: Writer) -> None:
+        self.events = 0
+        self.size = 0
+        self.digest = hashlib.sha256()
+        self._writer = writer
+        self._gzip = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
+
+    def add(self, page: list[Line]) -> None:
+        """Append the lines of a page."""
+        lines = [one.line for one in page if one.line is not None]
+        self.events += len(lines)
+        self._put(self._gzip.compress("".join(f"{line}\n" for line in lines).encode()))
+
+    def finish(self) -> None:
+        """Append what the compressor still holds."""
+        self._put(self._gzip.flush())
+
+    def _put(self, packed: bytes) -> None:
+        self._writer.write(packed)
+        self.digest.update(packed)
+        self.size += len(packed)
+
+
+async def _enter(tx: Tx, call: Call, tenant_id: TenantId | None) -> UUID:
+    if isinstance(call.actor, Operator) and tenant_id is not None:
+        return tenant_id
+    if tenant_id == PLATFORM:
+        require_platform(call, Act.EXPORT_AUDIT)
+        return PLATFORM
+    person = require(call, Act.EXPORT_AUDIT)
+    there = target(person, tenant_id)
+    if there != person.tenant_id and await organizations.find(tx, there) is None:
+        raise Refused(Reason.NOT_FOUND, "no such organization")
+    return there
+
+
+async def _record_look(tx: Tx, call: Call, chain_id: UUID) -> None:
+    if isinstance(call.actor, Person) and chain_id != PLATFORM:
+        await record_crossing(tx, call, call.actor, TenantId(chain_id), Act.EXPORT_AUDIT)
+
+
+def _crossed(call: Call, chain_id: UUID) -> TenantId | None:
+    """Return whence, when this is a crossing."""
+    person = call.actor
+    crosses = isinstance(person, Person) and chain_id not in (person.tenant_id, PLATFORM)
+    return person.tenant_id if isinstance(person, Person) and crosses else None
+
+
+def _folders(rt: Runtime) -> Folders:
+    return Folders(rt.settings.data_dir)
+
+
+def _fraction(wanted: Filter, reached: datetime) -> float:
+    whole = (wanted.until - wanted.first).total_seconds()
+    part = (reached - wanted.first).total_seconds()
+    return round(min(max(part / whole, 0.0), 1.0), 4) if whole > 0 else 1.0
+
+
+def _measure(file: BinaryIO) -> tuple[int, bytes]:
+    digest, size = hashlib.sha256(), 0
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+        size += len(chunk)
+    return size, digest.digest()
+
+
+async def _chunks(stack: ExitStack, file: BinaryIO, size: int) -> AsyncIterator[bytes]:
+    """Read the very bytes that were measured, from the file that is open."""
+    with stack:
+        file.seek(0)
+        while size > 0 and (chunk := await asyncio.to_thread(file.read, min(_CHUNK, size))):
+            size -= len(chunk)
+            yield chunk

@@ -1,0 +1,333 @@
+"""/admin/audit-events: the audit trail, read and exported."""
+
+import base64
+import ipaddress
+import re
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Router, delete, get, post
+from litestar.di import Provide
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from litestar.response import Stream
+from msgspec import Meta, Struct
+
+from service.domain.audit import Entry, Filter
+from service.domain.seals import Checkpoint
+from service.flows.admin import exports as flows
+from service.flows.admin.exports import Progress, ToExport
+from service.flows.admin.trail import THE_PLATFORM, read_checkpoints, read_trail
+from service.http.asked import FromCaller, provide_signed_in
+from service.http.paging import next_cursor, read_cursor, read_limit
+from service.kernel.folders import Kept
+from service.kernel.ids import SessionId, TenantId, UserId
+from service.kernel.log import log
+from service.kernel.refusal import Reason, Refused
+
+PLATFORM = "platform"
+"""As `tenant_id`: what concerns no organization."""
+
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+_END = datetime(9000, 1, 1, tzinfo=UTC)
+_TYPE = re.compile(r"[a-z0-9_.]{1,64}")
+_REQUEST = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_REST = 1.0
+"""Rest as long as work: an export takes half of one worker's time at most."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class ActorAnswer(Struct, frozen=True):
+    """Who did it."""
+
+    kind: str
+    id: str | None
+
+
+class EventAnswer(Struct, frozen=True):
+    """One event."""
+
+    id: str
+    occurred_at: datetime
+    type: str
+    tenant_id: str | None
+    actor: ActorAnswer
+    user_id: str | None
+    session_id: str | None
+    address: str | None
+    user_agent: str
+    request_id: str
+    detail: dict[str, Any]
+
+
+class EventsAnswer(Struct, frozen=True):
+    """A page, the newest first."""
+
+    items: list[EventAnswer]
+    next_cursor: str | None
+
+
+class CheckpointAnswer(Struct, frozen=True):
+    """What was signed, and the key that verifies it.  A line of a file for `audit verify`."""
+
+    id: str
+    tenant_id: str | None
+    position: int
+    kind: str
+    signed_at: datetime
+    kid: str
+    public_jwk: dict[str, str]
+    token: str
+
+
+class CheckpointsAnswer(Struct, frozen=True):
+    """A page, the newest first."""
+
+    items: list[CheckpointAnswer]
+    next_cursor: str | None
+
+
+class ExportForm(Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
+    """Which events to export."""
+
+    tenant_id: Annotated[str, Meta(max_length=36)] | None = None
+    from_: Annotated[datetime, Meta(tz=True)] | None = None
+    to: Annotated[datetime, Meta(tz=True)] | None = None
+    type: Annotated[str, Meta(pattern=r"^[a-z0-9_.]{1,64}\Z")] | None = None
+
+
+class ExportAnswer(Struct, frozen=True):
+    """A finished export."""
+
+    name: str
+    bytes: int
+    finished_at: datetime
+
+
+class ExportsAnswer(Struct, frozen=True):
+    """All of them."""
+
+    items: list[ExportAnswer]
+    next_cursor: str | None = None
+
+
+@get("/audit-events")
+async def events(  # noqa: PLR0913 - one per filter
+    asked: FromCaller,
+    *,
+    from_: Annotated[str | None, QueryParameter(name="from")] = None,
+    to: FromQuery[str | None] = None,
+    event_type: Annotated[str | None, QueryParameter(name="type")] = None,
+    user_id: FromQuery[str | None] = None,
+    session_id: FromQuery[str | None] = None,
+    address: FromQuery[str | None] = None,
+    request_id: FromQuery[str | None] = None,
+    tenant_id: FromQuery[str | None] = None,
+    limit: FromQuery[str | None] = None,
+    cursor: FromQuery[str | None] = None,
+) -> EventsAnswer:
+    """List events, the newest first; `from` is included, `to` is not.
+
+    Platform administrators read another organization's by `tenant_id`, which leaves an event, and
+    by `platform` what concerns none.
+    """
+    there = _tenant(tenant_id)
+    person, session = _uuid("user_id", user_id), _uuid("session_id", session_id)
+    wanted = Filter(
+        first=_time("from", from_) or _BEGINNING,
+        until=_time("to", to) or _END,
+        event_type=_matching("type", _TYPE, event_type),
+        user_id=None if person is None else UserId(person),
+        session_id=None if session is None else SessionId(session),
+        address=_address(address),
+        request_id=_matching("request_id", _REQUEST, request_id),
+    )
+    most, list_name = read_limit(limit), f"audit-events {there or asked.person.tenant_id}"
+    before = read_cursor(asked.rt, list_name, cursor)
+    found = await read_trail(asked.rt, asked.call, there, wanted, before, most)
+    return EventsAnswer(
+        [_event(one) for one in found],
+        next_cursor(asked.rt, list_name, found, most, lambda one: one.event_id),
+    )
+
+
+@get("/audit-events/checkpoints")
+async def checkpoints(
+    asked: FromCaller,
+    tenant_id: FromQuery[str | None] = None,
+    limit: FromQuery[str | None] = None,
+    cursor: FromQuery[str | None] = None,
+) -> CheckpointsAnswer:
+    """List signed checkpoints, the newest first.  Kept elsewhere, they prove what was recorded."""
+    there = _tenant(tenant_id)
+    most, list_name = read_limit(limit), f"checkpoints {there or asked.person.tenant_id}"
+    before = read_cursor(asked.rt, list_name, cursor)
+    found = await read_checkpoints(asked.rt, asked.call, there, before, most)
+    return CheckpointsAnswer(
+        [_checkpoint(one) for one in found],
+        next_cursor(asked.rt, list_name, found, most, lambda one: one.checkpoint_id),
+    )
+
+
+@post("/audit-events/exports", status_code=201, media_type="application/x-ndjson")
+async def export(asked: FromCaller, data: JSONBody[ExportForm]) -> Stream:
+    """Write events to a file of the organization's folder, telling how far it is.
+
+    Lines of JSON `{name, events, fraction}`; the last one has `bytes` and `sha256` (hex), or
+    `error` when there is no file.  Whoever stops listening leaves none.
+    """
+    wanted = ToExport(
+        tenant_id=_tenant(data.tenant_id),
+        first=data.from_,
+        until=data.to,
+        event_type=data.type,
+    )
+    begun = await flows.begin(asked.rt, asked.call, wanted)
+
+    async def lines() -> AsyncIterator[bytes]:
+        yield _encode({"name": begun.name, "events": 0, "fraction": 0.0}) + b"\n"
+        try:
+            async with aclosing(flows.run(asked.rt, begun, rest=_REST)) as progress:
+                async for one in progress:
+                    yield _encode(_progress(one)) + b"\n"
+        except Refused as refused:
+            log().warning("export failed", error=str(refused), request_id=asked.call.request_id)
+            yield _encode({"name": begun.name, "error": refused.reason.value}) + b"\n"
+
+    return Stream(lines(), status_code=201, headers={"X-Accel-Buffering": "no"})
+
+
+@get("/audit-events/exports")
+async def exports(asked: FromCaller, tenant_id: FromQuery[str | None] = None) -> ExportsAnswer:
+    """List the exports that are kept."""
+    found = await flows.list_exports(asked.rt, asked.call, _tenant(tenant_id))
+    return ExportsAnswer([_export(one) for one in found])
+
+
+@get("/audit-events/exports/{name:str}", media_type="application/gzip")
+async def download(
+    asked: FromCaller, name: FromPath[str], tenant_id: FromQuery[str | None] = None
+) -> Stream:
+    """Send an export, with the digest of its bytes (RFC 9530 section 3)."""
+    opened = await flows.open_export(asked.rt, asked.call, _tenant(tenant_id), name)
+    digest = base64.b64encode(opened.sha256).decode()
+    headers = {
+        "Content-Length": str(opened.size),
+        "Repr-Digest": f"sha-256=:{digest}:",
+        "Content-Disposition": f'attachment; filename="{name}"',
+    }
+    return Stream(opened.chunks, headers=headers)
+
+
+@delete("/audit-events/exports/{name:str}", status_code=204)
+async def remove(
+    asked: FromCaller, name: FromPath[str], tenant_id: FromQuery[str | None] = None
+) -> None:
+    """Delete an export; the events stay."""
+    await flows.delete_export(asked.rt, asked.call, _tenant(tenant_id), name)
+
+
+def _progress(one: Progress) -> dict[str, object]:
+    told: dict[str, object] = {"name": one.name, "events": one.events, "fraction": one.fraction}
+    if one.sha256 is not None:
+        told |= {"bytes": one.size, "sha256": one.sha256.hex()}
+    return told
+
+
+def _event(one: Entry) -> EventAnswer:
+    return EventAnswer(
+        id=str(one.event_id),
+        occurred_at=one.occurred_at,
+        type=one.event_type,
+        tenant_id=_text(one.tenant_id),
+        actor=ActorAnswer(one.actor_kind, one.actor_id),
+        user_id=_text(one.user_id),
+        session_id=_text(one.session_id),
+        address=one.ip,
+        user_agent=one.user_agent,
+        request_id=one.request_id,
+        detail=msgspec.json.decode(one.detail, type=dict[str, Any]),
+    )
+
+
+def _checkpoint(one: Checkpoint) -> CheckpointAnswer:
+    return CheckpointAnswer(
+        id=str(one.checkpoint_id),
+        tenant_id=None if one.chain_id == THE_PLATFORM else str(one.chain_id),
+        position=one.position,
+        kind=one.kind,
+        signed_at=one.signed_at,
+        kid=one.kid,
+        public_jwk=msgspec.json.decode(one.public_jwk, type=dict[str, str]),
+        token=one.token,
+    )
+
+
+def _export(one: Kept) -> ExportAnswer:
+    return ExportAnswer(one.name, one.size, one.at)
+
+
+def _text(found: UUID | None) -> str | None:
+    return None if found is None else str(found)
+
+
+def _tenant(text: str | None) -> TenantId | None:
+    """Read `tenant_id`.  What is no id is no organization's: Refused(NOT_FOUND)."""
+    if text is None:
+        return None
+    if text == PLATFORM:
+        return THE_PLATFORM
+    try:
+        found = UUID(text)
+    except ValueError:
+        found = THE_PLATFORM
+    if found == THE_PLATFORM:
+        raise Refused(Reason.NOT_FOUND, "no such organization")
+    return TenantId(found)
+
+
+def _uuid(name: str, text: str | None) -> UUID | None:
+    try:
+        return None if text is None else UUID(text)
+    except ValueError:
+        raise _wrong(name, "an id is expected") from None
+
+
+def _time(name: str, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        found = msgspec.convert(text, datetime)
+        if found.tzinfo is not None:
+            return found.astimezone(UTC)
+    except (msgspec.ValidationError, OverflowError):
+        pass
+    raise _wrong(name, "a time as of RFC 3339 is expected, with its offset")
+
+
+def _matching(name: str, pattern: re.Pattern[str], text: str | None) -> str | None:
+    if text is not None and not pattern.fullmatch(text):
+        raise _wrong(name, "it has letters that do not belong there, or too many")
+    return text
+
+
+def _address(text: str | None) -> str | None:
+    try:
+        return None if text is None else str(ipaddress.ip_address(text))
+    except ValueError:
+        raise _wrong("address", "an IP address is expected") from None
+
+
+def _wrong(name: str, told: str) -> Refused:
+    return Refused(Reason.INVALID_REQUEST, told, fields=(name,))
+
+
+router = Router(
+    "/admin",
+    route_handlers=[events, checkpoints, export, exports, download, remove],
+    dependencies={"asked": Provide(provide_signed_in)},
+)

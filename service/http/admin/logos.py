@@ -1,0 +1,51 @@
+"""/admin/organizations/{id}/logo."""
+
+from litestar import Request, Response, Router, delete, get, put
+from litestar.datastructures import State
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, SkipValidation
+
+from service.flows.admin.logos import LARGEST, Logo, delete_logo, put_logo, read_logo
+from service.http.account.own import path_id
+from service.http.asked import FromCaller, provide_signed_in
+from service.kernel.ids import TenantId
+
+_PATH = "/organizations/{tenant_id:str}/logo"
+
+
+async def provide_logo(request: "Request[object, object, State]") -> Logo:
+    """Take the body as it is, and what it is said to be."""
+    return Logo(request.content_type[0].lower(), await request.body())
+
+
+@put(
+    _PATH,
+    status_code=204,
+    request_max_body_size=LARGEST,
+    dependencies={"logo": Provide(provide_logo)},
+)
+async def put_one(
+    asked: FromCaller, tenant_id: FromPath[str], logo: NamedDependency[SkipValidation[Logo]]
+) -> None:
+    """Replace the logo: the body is a PNG or WebP picture of at most 256 KiB."""
+    await put_logo(asked.rt, asked.call, TenantId(path_id(tenant_id)), logo)
+
+
+@get(_PATH, media_type="image/*")
+async def read_one(asked: FromCaller, tenant_id: FromPath[str]) -> Response[bytes]:
+    """Return the logo."""
+    found = await read_logo(asked.rt, asked.call, TenantId(path_id(tenant_id)))
+    return Response(found.content, media_type=found.media_type)
+
+
+@delete(_PATH, status_code=204)
+async def delete_one(asked: FromCaller, tenant_id: FromPath[str]) -> None:
+    """Take the logo away."""
+    await delete_logo(asked.rt, asked.call, TenantId(path_id(tenant_id)))
+
+
+router = Router(
+    "/admin",
+    route_handlers=[put_one, read_one, delete_one],
+    dependencies={"asked": Provide(provide_signed_in)},
+)
