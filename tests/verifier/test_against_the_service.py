@@ -164,7 +164,7 @@ async def test_the_end_of_its_own_tokens_does_not_stop_the_verifier(world: World
     token = world.token()
     async with world.verifier() as verifier:
         await world.revoke(Kind.CLIENT_ID, world.client_id)
-        old = verifier._remote._token
+        old = verifier._remote._reading._token
         await eventually(lambda: renewed(verifier, old))
         claims = await verifier.verify(token)
         await world.revoke(Kind.SID, str(claims.sid))
@@ -174,7 +174,7 @@ async def test_the_end_of_its_own_tokens_does_not_stop_the_verifier(world: World
 
 
 async def renewed(verifier: Verifier, old: str) -> bool:
-    return verifier._remote._token != old and verifier.staleness < 3
+    return verifier._remote._reading._token != old and verifier.staleness < 3
 
 
 class Severed(httpx2.AsyncBaseTransport):

@@ -5,10 +5,12 @@ is, and follows one rule of your choice when it is too old.  README.md shows it 
 FastAPI and Starlette.
 """
 
+from tesserra_verifier.apikeys import KEY_PATTERN, KeyClaims
 from tesserra_verifier.asgi import VerifierMiddleware
 from tesserra_verifier.claims import Claims
 from tesserra_verifier.errors import (
     InsufficientScopeError,
+    InvalidKeyError,
     InvalidRequestError,
     InvalidTokenError,
     MissingTokenError,
@@ -19,11 +21,14 @@ from tesserra_verifier.secrets import InvalidSecretError, open_secret
 from tesserra_verifier.verifier import Rule, Verifier
 
 __all__ = [
+    "KEY_PATTERN",
     "Claims",
     "InsufficientScopeError",
+    "InvalidKeyError",
     "InvalidRequestError",
     "InvalidSecretError",
     "InvalidTokenError",
+    "KeyClaims",
     "MissingTokenError",
     "Rule",
     "UnavailableError",

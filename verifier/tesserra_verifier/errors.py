@@ -62,8 +62,24 @@ class InvalidTokenError(VerifierError):
         self.reason: Reason = reason
 
 
+class InvalidKeyError(VerifierError):
+    """The API key is not good, or not from this address.
+
+    `reason`, for your log, is `malformed` or what the service says: `unknown` (also of what is
+    another organization's), `revoked`, `expired`, `disabled`, `address`.
+    """
+
+    status = 401
+    title = "The API key is not valid"
+    code = "invalid_token"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class InsufficientScopeError(VerifierError):
-    """The token is good, and lacks a scope."""
+    """The token or the API key is good, and lacks a scope."""
 
     status = 403
     title = "The access token lacks a scope"

@@ -28,7 +28,7 @@ class Feed:
         wait: int,
         page: int,
         leeway: float,
-        key_revoked: Callable[[], None],
+        heard: Callable[[str, str], None],
     ) -> None:
         self.revoked = Revoked()
         self._remote = remote
@@ -36,7 +36,7 @@ class Feed:
         self._wait = wait
         self._page = page
         self._leeway = leeway
-        self._key_revoked = key_revoked
+        self._heard = heard
         self._after: int | None = None
         self._fresh_as_of = float("-inf")
         self._pruned = monotonic()
@@ -60,8 +60,7 @@ class Feed:
             if number % _BREATH == _BREATH - 1:
                 await asyncio.sleep(0)  # a long page must not hold up the requests being served
             self.revoked.add(entry.kind, entry.value, entry.cutoff, entry.expires_at)
-            if entry.kind == "kid":
-                self._key_revoked()
+            self._heard(entry.kind, entry.value)
         self._after = page.next
         if self._clock.told(page.date, page.sent, page.received):
             # what we pruned may be in force again at that earlier time

@@ -1,4 +1,4 @@
-"""The four things asked of the service, each answered or a RemoteError."""
+"""The five things asked of the service, each answered or a RemoteError."""
 
 import asyncio
 import base64
@@ -69,12 +69,14 @@ class Remote:
         pair = f"{quote_plus(client_id)}:{quote_plus(client_secret)}"
         self._basic = f"Basic {base64.b64encode(pair.encode()).decode()}"
         self._http = http
-        self._lock = asyncio.Lock()
-        self.tenant_id: str | None = None
+        self._reading = _Bearer(self, "revocations:read")
+        # one of its own: a client that checks no keys need not have the scope
+        self._checking = _Bearer(self, "api-keys:verify")
+
+    @property
+    def tenant_id(self) -> str | None:
         """The organization this client belongs to: it is told of no other's revocations."""
-        self._token = ""
-        self._renew_at = float("-inf")
-        self._ends_at = float("-inf")
+        return self._reading.tenant_id
 
     async def keys(self, etag: str | None) -> tuple[object, str | None] | None:
         """Return the JWKS and its ETag, or None when it is still the one of `etag`."""
@@ -91,17 +93,10 @@ class Remote:
         CursorError when the service does not know the cursor.
         """
         params = {"limit": limit, "wait": wait} | ({} if after is None else {"after": after})
-        bearer = await self._bearer()
-        sent, answer = await self._feed(params, bearer, wait)
-        if answer.status_code == _UNAUTHORIZED:  # our own token may have been revoked
-            self._drop(bearer)
-            bearer = await self._bearer()
-            sent, answer = await self._feed(params, bearer, wait)
+        sent, answer = await self._bearing(
+            self._reading, "GET", "/revocations", wait, params=params
+        )
         received = monotonic()
-        if answer.status_code == _UNAUTHORIZED:
-            # so may one issued within the second of that revocation; the next will do
-            self._drop(bearer)
-            raise RemoteError("/revocations: our own token is refused")
         if answer.status_code == _BAD_REQUEST and after is not None:
             raise CursorError("the feed does not know the cursor")
         return _page(_json(answer), after, answer.headers.get("Date"), sent, received)
@@ -115,27 +110,19 @@ class Remote:
         told = _json(answer)
         return isinstance(told, dict) and told.get("active") is True
 
-    async def _feed(
-        self, params: dict[str, int], bearer: str, wait: int
-    ) -> tuple[float, httpx2.Response]:
-        sent = monotonic()
-        headers = {"Authorization": f"Bearer {bearer}"}
-        return sent, await self._ask("GET", "/revocations", wait, params=params, headers=headers)
+    async def api_key(
+        self, key: str, scope: str | None, address: str | None
+    ) -> tuple[float, object]:
+        """Return what the service says of an API key, and when (monotonic) it was asked."""
+        body = {"key": key}
+        body |= {} if scope is None else {"scope": scope}
+        body |= {} if address is None else {"address": address}
+        sent, answer = await self._bearing(self._checking, "POST", "/api-keys/verify", json=body)
+        return sent, _json(answer)
 
-    async def _bearer(self) -> str:
-        async with self._lock:
-            if monotonic() >= self._renew_at:
-                try:
-                    await self._renew()
-                except RemoteError:
-                    if monotonic() >= self._ends_at:
-                        raise
-                    self._renew_at = monotonic() + _PATIENCE
-            return self._token
-
-    async def _renew(self) -> None:
-        asked = monotonic()
-        form = {"grant_type": "client_credentials", "scope": "revocations:read"}
+    async def token(self, scope: str) -> tuple[str, int]:
+        """Return a token of our own (RFC 6749 section 4.4), and for how many seconds it is good."""
+        form = {"grant_type": "client_credentials", "scope": scope}
         answer = await self._ask(
             "POST", "/oauth/token", data=form, headers={"Authorization": self._basic}
         )
@@ -144,14 +131,22 @@ class Remote:
         seconds = told.get("expires_in") if isinstance(told, dict) else None
         if not isinstance(token, str) or not isinstance(seconds, int):
             raise RemoteError("no access token in the answer")
-        self.tenant_id = _tenant(token)
-        self._token = token
-        self._renew_at = asked + seconds * 2 / 3
-        self._ends_at = asked + seconds
+        return token, seconds
 
-    def _drop(self, token: str) -> None:
-        if token == self._token:
-            self._renew_at = self._ends_at = float("-inf")
+    async def _bearing(
+        self, bearer: "_Bearer", method: str, path: str, wait: float = 0, **given: Any
+    ) -> tuple[float, httpx2.Response]:
+        """Ask with a token of ours: when the question that was answered left, and the answer."""
+        for _ in range(2):  # a token may have been revoked; then another one
+            token = await bearer.obtain()
+            sent = monotonic()
+            headers = {"Authorization": f"Bearer {token}"}
+            answer = await self._ask(method, path, wait, headers=headers, **given)
+            if answer.status_code != _UNAUTHORIZED:
+                return sent, answer
+            # so may one issued within the second of that revocation; the next will do
+            bearer.drop(token)
+        raise RemoteError(f"{path}: our own token is refused")
 
     async def _ask(self, method: str, path: str, wait: float = 0, **given: Any) -> httpx2.Response:
         try:
@@ -169,6 +164,44 @@ class Remote:
             raise RemoteError(f"{path}: {type(exc).__name__}") from exc
 
 
+class _Bearer:
+    """A token of our own for one scope, renewed in time."""
+
+    def __init__(self, remote: Remote, scope: str) -> None:
+        self._remote = remote
+        self._scope = scope
+        self._lock = asyncio.Lock()
+        self.tenant_id: str | None = None
+        self._token = ""
+        self._renew_at = float("-inf")
+        self._ends_at = float("-inf")
+
+    async def obtain(self) -> str:
+        """Return a token that is good; RemoteError when there is none to be had."""
+        async with self._lock:
+            if monotonic() >= self._renew_at:
+                try:
+                    await self._renew()
+                except RemoteError:
+                    if monotonic() >= self._ends_at:
+                        raise
+                    self._renew_at = monotonic() + _PATIENCE
+            return self._token
+
+    def drop(self, token: str) -> None:
+        """Use this token no more."""
+        if token == self._token:
+            self._renew_at = self._ends_at = float("-inf")
+
+    async def _renew(self) -> None:
+        asked = monotonic()
+        token, seconds = await self._remote.token(self._scope)
+        self.tenant_id = _tenant(token)
+        self._token = token
+        self._renew_at = asked + seconds * 2 / 3
+        self._ends_at = asked + seconds
+
+
 def _tenant(token: str) -> str | None:
     """Return the `tenant_id` of our own token, which came straight from the issuer."""
     try:
@@ -180,7 +213,7 @@ def _tenant(token: str) -> str | None:
         return None
     except (IndexError, ValueError, TypeError):
         raise RemoteError("/oauth/token: not a token of this issuer") from None
-    return _str(tenant_id)
+    return read_text(tenant_id)
 
 
 def _json(answer: httpx2.Response) -> object:
@@ -205,10 +238,10 @@ def _page(told: Any, after: int | None, date: str | None, sent: float, received:
         entries = [
             Entry(
                 _int(entry["seq"]),
-                _str(entry["kind"]),
-                _str(entry["value"]),
-                _moment(entry["cutoff"]) if entry.get("cutoff") is not None else None,
-                _moment(entry["expires_at"]),
+                read_text(entry["kind"]),
+                read_text(entry["value"]),
+                read_moment(entry["cutoff"]) if entry.get("cutoff") is not None else None,
+                read_moment(entry["expires_at"]),
             )
             for entry in told["entries"]
         ]
@@ -228,14 +261,16 @@ def _int(value: object) -> int:
     return value
 
 
-def _str(value: object) -> str:
+def read_text(value: object) -> str:
+    """Return a text as it is; TypeError for anything else."""
     if not isinstance(value, str):
         raise TypeError("not a string")
     return value
 
 
-def _moment(value: object) -> float:
-    at = datetime.fromisoformat(_str(value))
+def read_moment(value: object) -> float:
+    """Read RFC 3339 into seconds since 1970; TypeError or ValueError when it is none."""
+    at = datetime.fromisoformat(read_text(value))
     if at.tzinfo is None:
         raise ValueError("a time without its zone")
     return at.timestamp()

@@ -47,6 +47,10 @@ class Revoked:
         if minute > before[1]:
             self._end(kind, value, minute)
 
+    def names(self, kind: str, value: str) -> bool:
+        """Tell whether there is a revocation of this, whatever its cutoff."""
+        return value in self._kinds.get(kind, ())
+
     def find(self, claims: Claims) -> str | None:
         """Return the kind of a revocation that hits this token, or None."""
         for kind, marks in self._kinds.items():

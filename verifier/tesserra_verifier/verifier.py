@@ -5,6 +5,7 @@ import base64
 import binascii
 import contextlib
 import hashlib
+import ipaddress
 import json
 import logging
 import random
@@ -16,10 +17,17 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from tesserra_verifier import apikeys
 from tesserra_verifier import claims as claims_
+from tesserra_verifier.apikeys import KeyClaims, Verdicts
 from tesserra_verifier.claims import Claims
 from tesserra_verifier.clock import ServiceClock
-from tesserra_verifier.errors import InvalidTokenError, UnavailableError
+from tesserra_verifier.errors import (
+    InsufficientScopeError,
+    InvalidKeyError,
+    InvalidTokenError,
+    UnavailableError,
+)
 from tesserra_verifier.feed import Feed
 from tesserra_verifier.keys import Keys
 from tesserra_verifier.remote import Remote, RemoteError
@@ -36,6 +44,7 @@ _LONGEST_HEADER = 512
 _LONGEST_WAIT = 20
 _LEAST_BOUND = 2.0
 _INTROSPECTIONS = 32
+_KEY_CHECKS = 32
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 1.0
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -55,7 +64,8 @@ class Verifier:
     Args:
         issuer: as in the tokens' `iss`, byte for byte; https, or http on loopback.
         audience: what must be in `aud`: your own name.
-        client_id: of a client that has the scope `revocations:read`.  If it belongs to an
+        client_id: of a client that has the scope `revocations:read`, and `api-keys:verify` if
+            `verify_key` is used.  If it belongs to an
             organization, only that organization's tokens are accepted: of others it is not told
             what is revoked.
         client_secret: of that client.
@@ -65,7 +75,7 @@ class Verifier:
         base_url: where to reach the issuer if not at `issuer`.
         http: an HTTP client of yours, with its proxies and certificates; it is left open.
         patience: seconds that entering waits for the first load.
-        cache_size: how many verified tokens are remembered.
+        cache_size: how many verified tokens are remembered, and how many keys.
         page: entries asked for at a time; the service gives no more than 5,000.
         keys_interval: seconds between two refreshes of the keys.
         keys_cooldown: least seconds between two refreshes for the sake of an unknown `kid`.
@@ -114,11 +124,13 @@ class Verifier:
         self._open: contextlib.AsyncExitStack | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._introspections = asyncio.Semaphore(_INTROSPECTIONS)
+        self._key_checks = asyncio.Semaphore(_KEY_CHECKS)
         self._verified: dict[bytes, Claims] = {}
         self._verified_version = 0
         self._remote: Remote
         self._keys: Keys
         self._feed: Feed
+        self._verdicts = Verdicts(cache_size)
 
     def __repr__(self) -> str:
         return f"Verifier({self._issuer!r}, {self._audience!r})"
@@ -154,7 +166,7 @@ class Verifier:
             wait=max(1, min(_LONGEST_WAIT, int(self._bound / 5))),
             page=self._page,
             leeway=LEEWAY,
-            key_revoked=self._keys.hurry,
+            heard=self._heard,
         )
         self._start("keys", self._keys.follow)
         self._start("revocations", self._feed.follow)
@@ -179,6 +191,7 @@ class Verifier:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks.clear()
         self._verified.clear()
+        self._verdicts = Verdicts(self._cache_size)
         if stack is not None:
             await stack.aclose()
 
@@ -228,6 +241,61 @@ class Verifier:
         if self._feed.staleness() > self._bound:
             await self._when_stale(token)
         return claims
+
+    async def verify_key(
+        self, key: str, *, scope: str | None = None, address: str | None = None
+    ) -> KeyClaims:
+        """Check an API key, for a scope and from an IP address where these are given.
+
+        The first time the service is asked; what it said is then remembered for five minutes at
+        most, while the revocations at hand are fresh and tell of nothing that may have ended it.
+
+        InvalidKeyError, InsufficientScopeError; UnavailableError when nobody can say; ValueError
+        for an address that is none.
+        """
+        if self._open is None:
+            raise RuntimeError("enter the verifier before use: async with Verifier(...)")
+        if address is not None:
+            ipaddress.ip_address(address)
+        if not apikeys.is_written(key):
+            raise InvalidKeyError("malformed")
+        one = apikeys.digest(key, scope, address)
+        stale = self._feed.staleness() > self._bound
+        claims = None if stale and self._rule == "introspect" else self._verdicts.find(one)
+        if stale and (self._rule == "refuse" or (self._rule == "accept" and claims is None)):
+            raise UnavailableError(f"revocations are {self.staleness:.1f} s old")
+        if claims is None:
+            async with self._key_checks:
+                # whoever asked for it while this one waited
+                claims = None if stale else self._verdicts.find(one)
+                claims = claims or await self._ask_for(key, scope, address)
+        if self._feed.revoked.names("akid", claims.key_id):
+            self._verdicts.forget(one)
+            raise InvalidKeyError("revoked")
+        if claims.expires_at is not None and self._clock.now() >= claims.expires_at:
+            self._verdicts.forget(one)
+            raise InvalidKeyError("expired")
+        return claims
+
+    async def _ask_for(self, key: str, scope: str | None, address: str | None) -> KeyClaims:
+        one = apikeys.digest(key, scope, address)
+        try:
+            asked, told = await self._remote.api_key(key, scope, address)
+            verdict = apikeys.read(told)
+        except RemoteError as exc:
+            raise UnavailableError(f"the service does not say: {exc}") from exc
+        if isinstance(verdict, KeyClaims):
+            if self._feed.staleness() <= self._bound:
+                self._verdicts.put(one, verdict, asked)
+            return verdict
+        if verdict == "scope" and scope is not None:
+            raise InsufficientScopeError(scope)
+        raise InvalidKeyError(verdict)
+
+    def _heard(self, kind: str, value: str) -> None:
+        if kind == "kid":
+            self._keys.hurry()
+        self._verdicts.heard(kind, value)
 
     async def _examine(self, token: str) -> Claims:
         """Check all that never changes about a token: its form, its signature, who it is for."""

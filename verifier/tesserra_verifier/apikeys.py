@@ -1,0 +1,137 @@
+"""API keys: how one is written, what the service said of it, and for how long that counts.
+
+The service decides; its answer is remembered while the feed would tell of anything that changes it.
+The service answers from knowledge that may be a second old, so an answer counts only if it was
+asked for more than that second after the last entry that could concern it.
+"""
+
+import binascii
+import hashlib
+import json
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tesserra_verifier.clock import monotonic
+from tesserra_verifier.errors import InsufficientScopeError
+from tesserra_verifier.remote import RemoteError, read_moment, read_text
+
+KEY_PATTERN: Final = r"\btsk_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}\b"
+"""Every API key matches this: for scanners of secrets."""
+
+_KEY = re.compile(r"tsk_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}")
+_LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_CHECKSUM = 6
+_BELIEVED = 300.0
+_SERVICE_LAG = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class KeyClaims:
+    """What the service says of a good API key; `expires_at` is seconds since 1970, if ever."""
+
+    key_id: str
+    tenant_id: str
+    scopes: tuple[str, ...]
+    expires_at: float | None
+
+    def require(self, *scopes: str) -> None:
+        """Raise InsufficientScopeError unless the key has all these scopes."""
+        if not set(scopes) <= set(self.scopes):
+            raise InsufficientScopeError(*scopes)
+
+
+def is_written(text: str) -> bool:
+    """Tell whether this is an API key to the letter, its checksum (CRC-32, base62) included."""
+    if _KEY.fullmatch(text) is None:
+        return False
+    number, letters = binascii.crc32(text[:-_CHECKSUM].encode()), ""
+    for _ in range(_CHECKSUM):
+        number, rest = divmod(number, len(_LETTERS))
+        letters = _LETTERS[rest] + letters
+    return letters == text[-_CHECKSUM:]
+
+
+def read(told: object) -> KeyClaims | str:
+    """Read an answer of /api-keys/verify: the key's claims, or why it is not good.
+
+    RemoteError when it is neither.
+    """
+    try:
+        return _read(told)
+    except (KeyError, TypeError, ValueError) as exc:
+        raise RemoteError(f"/api-keys/verify: not an answer: {exc!r}") from None
+
+
+def _read(told: Any) -> KeyClaims | str:
+    if not isinstance(told, Mapping) or not isinstance(told["valid"], bool):
+        raise TypeError("not a verdict")
+    if not told["valid"]:
+        return read_text(told["reason"])
+    if not isinstance(told["scopes"], list):
+        raise TypeError("not a list")
+    expires_at = told["expires_at"]
+    return KeyClaims(
+        key_id=read_text(told["key_id"]),
+        tenant_id=read_text(told["tenant_id"]),
+        scopes=tuple(map(read_text, told["scopes"])),
+        expires_at=None if expires_at is None else read_moment(expires_at),
+    )
+
+
+def digest(key: str, scope: str | None, address: str | None) -> bytes:
+    """Return what an answer is remembered by: the key itself is not kept."""
+    return hashlib.sha256(json.dumps([key, scope, address]).encode()).digest()
+
+
+class Verdicts:
+    """Good keys by digest, and when the feed last told of something that may have ended them."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._held: OrderedDict[bytes, tuple[KeyClaims, float]] = OrderedDict()
+        self._owners_changed = float("-inf")
+        self._tenants_changed: dict[str, float] = {}
+
+    def heard(self, kind: str, value: str) -> None:
+        """Note an entry of the feed.
+
+        The service does not tell whose a key is, so an entry on anybody (`sub`) ends every answer;
+        `akid` is found among the revocations themselves.
+        """
+        if kind == "sub":
+            self._owners_changed = monotonic()
+            self._held.clear()
+        elif kind == "tenant_id":
+            self._tenants_changed[value] = monotonic()
+            if len(self._tenants_changed) > self._size:
+                # whichever of them was forgotten, its keys are asked about again
+                self._tenants_changed.clear()
+                self.heard("sub", "")
+
+    def find(self, one: bytes) -> KeyClaims | None:
+        """Return an answer that still counts."""
+        held = self._held.get(one)
+        if held is None:
+            return None
+        claims, asked = held
+        changed = max(
+            self._owners_changed, self._tenants_changed.get(claims.tenant_id, float("-inf"))
+        )
+        if monotonic() - asked < _BELIEVED and asked > changed + _SERVICE_LAG:
+            return claims
+        del self._held[one]
+        return None
+
+    def put(self, one: bytes, claims: KeyClaims, asked: float) -> None:
+        """Remember an answer, and when (monotonic) it was asked for."""
+        self._held[one] = claims, asked
+        self._held.move_to_end(one)
+        if len(self._held) > self._size:
+            self._held.popitem(last=False)
+
+    def forget(self, one: bytes) -> None:
+        """Forget an answer."""
+        self._held.pop(one, None)
