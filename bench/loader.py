@@ -154,8 +154,9 @@ class _Load:
         for connection in opened:
             connection.send()
         await asyncio.sleep(order.seconds)
-        while len(self.times) < order.least and not self.strange:  # noqa: ASYNC110 - counted there
-            await asyncio.sleep(0.05)
+        patience = time.perf_counter() + _PATIENCE_SECONDS
+        while len(self.times) < order.least and time.perf_counter() < patience:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
         self.over = True
         answers, seconds = len(self.times), time.perf_counter() - began
         try:
