@@ -260,14 +260,15 @@ async def test_hostile_paths_queries_and_methods(app: Shell, bearer: tuple[bytes
         "\r\n",
         "*",
     )
-    for method, path, _ in routes(app):
+    queries = (b"limit=-1", b"limit=a&cursor=\x00", b"cursor=%ff%00", b"\xff", b"=&" * 2000)
+    for number, (method, path, _) in enumerate(routes(app)):
         if path.endswith(("/logout", "/logout-all")):
             continue
-        for piece in pieces:
+        for piece in (pieces * 2)[number % 12 : number % 12 + 4]:
             if "{" in path:
                 await attack(app, method, filled(path, piece), [JSON, bearer], b"{}")
             await attack(app, method, filled(path) + piece, [JSON, bearer], b"{}")
-        for query in (b"limit=-1", b"limit=a&cursor=\x00", b"cursor=%ff%00", b"\xff", b"=&" * 2000):
+        for query in queries:
             await attack(app, method, filled(path), [JSON, bearer], b"{}", query=query)
     for method in ("TRACE", "CONNECT", "BREW", "get", "\xff", ""):
         for path in ("/auth/login", "/auth/me", "/healthz", "/nothing"):

@@ -36,7 +36,7 @@ def run(
         input=stdin,
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
     return subprocess.CompletedProcess(
         done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
