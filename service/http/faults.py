@@ -7,7 +7,7 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 
 from service.http import oauth_error, problem
-from service.kernel.log import log
+from service.kernel.log import log, place
 from service.kernel.refusal import Reason, Refused
 
 _BY_STATUS = {
@@ -65,14 +65,3 @@ def fault_response(request_id: str) -> Response[Any]:
         request_id=request_id,
     )
     return Response(told, status_code=500, media_type="application/problem+json")
-
-
-def place(exc: BaseException) -> str:
-    """Name the line an exception came from; its text may hold secrets and is left out."""
-    frame = exc.__traceback__
-    spots = []
-    while frame is not None:
-        code = frame.tb_frame.f_code
-        spots.append(f"{code.co_filename.rsplit('/', 1)[-1]}:{frame.tb_lineno} {code.co_name}")
-        frame = frame.tb_next
-    return " < ".join(reversed(spots[-4:]))

@@ -1,8 +1,7 @@
 """/healthz: the process lives.  /readyz: it is fit to serve.  No details to strangers."""
 
-from litestar import Response, Router, route
+from litestar import Response, Router, get
 from litestar.di import Provide
-from litestar.enums import HttpMethod
 from msgspec import Struct
 
 from service.flows.upkeep.readiness import check_readiness
@@ -16,13 +15,13 @@ class Health(Struct, frozen=True):
     status: str = "ok"
 
 
-@route("/healthz", http_method=[HttpMethod.GET, HttpMethod.HEAD])
+@get("/healthz")
 async def healthz() -> Health:
     """Answer as long as the process does."""
     return Health()
 
 
-@route("/readyz", http_method=[HttpMethod.GET, HttpMethod.HEAD], status_code=200)
+@get("/readyz")
 async def readyz(asked: FromCaller) -> Response[Health]:
     """Answer 200 when every dependency that must be there is, 503 otherwise."""
     readiness = await check_readiness(asked.rt)

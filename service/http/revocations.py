@@ -20,6 +20,7 @@ from service.http.asked import FromCaller, provide_caller
 from service.http.text import Line
 from service.kernel.refusal import Reason, Refused
 
+LONGEST_JTI = 200
 _STREAM_SECONDS = 29.0
 _HEARTBEAT_SECONDS = 1.0
 _encode = msgspec.json.Encoder().encode
@@ -133,6 +134,8 @@ async def stream(
 @get("/{jti:str}")
 async def one(asked: FromCaller, jti: FromPath[str]) -> JtiAnswer:
     """Tell whether one token was revoked by its `jti`."""
+    if len(jti) > LONGEST_JTI or not jti.isprintable():
+        raise Refused(Reason.INVALID_REQUEST, "not a token id", fields=("jti",))
     entry = await find_jti(asked.rt, asked.call, jti)
     if entry is None:
         return JtiAnswer(jti=jti, revoked=False)

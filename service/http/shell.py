@@ -8,7 +8,7 @@ import re
 import uuid
 
 import msgspec
-from litestar.enums import ScopeType
+from litestar.enums import HttpMethod, ScopeType
 from litestar.types import (
     ASGIApp,
     HTTPResponseStartEvent,
@@ -63,6 +63,9 @@ class Shell:
         if scope["type"] != ScopeType.HTTP:
             await self.app(scope, receive, send)
             return
+        if scope["method"] == HttpMethod.HEAD:
+            # RFC 9110 section 9.3.2: whatever answers GET answers HEAD, without the body.
+            scope, send = _as_get(scope), _without_body(send)
         exchange = _Exchange(scope, send, self._origins, self._clock)
         if exchange.is_preflight():
             await exchange.answer(204, list(_PREFLIGHT), b"")
@@ -76,6 +79,21 @@ class Shell:
             log().error("fault", request_id=exchange.request_id, error=type(exc).__name__)
             if not exchange.started:
                 await exchange.fault()
+
+
+def _as_get(scope: HTTPScope) -> HTTPScope:
+    as_get = scope.copy()
+    as_get["method"] = HttpMethod.GET
+    return as_get
+
+
+def _without_body(send: Send) -> Send:
+    async def headers_only(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message["body"] = b""
+        await send(message)
+
+    return headers_only
 
 
 class _Exchange:

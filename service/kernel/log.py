@@ -98,3 +98,14 @@ SERVER: dict[str, Any] = {
 def log() -> Any:
     """Return the logger."""
     return structlog.get_logger()
+
+
+def place(exc: BaseException) -> str:
+    """Name the line an exception came from; its text may hold secrets and is left out."""
+    frame = exc.__traceback__
+    spots = []
+    while frame is not None:
+        code = frame.tb_frame.f_code
+        spots.append(f"{code.co_filename.rsplit('/', 1)[-1]}:{frame.tb_lineno} {code.co_name}")
+        frame = frame.tb_next
+    return " < ".join(reversed(spots[-4:]))

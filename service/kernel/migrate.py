@@ -104,7 +104,7 @@ def lock_key(schema: str) -> int:
 
 
 async def grant_to(connection: "asyncpg.Connection[asyncpg.Record]", role: str) -> None:
-    """Give a role what the service needs and no more.  MigrationError when there is no such role."""
+    """Give a role what the service needs and no more.  MigrationError: there is no such role."""
     if not await connection.fetchval("SELECT count(*) FROM pg_roles WHERE rolname = $1", role):
         raise MigrationError("--grant-to: there is no such role")
     await connection.execute("SELECT auth_grant_to($1)", role)

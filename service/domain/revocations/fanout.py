@@ -7,14 +7,14 @@ no such key, and is filled anew; the key is empty meanwhile, and only ever fille
 is, so that nobody vouches for what was lost on the way.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from service.domain.revocations.memory import Memory
 from service.domain.revocations.model import Marks, Revocation
 from service.kernel.clock import Clock
 from service.kernel.redis import Redis
 
-_VOUCHED_MS = 1_500
+_OLDEST_MS = 2_000
 _FILLED_MS = 60_000
 _CHUNK = 1_000
 _STREAM_LENGTH = 1_000
@@ -30,8 +30,11 @@ class Fanout:
         self._head = f"{redis.prefix}revocations:head"
         self._published = 0
 
-    async def vouch(self, memory: Memory) -> None:
-        """Put everything up to `memory.seq` into Redis, then vouch for it."""
+    async def vouch(self, memory: Memory, staleness: Callable[[], float]) -> None:
+        """Put everything up to `memory.seq` into Redis, then vouch for it.
+
+        For as long as leaves it no older than two seconds when it is last believed.
+        """
         head = memory.seq
         if not await self._redis.ask(lambda client: client.get(self._head)):
             self._published = 0
@@ -39,9 +42,10 @@ class Fanout:
         entries = memory.after(self._published)
         for start in range(0, len(entries), _CHUNK):
             await self._put(memory, entries[start : start + _CHUNK])
-        kept = await self._redis.ask(
-            lambda client: client.set(self._head, head, px=_VOUCHED_MS, xx=True)
-        )
+        left = _OLDEST_MS - int(staleness() * 1000)
+        if left <= 0:
+            return
+        kept = await self._redis.ask(lambda client: client.set(self._head, head, px=left, xx=True))
         self._published = head if kept else 0
 
     async def wake(self, seq: int) -> None:

@@ -129,8 +129,11 @@ class Follower:
     async def _catch_up(self) -> None:
         async with self._pg.reading() as tx:
             while True:
-                asked = self._clock.monotonic()
+                asked, known = self._clock.monotonic(), self.memory.seq
                 head = await store.read_head(tx)
+                if head < known:
+                    self._begin_anew()
+                    continue
                 if head <= self.memory.seq:
                     break
                 page = await store.list_after(tx, self.memory.seq, self._clock.now(), _PAGE)
@@ -139,6 +142,15 @@ class Follower:
                 await self._tell_of_killed_keys(page)
                 self.memory.apply(page, head if complete else page[-1].seq)
         self._fresh_as_of = max(self._fresh_as_of, asked)
+
+    def _begin_anew(self) -> None:
+        """The table went back: restored from a backup, or a failover that lost commits.
+
+        Its numbers will be given out again, so nothing known by number may stay.
+        """
+        log().warning("revocations went back: read anew")
+        self._fresh_as_of = float("-inf")
+        self.memory.clear()
 
     async def _tell_of_killed_keys(self, page: Sequence[Revocation]) -> None:
         """Have the ring read before a kill takes effect, so that its successor signs without a gap.
@@ -197,7 +209,7 @@ class Follower:
         while True:
             try:
                 if self.staleness() <= 2 * POLL_SECONDS:
-                    await self._fanout.vouch(self.memory)
+                    await self._fanout.vouch(self.memory, self.staleness)
             except RedisLostError:
                 pass
             except Exception as exc:  # noqa: BLE001 - the loop outlives every fault

@@ -42,6 +42,14 @@ class Memory:
         self._news.set()
         self._news = asyncio.Event()
 
+    def clear(self) -> None:
+        """Forget everything; the caller is not fresh until it has read the table again."""
+        self.seq = 0
+        self._by_mark.clear()
+        self._by_seq.clear()
+        self._order.clear()
+        self._expiry.clear()
+
     def find(self, marks: Marks) -> Revocation | None:
         """Return a revocation that hits a token."""
         if not self._by_mark:

@@ -28,6 +28,8 @@ from service.kernel.sql import Tx
 from service.policy import seconds
 from service.runtime import Runtime
 
+_UNTIL_COMMITTED = seconds(1)
+
 
 async def list_members(
     rt: Runtime, call: Call, tenant_id: TenantId | None, after: UUID | None, most: int
@@ -191,11 +193,12 @@ async def _enable_account(rt: Runtime, call: Call, user_id: UserId) -> None:
 async def _revoke_person(
     rt: Runtime, tx: Tx, tenant_id: TenantId | None, user_id: UserId, reason: str
 ) -> list[Revocation]:
-    """Kill what they hold, as of now and not of the call.
+    """Kill what they hold, and what they are granted until this commits.
 
-    While the call waited for its locks, others were granted what it takes away.
+    As of now and not of the call, which waited for its locks; and a second on, since a refresh that
+    reads the old state meanwhile is not held up by this transaction.
     """
-    at = rt.clock.now()
+    at = rt.clock.now() + _UNTIL_COMMITTED
     return await revocations.revoke(
         tx,
         Kind.SUB,

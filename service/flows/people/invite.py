@@ -130,15 +130,12 @@ async def _account(
 ) -> Account:
     """Return the account of the invitation's e-mail, made or given its first password here."""
     known = await users.find_by_email(tx, invitation.email)
-    if known is not None and known.password_hash is not None:
+    if known is not None:
         if not (isinstance(call.actor, Person) and call.actor.user_id == known.user_id):
             raise Refused(Reason.UNAUTHENTICATED, "sign in with this e-mail first")
         return known
     if hashed is None:
         raise Refused(Reason.INVALID_REQUEST, "choose a password", fields=("password",))
-    if known is not None:
-        await users.change_password(tx, known.user_id, hashed, call.at)
-        return known
     account = Account(
         user_id=UserId(ids.new(call.at)),
         email=invitation.email,

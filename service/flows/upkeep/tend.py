@@ -11,7 +11,7 @@ from service.flows.keys.rotate import rotate_when_due
 from service.flows.upkeep.sealing import seal
 from service.kernel import metrics
 from service.kernel.call import Call, Operator
-from service.kernel.log import log
+from service.kernel.log import log, place
 from service.kernel.refusal import Refused
 from service.runtime import Runtime
 
@@ -76,6 +76,8 @@ async def _repeat(task: str, seconds: float, act: Callable[[], Awaitable[object]
             failing = False
         except Exception as exc:  # noqa: BLE001 - upkeep outlives every fault
             if not failing:
-                log().warning("upkeep failed", task=task, error=f"{type(exc).__name__}: {exc}")
+                log().warning(
+                    "upkeep failed", task=task, error=type(exc).__name__, where=place(exc)
+                )
             failing = True
         await asyncio.sleep(seconds)

@@ -156,9 +156,9 @@ async def test_redis_that_loses_its_memory_while_it_is_filled_is_not_vouched_for
     await rt.redis.client.flushdb()
     with monkeypatch.context() as during:
         during.setattr(fanout, "_put", put_and_lose)
-        await fanout.vouch(rt.revocations.memory)
+        await fanout.vouch(rt.revocations.memory, lambda: 0.0)
     assert await fanout.find(marks("a")) is None
-    await fanout.vouch(rt.revocations.memory)
+    await fanout.vouch(rt.revocations.memory, lambda: 0.0)
     assert await fanout.find(marks("a")) is True
 
 
@@ -179,7 +179,7 @@ async def test_of_two_cutoffs_redis_keeps_the_later_whichever_committed_last(rt:
     await rt.revocations.stop()
     await rt.redis.client.flushdb()
     fanout = Fanout(rt.redis, rt.clock)
-    await fanout.vouch(rt.revocations.memory)
+    await fanout.vouch(rt.revocations.memory, lambda: 0.0)
     between = Marks(jti="j", iat=int(now.timestamp()) - 2, kid="k", sub="s", client_id="c")
     assert await fanout.find(between) is True
 
