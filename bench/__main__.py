@@ -17,9 +17,10 @@ def main(arguments: list[str]) -> int:
         "what",
         nargs="?",
         default="paths",
-        choices=["paths", "revocation", "profile"],
+        choices=["paths", "revocation", "keys", "profile"],
         help="paths: every hot path with its reference (the default);"
         " revocation: how long a revoked token is accepted anywhere;"
+        " keys: checks of API keys on one worker, with and without a query each time;"
         " profile: where the time of each path goes",
     )
     parser.add_argument("--quick", action="store_true", help="less of it, for everyday use")
@@ -43,6 +44,10 @@ def _work(what: str, *, quick: bool, only: list[str]) -> Coroutine[None, None, i
         from bench.profiles import profiles  # noqa: PLC0415
 
         return profiles(only)
+    if what == "keys":
+        from bench.keys import keys  # noqa: PLC0415
+
+        return keys(quick=quick)
     from bench.paths import paths  # noqa: PLC0415
 
     return paths(quick=quick, only=only)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,15 +102,19 @@ class Running:
 
 @asynccontextmanager
 async def started(
-    environment: Mapping[str, str], log: Path, *, wait: bool = True
+    environment: Mapping[str, str],
+    log: Path,
+    *,
+    wait: bool = True,
+    module: Sequence[str] = ("service", "serve"),
 ) -> AsyncIterator[Running]:
     """Start the service with this environment; it is stopped on the way out.
 
-    Without `wait` it may not answer yet.
+    Without `wait` it may not answer yet.  `module` is what serves, with its arguments.
     """
     with log.open("wb") as sink:
         child = subprocess.Popen(  # noqa: ASYNC220 - our own program; it returns at once
-            launched("self", signal.SIGTERM, sys.executable, "-P", "-m", "service", "serve"),
+            launched("self", signal.SIGTERM, sys.executable, "-P", "-m", *module),
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=sink,

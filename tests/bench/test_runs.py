@@ -1,6 +1,6 @@
 """Small runs of the real thing: everything starts, every answer is the expected one."""
 
-from bench import paths, revocation
+from bench import keys, paths, revocation
 from bench.profiles import report
 
 
@@ -33,6 +33,13 @@ async def test_every_hot_path_and_its_reference_answer() -> None:
     assert len(list(paths.ratios(result))) == sum(map(len, paths.GOALS.values()))
     assert "ratio (goal)" in paths.table(result)
     assert "<svg" in paths.drawn(result)
+
+
+async def test_checks_of_keys_are_right_with_and_without_memory() -> None:
+    result = await keys.measure(paths.Plan(1, 0.3, (1,), (4,), 20), say=quiet)
+    assert result.problems == []
+    assert {one.path for one in result.measured} == {keys.REMEMBERED, keys.QUERIED, keys.CONSTANT}
+    assert len(keys.ratios(result)) == 1
 
 
 def test_a_profile_says_what_share_each_function_has() -> None:
