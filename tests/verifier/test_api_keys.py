@@ -233,13 +233,13 @@ async def test_while_stale_the_rule_decides(world: World) -> None:
     made, unseen = await world.key(), await world.key()
 
     async def stale(rule: str) -> None:
-        async with world.verifier(when_stale=rule, max_staleness=2) as (verifier, line):
+        async with world.verifier(when_stale=rule, max_staleness=4) as (verifier, line):
             await verifier.verify_key(made.secret)
             assert line.asked[CHECK] == 1
             line.cut.add("/revocations")
 
             async def is_stale() -> bool:
-                return verifier.staleness > 2
+                return verifier.staleness > 4
 
             await eventually(is_stale)
             match rule:
