@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -59,7 +60,8 @@ async def test_two_deployments_on_the_same_servers_never_see_each_other(
         assert await given.kinds(one) == ["sign_in.succeeded"]
         assert await given.kinds(two) == ["sign_in.failed"]
         assert one.redis.prefix != two.redis.prefix
-        keys = {key.decode() for key in await one.redis.client.keys("*")}
+        found: Any = await one.redis.client.keys("*")
+        keys = {key.decode() for key in found}
         assert all(key.startswith((one.redis.prefix, two.redis.prefix)) for key in keys)
 
 
