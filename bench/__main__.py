@@ -21,7 +21,8 @@ def main(arguments: list[str]) -> int:
         help="paths: every hot path with its reference (the default);"
         " revocation: how long a revoked token is accepted anywhere;"
         " keys: checks of API keys on one worker, with and without a query each time;"
-        " profile: where the time of each path goes",
+        " profile: where the time of each path goes;"
+        " audit: the trail with ten million events",
     )
     parser.add_argument("--quick", action="store_true", help="less of it, for everyday use")
     parser.add_argument("--only", action="append", default=[], help="one path (may be repeated)")
@@ -48,6 +49,10 @@ def _work(what: str, *, quick: bool, only: list[str]) -> Coroutine[None, None, i
         from bench.keys import keys  # noqa: PLC0415
 
         return keys(quick=quick)
+    if what == "audit":
+        from bench.audit import trail  # noqa: PLC0415
+
+        return trail(100_000 if quick else 10_000_000)
     from bench.paths import paths  # noqa: PLC0415
 
     return paths(quick=quick, only=only)

@@ -1,11 +1,10 @@
-"""`python -m bench.audit [ROWS]`: the audit trail with ten million events, on servers of its own.
+"""`./dev bench audit`: the audit trail with ten million events, on servers of its own.
 
 What a filtered page costs, what dropping a month costs, how fast events are sealed and exported,
 and what sign-ins lose while that goes on.
 """
 
 import asyncio
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -277,8 +276,8 @@ async def drop(url: str) -> None:
     await connection.close()
 
 
-async def main(count: int) -> None:
-    """Do all of it."""
+async def trail(count: int) -> int:
+    """Do all of it; return the exit status."""
     with tempfile.TemporaryDirectory(prefix="tesserra-audit-") as folder:
         async with opened(Path(folder)) as (rt, url):
             await fill(rt, url, count)
@@ -287,7 +286,4 @@ async def main(count: int) -> None:
             await exporting(rt)
             await sign_ins(rt)
             await drop(url)
-
-
-if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if sys.argv[1:] else 10_000_000))
+    return 0
