@@ -77,9 +77,9 @@ def build(settings: Settings, opened: Runtime | None = None) -> Shell:
             gc.set_threshold(50_000, 20, 20)
             asyncio.get_running_loop().call_later(_SERVING_SECONDS, _heed_signals)
             yield
-            upkeep.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await upkeep
+            while not upkeep.done():
+                upkeep.cancel()  # again: a library loses a cancellation that meets its answer
+                await asyncio.wait({upkeep}, timeout=1)
             await finish(rt)
 
     app = litestar_app(settings, [lifespan])

@@ -78,6 +78,8 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     me: Limit = Limit(60, 60)
     create: Limit = Limit(30, 60)
     refresh: Limit = Limit(120, 60)
+    client_failures: Limit = Limit(300, 60)
+    """OAuth clients that do not identify themselves, by address."""
     key_failures: Limit = Limit(300, 60)
     """API keys that are not good, by the address of whoever presents them as their own."""
 

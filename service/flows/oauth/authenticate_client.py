@@ -7,6 +7,7 @@ from service.domain import clients
 from service.domain.clients import AssertionRefusedError, Client
 from service.domain.keyring import Usage
 from service.domain.revocations import Kind
+from service.flows.access import limiting
 from service.flows.access.granting import CONSOLE
 from service.kernel import jose
 from service.kernel.call import Call
@@ -30,7 +31,19 @@ class _Claimed(Struct, frozen=True):
 
 
 async def authenticate_client(rt: Runtime, call: Call, presented: Presented) -> Client:
-    """Return the client.  No query, as a rule.  Refused(INVALID_CLIENT): all failures alike."""
+    """Return the client.  No query, as a rule.
+
+    Refused: INVALID_CLIENT, all failures alike; TOO_MANY of them from one address.
+    """
+    try:
+        return await _authenticate(rt, call, presented)
+    except Refused as refused:
+        if refused.reason is Reason.INVALID_CLIENT:
+            await limiting.spend_address(rt, call, "client", rt.policy.limits.client_failures)
+        raise
+
+
+async def _authenticate(rt: Runtime, call: Call, presented: Presented) -> Client:
     if presented.assertion is not None:
         return await _by_assertion(rt, call, presented)
     if presented.client_id is None or presented.secret is None:
