@@ -18,6 +18,7 @@ SELECT k.key_id, k.tenant_id, k.owner_id, k.public_id, k.secret_mac, k.scopes,
                         JOIN auth_users u USING (user_id)
                        WHERE m.user_id = k.owner_id
                          AND m.tenant_id = k.tenant_id
+                         AND m.disabled_at IS NULL
                          AND u.disabled_at IS NULL)
        ) AS standing,
        o.policy::text AS policy

@@ -21,6 +21,14 @@ UPDATE auth_invitations
    SET used_at = $2
  WHERE invitation_id = $1;
 
+-- name: withdraw(tenant_id, invited_by, at)
+-- Whoever may not invite any more leaves no door open behind them; NULL: in no organization at all.
+UPDATE auth_invitations
+   SET used_at = $3
+ WHERE invited_by = $2
+   AND ($1::uuid IS NULL OR tenant_id = $1)
+   AND used_at IS NULL;
+
 -- name: prune(before)
 DELETE FROM auth_invitations
  WHERE expires_at < $1;

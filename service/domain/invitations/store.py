@@ -11,6 +11,7 @@ queries = Queries("invitations")
 _insert = queries.command("insert")
 _lock_open = queries.rows("lock_open", Invitation)
 _use = queries.command("use")
+_withdraw = queries.command("withdraw")
 _prune = queries.command("prune")
 
 
@@ -48,6 +49,11 @@ async def lock_open(tx: Tx, token_hash: bytes, at: datetime) -> Invitation | Non
 async def use(tx: Tx, invitation_id: UUID, at: datetime) -> None:
     """Use it up."""
     await _use.run(tx, invitation_id=invitation_id, used_at=at)
+
+
+async def withdraw(tx: Tx, tenant_id: TenantId | None, invited_by: UserId, at: datetime) -> None:
+    """Close what a person's invitations leave open, in one organization or (None) in all."""
+    await _withdraw.run(tx, tenant_id=tenant_id, invited_by=invited_by, at=at)
 
 
 async def prune(tx: Tx, before: datetime) -> int:

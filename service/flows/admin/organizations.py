@@ -11,6 +11,7 @@ from service.domain.revocations import Kind
 from service.domain.sessions import Why
 from service.flows.access.ending import LONGEST_TOKEN, close_sessions
 from service.flows.admin.reach import (
+    UNTIL_COMMITTED,
     lock_organization,
     record_crossing,
     require_platform,
@@ -85,14 +86,15 @@ async def disable(rt: Runtime, call: Call, tenant_id: TenantId) -> None:
         await audit.record(tx, call, events.OrganizationDisabled(tenant_id=tenant_id))
         ended = await sessions.end_organization(tx, tenant_id, call.at, Why.DISABLED)
         entries = await close_sessions(call, tx, ended, "organization disabled")
+        at = rt.clock.now() + UNTIL_COMMITTED
         entries += await revocations.revoke(
             tx,
             Kind.TENANT_ID,
             [str(tenant_id)],
             tenant_id=tenant_id,
             reason="organization disabled",
-            at=call.at,
-            expires_at=call.at + seconds(LONGEST_TOKEN + 60),
+            at=at,
+            expires_at=at + seconds(LONGEST_TOKEN + 60),
         )
     await rt.revocations.announce(entries)
 

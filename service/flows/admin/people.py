@@ -6,13 +6,23 @@ be a member elsewhere.  A platform administrator disables the account.
 
 from uuid import UUID
 
-from service.domain import audit, lockouts, organizations, revocations, sessions, users
+from service.domain import (
+    apikeys,
+    audit,
+    invitations,
+    lockouts,
+    organizations,
+    revocations,
+    sessions,
+    users,
+)
 from service.domain.audit import Event, events
 from service.domain.revocations import Kind, Revocation
 from service.domain.sessions import Why
 from service.domain.users import Member, Role
 from service.flows.access.ending import LONGEST_TOKEN, close_sessions
 from service.flows.admin.reach import (
+    UNTIL_COMMITTED,
     find_member,
     lock_organization,
     record_crossing,
@@ -27,8 +37,6 @@ from service.kernel.refusal import Reason, Refused
 from service.kernel.sql import Tx
 from service.policy import seconds
 from service.runtime import Runtime
-
-_UNTIL_COMMITTED = seconds(1)
 
 
 async def list_members(
@@ -71,6 +79,8 @@ async def change_role(
         if role != "owner":
             await refuse_last_owner(tx, there, member)
         await users.change_role(tx, there, user_id, role)
+        if role != "owner":
+            await invitations.withdraw(tx, there, user_id, call.at)
         await record_crossing(tx, call, person, there, Act.KEEP_PEOPLE, user_id)
         changed = events.RoleChanged(
             tenant_id=there, user_id=user_id, before=member.role, after=role
@@ -97,7 +107,7 @@ async def disable(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: 
         await refuse_last_owner(tx, there, member)
         await users.suspend(tx, there, user_id, call.at)
         suspended = events.MembershipSuspended(tenant_id=there, user_id=user_id)
-        entries = await _end_here(tx, call, person, there, suspended, "membership suspended")
+        entries = await _end_here(rt, tx, call, person, there, suspended, "membership suspended")
     await rt.revocations.announce(entries)
 
 
@@ -125,7 +135,7 @@ async def remove(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: U
         await refuse_last_owner(tx, there, member)
         await users.remove_member(tx, there, user_id)
         removed = events.MembershipEnded(tenant_id=there, user_id=user_id, role=member.role)
-        entries = await _end_here(tx, call, person, there, removed, "membership ended")
+        entries = await _end_here(rt, tx, call, person, there, removed, "membership ended")
     await rt.revocations.announce(entries)
 
 
@@ -150,16 +160,31 @@ async def _hold_member(tx: Tx, person: Person, tenant_id: TenantId, user_id: Use
 
 
 async def _end_here(
-    tx: Tx, call: Call, person: Person, tenant_id: TenantId, event: Event, reason: str
+    rt: Runtime,
+    tx: Tx,
+    call: Call,
+    person: Person,
+    tenant_id: TenantId,
+    event: Event,
+    reason: str,
 ) -> list[Revocation]:
-    """Record it, and end what the person has open in this organization."""
+    """Record it, and end what the person has open in this organization.
+
+    With API keys here they are cut off as well: what memories hold of a key, and what it begot.
+    Elsewhere their sessions go on by refresh.
+    """
     user_id = event.user_id
     if user_id is None:
         raise ValueError("an event about a person")
     await record_crossing(tx, call, person, tenant_id, Act.KEEP_PEOPLE, user_id)
     await audit.record(tx, call, event)
+    await invitations.withdraw(tx, tenant_id, user_id, call.at)
     ended = await sessions.end_all(tx, user_id, call.at, Why.DISABLED, tenant_id=tenant_id)
-    return await close_sessions(call, tx, ended, reason)
+    keys = await apikeys.list_page(tx, tenant_id, user_id, None, 1)
+    entries = await close_sessions(call, tx, ended, reason)
+    if keys:
+        entries += await _revoke_person(rt, tx, tenant_id, user_id, reason)
+    return entries
 
 
 async def _disable_account(rt: Runtime, call: Call, user_id: UserId) -> None:
@@ -174,6 +199,7 @@ async def _disable_account(rt: Runtime, call: Call, user_id: UserId) -> None:
         if user_id == person.user_id:
             raise Refused(Reason.CONFLICT, "nobody disables their own account")
         await users.set_disabled(tx, user_id, call.at)
+        await invitations.withdraw(tx, None, user_id, call.at)
         await audit.record(tx, call, events.UserDisabled(user_id=user_id))
         ended = await sessions.end_all(tx, user_id, call.at, Why.DISABLED)
         entries = await close_sessions(call, tx, ended, "account disabled")
@@ -195,10 +221,9 @@ async def _revoke_person(
 ) -> list[Revocation]:
     """Kill what they hold, and what they are granted until this commits.
 
-    As of now and not of the call, which waited for its locks; and a second on, since a refresh that
-    reads the old state meanwhile is not held up by this transaction.
+    As of now and not of the call, which waited for its locks.
     """
-    at = rt.clock.now() + _UNTIL_COMMITTED
+    at = rt.clock.now() + UNTIL_COMMITTED
     return await revocations.revoke(
         tx,
         Kind.SUB,

@@ -9,6 +9,11 @@ from service.kernel.call import Call, Person
 from service.kernel.ids import TenantId, UserId
 from service.kernel.refusal import Reason, Refused
 from service.kernel.sql import Tx
+from service.policy import seconds
+
+UNTIL_COMMITTED = seconds(1)
+"""How far ahead a cutoff lies: a refresh, or a key's exchange, that reads the old state meanwhile
+is not held up by the transaction that changes it."""
 
 
 def require_platform(call: Call, act: Act) -> Person:

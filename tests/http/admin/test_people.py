@@ -12,6 +12,7 @@ from service.domain import organizations
 from service.kernel.ids import TenantId
 from service.runtime import Runtime
 from tests import given
+from tests.keys import an_owner, exchange, use
 
 Browser = Callable[..., httpx2.AsyncClient]
 UNKNOWN = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -114,6 +115,49 @@ async def test_suspending_a_member_stops_tokens_and_sessions_here_and_nowhere_el
     assert refused.status_code == 401
     assert (await owner.post(f"/admin/users/{person.user_id}/enable")).status_code == 204
     await sign_in(here, person.email, person.password)
+
+
+@pytest.mark.parametrize("way", ["suspended", "removed"])
+async def test_api_keys_and_what_they_begot_go_with_the_membership(
+    rt: Runtime, owner: httpx2.AsyncClient, browser: Browser, client: httpx2.AsyncClient, way: str
+) -> None:
+    member = await an_owner(rt, browser(), "mem@acme.example", platform_admin=True, role="member")
+    made = await member.create(scopes=["revocations:read"])
+    token = (await exchange(client, made["secret"])).json()["access_token"]
+    assert (await use(client, made["secret"]), await use(client, token)) == (200, 200)
+    path = f"/admin/users/{member.person.user_id}"
+    if way == "suspended":
+        assert (await owner.post(f"{path}/disable")).status_code == 204
+    else:
+        assert (await owner.delete(path)).status_code == 204
+    assert (await use(client, made["secret"]), await use(client, token)) == (401, 401)
+    assert (await exchange(client, made["secret"])).status_code == 400
+
+
+@pytest.mark.parametrize("way", ["suspended", "removed", "demoted", "disabled"])
+async def test_an_invitation_falls_with_whoever_sent_it(
+    rt: Runtime,
+    owner: httpx2.AsyncClient,
+    root: httpx2.AsyncClient,
+    browser: Browser,
+    client: httpx2.AsyncClient,
+    way: str,
+) -> None:
+    second = browser()
+    told = await signed_in(rt, second, email="second@acme.example", role="owner")
+    answer = await second.post("/admin/users", json={"email": "x@acme.example", "role": "owner"})
+    token = answer.json()["link"].partition("#")[2]
+    path = f"/admin/users/{told['user']['id']}"
+    done = {
+        "suspended": lambda: owner.post(f"{path}/disable"),
+        "removed": lambda: owner.delete(path),
+        "demoted": lambda: owner.put(f"{path}/role", json={"role": "member"}),
+        "disabled": lambda: root.post(f"{path}/disable"),
+    }
+    assert (await done[way]()).status_code in (200, 204)
+    form = {"token": token, "password": "a fine long password", "name": "Nova"}
+    refused = await client.post("/auth/invitations/accept", json=form)
+    assert (refused.status_code, refused.json()["fields"]) == (400, ["token"])
 
 
 async def test_a_disabled_account_is_dead_everywhere(
