@@ -17,7 +17,7 @@ def main(arguments: list[str]) -> int:
         "what",
         nargs="?",
         default="paths",
-        choices=["paths", "revocation", "keys", "profile"],
+        choices=["paths", "revocation", "keys", "profile", "audit"],
         help="paths: every hot path with its reference (the default);"
         " revocation: how long a revoked token is accepted anywhere;"
         " keys: checks of API keys on one worker, with and without a query each time;"

@@ -226,7 +226,7 @@ async def sign_ins(rt: Runtime) -> None:
 
     async def export() -> None:
         begun = await exports.begin(rt, call, ToExport(tenant_id=TenantId(BIG)))
-        async for _ in exports.run(rt, begun, rest=1.0):
+        async for _ in exports.run(rt, begun, rest=exports.REST):
             pass
 
     async def keep_sealing() -> None:

@@ -35,9 +35,6 @@ _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _END = datetime(9000, 1, 1, tzinfo=UTC)
 _TYPE = re.compile(r"[a-z0-9_.]{1,64}")
 _REQUEST = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_REST = 1.0
-"""Rest as long as work: an export takes half of one worker's time at most."""
-
 _encode = msgspec.json.Encoder().encode
 
 
@@ -191,7 +188,7 @@ async def export(asked: FromCaller, data: JSONBody[ExportForm]) -> Stream:
     async def lines() -> AsyncIterator[bytes]:
         yield _encode({"name": begun.name, "events": 0, "fraction": 0.0}) + b"\n"
         try:
-            async with aclosing(flows.run(asked.rt, begun, rest=_REST)) as progress:
+            async with aclosing(flows.run(asked.rt, begun, rest=flows.REST)) as progress:
                 async for one in progress:
                     yield _encode(_progress(one)) + b"\n"
         except Refused as refused:
