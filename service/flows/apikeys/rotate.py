@@ -46,6 +46,9 @@ async def rotate_key(
     entries: list[Revocation] = []
     async with rt.pg.decision() as tx:
         old = await lock_key(tx, person, key_id)
+        if old.owner_id not in (None, person.user_id):
+            # Its successor would let somebody else act under the owner's name.
+            raise Refused(Reason.FORBIDDEN, "a person's key is rotated by that person; revoke it")
         if old.state(call.at) is not None or old.successor_id is not None:
             raise Refused(Reason.CONFLICT, "this key has ended, or has a successor already")
         check_scopes(rt, person, old.scopes)

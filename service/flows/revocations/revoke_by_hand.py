@@ -11,7 +11,7 @@ from service.domain.audit import events
 from service.domain.revocations import Kind, Revocation
 from service.domain.sessions import Why
 from service.flows.access.ending import LONGEST_TOKEN, close_sessions
-from service.flows.authority import Act, is_platform_admin, reaches, require
+from service.flows.authority import Act, is_platform_admin, may, reaches, require
 from service.kernel.call import Call, Person
 from service.kernel.ids import ApiKeyId, SessionId, TenantId, UserId
 from service.kernel.refusal import Reason, Refused
@@ -92,6 +92,8 @@ async def _reachable(tx: Tx, person: Person, asked: Asked) -> TenantId | None:
         raise Refused(
             Reason.INVALID_REQUEST, "a signing key is killed, not revoked", fields=("kind",)
         )
+    if asked.kind is Kind.TENANT_ID and not may(person, Act.END_ORGANIZATION_SESSIONS):
+        raise Refused(Reason.FORBIDDEN, "your role does not allow this")
     exists, owner = await _find_owner(tx, asked)
     within = is_platform_admin(person) if owner is None else reaches(person, owner)
     if not (exists and within):

@@ -207,3 +207,12 @@ async def test_an_organization_that_is_not_there_is_not_found(
     answer = await client.post("/revocations", json={"kind": "tenant_id", "value": unknown})
     assert answer.status_code == 404
     assert await given.events(rt, "revocation.created") == []
+
+
+async def test_an_admin_who_is_no_owner_does_not_sign_the_organization_out(
+    rt: Runtime, client: httpx2.AsyncClient
+) -> None:
+    told = await signed_in(client, await given.a_person(rt, role="admin"))
+    form = {"kind": "tenant_id", "value": told["organization"]["id"]}
+    assert (await client.post("/revocations", json=form)).status_code == 403
+    assert (await client.get("/auth/me")).status_code == 200
