@@ -262,3 +262,15 @@ async def test_a_key_stops_at_its_expiry(rt: Runtime, owner: Owner, platform: Ma
 
 async def _ids(owner: Owner) -> list[str]:
     return [item["id"] for item in (await owner.ask("GET", "/api-keys")).json()["items"]]
+
+
+async def test_nobody_rotates_another_person_s_key_into_their_own_hands(
+    rt: Runtime, owner: Owner, platform: Machine, browser: Browser
+) -> None:
+    admin = await an_owner(rt, browser(), "admin@acme.example", role="admin")
+    theirs = await owner.create()
+    refused = await admin.ask("POST", f"/api-keys/{theirs['id']}/rotate")
+    assert refused.status_code == 403
+    assert (await verdict(platform, theirs["secret"]))["valid"]
+    shared = await owner.create(owner="organization")
+    assert (await admin.ask("POST", f"/api-keys/{shared['id']}/rotate")).status_code == 201
