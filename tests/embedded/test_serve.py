@@ -199,9 +199,14 @@ def test_a_server_that_dies_comes_back_on_its_port(copy: Copy, serving: Serving)
     assert (copy.root / ".data" / "postgres" / "port").read_text() == port
 
 
-def test_with_addresses_given_nothing_embedded_starts(
-    fresh: Copy, database_url: str, redis_url: str
-) -> None:
+def test_with_addresses_given_nothing_embedded_starts(fresh: Copy, redis_url: str) -> None:
+    with (
+        servers.cloned_database() as database_url
+    ):  # its own: it is sealed under the copy's master key
+        _serve_with_addresses_given(fresh, database_url, redis_url)
+
+
+def _serve_with_addresses_given(fresh: Copy, database_url: str, redis_url: str) -> None:
     dev = fresh.start("serve", env={"AUTH_DATABASE_URL": database_url, "AUTH_REDIS_URL": redis_url})
     try:
         dev.wait_until_serving()
