@@ -99,7 +99,7 @@ async def test_told_to_stop_just_after_its_start_it_stops(moment: float) -> None
         await asyncio.sleep(moment)
         began = time.monotonic()
         assert await running.stop() == 0
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 20  # workers are given 15 s at most
         assert not living(workers)
 
 
@@ -111,7 +111,7 @@ async def test_told_to_stop_it_answers_what_it_was_asked() -> None:
         stopped = asyncio.create_task(running.stop())
         assert (await asked).status_code == httpx2.codes.UNAUTHORIZED
         assert await stopped == 0
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 20  # workers are given 15 s at most
 
 
 async def test_a_killed_main_process_leaves_no_worker_serving_also_when_asked_something() -> None:
