@@ -136,20 +136,24 @@ SELECT s.position, s.event_id, s.occurred_at, s.form, s.salt, s.personal, s.leaf
  ORDER BY s.position
  LIMIT $4;
 
--- name: list_strays(chain_id, recorded_xid, event_id, after, most)
--- Of the next events of a chain those without a seal that should have one, or from a transaction
--- that has not begun yet; and the last one, to go on behind it.
+-- name: list_strays(chain_id, recorded_xid, event_id, after, after_at, most)
+-- Of the next events of a chain those that should have a seal and have none: what the sealer has
+-- passed, what a transaction wrote that has not begun yet, and what bears the id of a sealed event,
+-- which no sealer will ever take.  And the last one, to go on behind it; a copy shares the id of
+-- what it copies, so that the place is told by both columns.
 WITH stretch AS (
     SELECT e.event_id, e.occurred_at, e.recorded_xid
       FROM auth_eventos e
      WHERE e.chain_id = $1
-       AND e.event_id > $4
-     ORDER BY e.event_id
-     LIMIT $5
+       AND e.event_id >= $4
+       AND (e.event_id, e.occurred_at) > ($4, $5)
+     ORDER BY e.event_id, e.occurred_at
+     LIMIT $6
 ), judged AS (
     SELECT event_id, occurred_at,
            ((recorded_xid, event_id) <= ($2::bigint::text::xid8, $3)
-            OR recorded_xid >= pg_snapshot_xmax(pg_current_snapshot()))
+            OR recorded_xid >= pg_snapshot_xmax(pg_current_snapshot())
+            OR EXISTS (SELECT FROM auth_event_seals s WHERE s.event_id = stretch.event_id))
            AND NOT EXISTS (
                 SELECT FROM auth_event_seals s
                  WHERE s.event_id = stretch.event_id AND s.occurred_at = stretch.occurred_at
@@ -159,8 +163,9 @@ WITH stretch AS (
 SELECT event_id, occurred_at, stray
   FROM judged
  WHERE stray
-    OR event_id = (SELECT event_id FROM stretch ORDER BY event_id DESC LIMIT 1)
- ORDER BY event_id;
+    OR (event_id, occurred_at) = (
+        SELECT event_id, occurred_at FROM stretch ORDER BY event_id DESC, occurred_at DESC LIMIT 1)
+ ORDER BY event_id, occurred_at;
 
 -- name: list_recorded()
 -- Every chain that has events, by hopping over the index: the platform's own list.

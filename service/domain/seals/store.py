@@ -1,7 +1,7 @@
 """Statements on auth_event_seals, auth_event_chains, auth_event_checkpoints, auth_sealing."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from msgspec import Struct
@@ -177,7 +177,7 @@ async def list_links(tx: Tx, chain_id: UUID, after: int, upto: int, most: int) -
 
 
 async def list_strays(
-    tx: Tx, chain_id: UUID, progress: Progress, after: UUID, most: int
+    tx: Tx, chain_id: UUID, progress: Progress, after: Stray | None, most: int
 ) -> list[Stray]:
     """Look at the next `most` events of a chain; return those that should have a seal and do not.
 
@@ -188,7 +188,8 @@ async def list_strays(
         chain_id=chain_id,
         recorded_xid=progress.recorded_xid,
         event_id=progress.event_id,
-        after=after,
+        after=after.event_id if after else UUID(int=0),
+        after_at=after.occurred_at if after else datetime(1970, 1, 1, tzinfo=UTC),
         most=most,
     )
 

@@ -73,7 +73,7 @@ async def _walk(rt: Runtime, checker: Checker, chain: Chain) -> AsyncIterator[in
 
 
 async def _strays(rt: Runtime, chain_id: UUID, progress: Progress) -> AsyncIterator[Stray]:
-    after = UUID(int=0)
+    after: Stray | None = None
     while True:
         async with rt.pg.reading() as tx:
             found = await seals.list_strays(tx, chain_id, progress, after, _LOOK)
@@ -81,7 +81,7 @@ async def _strays(rt: Runtime, chain_id: UUID, progress: Progress) -> AsyncItera
             return
         for one in found:
             yield one
-        after = found[-1].event_id
+        after = found[-1]
 
 
 async def _checkpoints(rt: Runtime, chain_id: UUID) -> AsyncIterator[Checkpoint]:
