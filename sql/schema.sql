@@ -455,7 +455,9 @@ CREATE TABLE public.auth_users (
     platform_admin boolean DEFAULT false NOT NULL,
     created_at timestamp with time zone NOT NULL,
     disabled_at timestamp with time zone,
+    erased_at timestamp with time zone,
     CONSTRAINT auth_users_email_check CHECK (((char_length(email) >= 3) AND (char_length(email) <= 320))),
+    CONSTRAINT auth_users_erased CHECK (((erased_at IS NULL) OR ((disabled_at IS NOT NULL) AND (password_hash IS NULL) AND (name = ''::text) AND (NOT platform_admin)))),
     CONSTRAINT auth_users_name_check CHECK ((char_length(name) <= 200)),
     CONSTRAINT auth_users_password_hash_check CHECK ((octet_length(password_hash) <= 512))
 );

@@ -1,4 +1,4 @@
-"""`user create`, `user import`."""
+"""`user create`, `user import`, `user erase`."""
 
 import sys
 from pathlib import Path
@@ -8,6 +8,7 @@ import click
 from service.cli import edge
 from service.domain.users import ROLES, Account
 from service.flows.people.create_user import NewUser, create_user
+from service.flows.people.erase_person import Erased, erase_person, find_person
 from service.flows.people.import_users import Outcome, import_users
 from service.kernel.call import Call
 from service.runtime import Runtime
@@ -103,3 +104,30 @@ def import_file(file: Path, *, as_json: bool) -> None:
     )
     if bad:
         sys.exit(1)
+
+
+@user.command("erase")
+@click.argument("person")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True)
+def erase(person: str, *, yes: bool, as_json: bool) -> None:
+    """Erase a PERSON (id or e-mail) for good; acts and seals of the audit trail stay."""
+    if not yes:
+        click.confirm("This cannot be taken back.  Erase?", abort=True, err=True)
+
+    async def act(rt: Runtime, call: Call) -> Erased:
+        return await erase_person(rt, call, await find_person(rt, person))
+
+    gone = edge.run(act)
+    edge.tell(
+        f"user {gone.user_id} erased: {gone.memberships} memberships, {gone.sessions} sessions,"
+        f" {gone.api_keys} API keys, personal fields in {gone.trails} trails",
+        {
+            "id": str(gone.user_id),
+            "memberships": gone.memberships,
+            "sessions": gone.sessions,
+            "api_keys": gone.api_keys,
+            "trails": gone.trails,
+        },
+        as_json=as_json,
+    )

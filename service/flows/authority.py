@@ -19,6 +19,7 @@ class Act(StrEnum):
     READ_PEOPLE = "people.read"
     KEEP_PEOPLE = "people.keep"
     DISABLE_ACCOUNTS = "accounts.disable"
+    ERASE_PEOPLE = "people.erase"
     READ_AUDIT = "audit.read"
     EXPORT_AUDIT = "audit.export"
     READ_LOGO = "logo.read"
@@ -46,6 +47,7 @@ ROLES: dict[Act, frozenset[str]] = {
     Act.READ_PEOPLE: frozenset({"owner", "admin", "auditor"}),
     Act.KEEP_PEOPLE: frozenset({"owner", "admin"}),
     Act.DISABLE_ACCOUNTS: frozenset(),
+    Act.ERASE_PEOPLE: frozenset(),
     Act.READ_AUDIT: frozenset({"owner", "admin", "auditor"}),
     Act.EXPORT_AUDIT: frozenset({"owner", "admin", "auditor"}),
     Act.READ_LOGO: frozenset({"owner", "admin", "member", "auditor"}),

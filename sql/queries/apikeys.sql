@@ -66,6 +66,12 @@ UPDATE auth_api_keys
 DELETE FROM auth_api_keys
  WHERE key_id = $1;
 
+-- name: erase(owner_id)
+-- What their owner called them goes too.
+DELETE FROM auth_api_keys
+ WHERE owner_id = $1
+RETURNING key_id, tenant_id, public_id;
+
 -- name: any_ending(at)
 SELECT EXISTS (SELECT
                  FROM auth_api_keys

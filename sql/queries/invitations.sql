@@ -29,6 +29,11 @@ UPDATE auth_invitations
    AND ($1::uuid IS NULL OR tenant_id = $1)
    AND used_at IS NULL;
 
+-- name: forget(email)
+-- Whoever is erased was invited by an address that is theirs.
+DELETE FROM auth_invitations
+ WHERE email = $1;
+
 -- name: prune(before)
 DELETE FROM auth_invitations
  WHERE expires_at < $1;

@@ -75,6 +75,11 @@ UPDATE auth_sessions s
  WHERE s.session_id = doomed.session_id
 RETURNING s.session_id, s.tenant_id;
 
+-- name: erase(user_id)
+-- With them go the families, and where they were last used from.
+DELETE FROM auth_sessions
+ WHERE user_id = $1;
+
 -- name: prune(before)
 -- Long after the end: `GET /auth/sessions` never showed them again, the audit trail still does.
 DELETE FROM auth_sessions

@@ -15,19 +15,22 @@ ON CONFLICT (user_id, tenant_id) DO NOTHING
 RETURNING user_id;
 
 -- name: find_by_email(email)
-SELECT user_id, email, name, password_hash, password_changed_at, platform_admin, disabled_at
+SELECT user_id, email, name, password_hash, password_changed_at, platform_admin, disabled_at,
+       erased_at
   FROM auth_users
  WHERE email = $1;
 
 -- name: find(user_id)
-SELECT user_id, email, name, password_hash, password_changed_at, platform_admin, disabled_at
+SELECT user_id, email, name, password_hash, password_changed_at, platform_admin, disabled_at,
+       erased_at
   FROM auth_users
  WHERE user_id = $1;
 
 -- name: lock(user_id)
 -- First in the lock order user, session, family: whoever ends all sessions of a person and whoever
 -- opens one take this lock, so that none slips between.
-SELECT user_id, email, name, password_hash, password_changed_at, platform_admin, disabled_at
+SELECT user_id, email, name, password_hash, password_changed_at, platform_admin, disabled_at,
+       erased_at
   FROM auth_users
  WHERE user_id = $1
    FOR UPDATE;
@@ -82,6 +85,13 @@ SELECT count(*)::integer AS owners
    AND m.disabled_at IS NULL
    AND u.disabled_at IS NULL;
 
+-- name: list_joined(user_id)
+-- Every organization where this person is something, suspended or not.
+SELECT tenant_id
+  FROM auth_memberships
+ WHERE user_id = $1
+ ORDER BY tenant_id;
+
 -- name: list_owned(user_id)
 -- Organizations where this person is an owner who can act.
 SELECT tenant_id
@@ -111,6 +121,18 @@ DELETE FROM auth_memberships
 -- name: set_disabled(user_id, disabled_at)
 UPDATE auth_users
    SET disabled_at = $2
+ WHERE user_id = $1;
+
+-- name: leave_all(user_id)
+DELETE FROM auth_memberships
+ WHERE user_id = $1
+RETURNING tenant_id, role;
+
+-- name: erase(user_id, email, erased_at)
+-- What is left names nobody, and nobody signs in to it.
+UPDATE auth_users
+   SET email = $2, name = '', password_hash = NULL, password_changed_at = NULL,
+       platform_admin = false, disabled_at = coalesce(disabled_at, $3), erased_at = $3
  WHERE user_id = $1;
 
 -- name: list_schemes()

@@ -101,3 +101,27 @@ async def test_what_stops_a_start_is_named_and_no_secret_shown(
         line = refusal(done)
         assert named in line
         assert "s3cret" not in line
+
+
+async def test_a_person_is_erased_by_id_or_by_e_mail_and_not_by_accident(
+    rt: Runtime, settings: Settings
+) -> None:
+    ada, bob = await given.a_person(rt), await given.a_person(rt, "bob@acme.example")
+    asked = run(settings, "user", "erase", ada.email)
+    assert (asked.returncode, asked.stdout) == (1, "")
+    done = run(settings, "user", "erase", "ADA@acme.example", "--yes", "--json")
+    assert json.loads(done.stdout) == {
+        "id": str(ada.user_id),
+        "memberships": 1,
+        "sessions": 0,
+        "api_keys": 0,
+        "trails": 0,
+    }
+    assert "1 memberships" in run(settings, "user", "erase", str(bob.user_id), "--yes").stdout
+    async with rt.pg.reading() as tx:
+        left = {row["email"] for row in await tx.fetch("SELECT email FROM auth_users")}
+    assert left == {f"{one.user_id}@erased.invalid" for one in (ada, bob)}
+    erased = await given.events(rt, "user.erased")
+    assert [event["actor_kind"] for event in erased] == ["operator"] * 2
+    assert refusal(run(settings, "user", "erase", "no@body.example", "--yes")) == "no such person"
+    assert "not an e-mail" in refusal(run(settings, "user", "erase", "x", "--yes"))

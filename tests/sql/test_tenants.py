@@ -28,6 +28,8 @@ EXCEPT: dict[str, str] = {
     "apikeys.add_uses": "counters of keys that were checked, by id",
     "audit.list_months": "names of partitions, no rows",
     "audit.has_unsealed": "whether anything is left to seal, in all chains",
+    "sessions.erase": "everything of a person who is erased, everywhere",
+    "invitations.forget": "everything sent to a person who is erased, everywhere",
     "sessions.prune": "expired rows of everybody, by age alone",
     "invitations.use": "the row its caller has just locked by the link's secret",
     "invitations.prune": "expired rows of everybody, by age alone",

@@ -25,6 +25,19 @@ class Ended(Struct, frozen=True):
     tenant_id: TenantId
 
 
+class Erased(Struct, frozen=True):
+    """A key that has just gone with its owner."""
+
+    key_id: ApiKeyId
+    tenant_id: TenantId
+    public_id: str
+
+    @property
+    def prefix(self) -> str:
+        """Return what may be shown of its text."""
+        return f"tsk_{self.public_id}"
+
+
 class Uses(Struct, frozen=True):
     """How often a key was used since it was last counted, and when last."""
 
@@ -42,6 +55,7 @@ _list_page = queries.rows("list_page", ApiKey)
 _revoke = queries.command("revoke")
 _succeed = queries.command("succeed")
 _delete = queries.command("delete")
+_erase = queries.rows("erase", Erased)
 _any_ending = queries.rows("any_ending", _Found)
 _end_expired = queries.rows("end_expired", Ended)
 _add_uses = queries.command("add_uses")
@@ -102,6 +116,11 @@ async def succeed(tx: Tx, key_id: ApiKeyId, successor_id: ApiKeyId, ends_at: dat
 async def delete(tx: Tx, key_id: ApiKeyId) -> None:
     """Remove the record; the caller revokes its `akid` in the same transaction."""
     await _delete.run(tx, key_id=key_id)
+
+
+async def erase(tx: Tx, owner_id: UserId) -> list[Erased]:
+    """Remove every key of a person; the caller revokes the person in the same transaction."""
+    return await _erase.all(tx, owner_id=owner_id)
 
 
 async def any_ending(tx: Tx, at: datetime) -> bool:

@@ -288,6 +288,10 @@ class UserEnabled(Event, tag="user.enabled", frozen=True):
     """An account was enabled again."""
 
 
+class UserErased(Event, tag="user.erased", frozen=True):
+    """A person was erased: account, sessions, devices, keys; `trail.erased` tells where else."""
+
+
 class Unlocked(Event, tag="lockout.lifted", frozen=True):
     """An administrator lifted a lockout."""
 

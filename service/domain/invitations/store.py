@@ -12,6 +12,7 @@ _insert = queries.command("insert")
 _lock_open = queries.rows("lock_open", Invitation)
 _use = queries.command("use")
 _withdraw = queries.command("withdraw")
+_forget = queries.command("forget")
 _prune = queries.command("prune")
 
 
@@ -54,6 +55,11 @@ async def use(tx: Tx, invitation_id: UUID, at: datetime) -> None:
 async def withdraw(tx: Tx, tenant_id: TenantId | None, invited_by: UserId, at: datetime) -> None:
     """Close what a person's invitations leave open, in one organization or (None) in all."""
     await _withdraw.run(tx, tenant_id=tenant_id, invited_by=invited_by, at=at)
+
+
+async def forget(tx: Tx, email: str) -> None:
+    """Drop every invitation to an e-mail, open or not."""
+    await _forget.run(tx, email=email)
 
 
 async def prune(tx: Tx, before: datetime) -> int:

@@ -14,6 +14,7 @@ _end_one = queries.rows("end_one", Ended)
 _end_all = queries.rows("end_all", Ended)
 _find = queries.rows("find", Found)
 _end_organization = queries.rows("end_organization", Ended)
+_erase = queries.command("erase")
 _prune = queries.command("prune")
 
 
@@ -90,6 +91,11 @@ async def end_organization(tx: Tx, tenant_id: TenantId, at: datetime, why: Why) 
 async def find(tx: Tx, session_id: SessionId) -> Found | None:
     """Return whose a session is, ended or not."""
     return await _find.maybe(tx, session_id=session_id)
+
+
+async def erase(tx: Tx, user_id: UserId) -> None:
+    """Drop every session of a person, ended or not, and with them families."""
+    await _erase.run(tx, user_id=user_id)
 
 
 async def prune(tx: Tx, before: datetime) -> int:

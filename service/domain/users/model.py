@@ -28,6 +28,14 @@ class Account(Struct, frozen=True, kw_only=True):
     """Not moved when the same password is hashed anew."""
     platform_admin: bool
     disabled_at: datetime | None
+    erased_at: datetime | None = None
+
+
+class Left(Struct, frozen=True):
+    """A membership that has just ended."""
+
+    tenant_id: TenantId
+    role: Role
 
 
 class Membership(Struct, frozen=True, kw_only=True):
@@ -63,6 +71,11 @@ class Scheme(Struct, frozen=True):
 
     scheme: str
     example: str
+
+
+def nobody(user_id: UserId) -> str:
+    """Return the address of an erased account: unique, and nobody's (RFC 2606 section 2)."""
+    return f"{user_id}@erased.invalid"
 
 
 def canonical_email(given: str) -> str | None:

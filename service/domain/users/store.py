@@ -5,7 +5,15 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from service.domain.users.model import Account, Member, Membership, Role, Scheme
+from service.domain.users.model import (
+    Account,
+    Left,
+    Member,
+    Membership,
+    Role,
+    Scheme,
+    nobody,
+)
 from service.kernel.ids import TenantId, UserId
 from service.kernel.sql import Queries, Tx
 
@@ -18,7 +26,7 @@ class _Owners(Struct, frozen=True):
     owners: int
 
 
-class _Owned(Struct, frozen=True):
+class _Place(Struct, frozen=True):
     tenant_id: TenantId
 
 
@@ -34,7 +42,10 @@ _list_memberships = queries.rows("list_memberships", Membership)
 _find_member = queries.rows("find_member", Member)
 _list_members = queries.rows("list_members", Member)
 _count_owners = queries.rows("count_owners", _Owners)
-_list_owned = queries.rows("list_owned", _Owned)
+_list_owned = queries.rows("list_owned", _Place)
+_list_joined = queries.rows("list_joined", _Place)
+_leave_all = queries.rows("leave_all", Left)
+_erase = queries.command("erase")
 _change_role = queries.command("change_role")
 _suspend = queries.command("suspend")
 _remove_member = queries.command("remove_member")
@@ -118,7 +129,22 @@ async def count_owners(tx: Tx, tenant_id: TenantId) -> int:
 
 async def list_owned(tx: Tx, user_id: UserId) -> list[TenantId]:
     """Return the organizations where a person is an owner who can act."""
-    return [owned.tenant_id for owned in await _list_owned.all(tx, user_id=user_id)]
+    return [one.tenant_id for one in await _list_owned.all(tx, user_id=user_id)]
+
+
+async def list_joined(tx: Tx, user_id: UserId) -> list[TenantId]:
+    """Return every organization where a person is something, suspended or not."""
+    return [one.tenant_id for one in await _list_joined.all(tx, user_id=user_id)]
+
+
+async def leave_all(tx: Tx, user_id: UserId) -> list[Left]:
+    """End every membership of a person."""
+    return await _leave_all.all(tx, user_id=user_id)
+
+
+async def erase(tx: Tx, user_id: UserId, at: datetime) -> None:
+    """Take name, e-mail and password from an account and close it for good."""
+    await _erase.run(tx, user_id=user_id, email=nobody(user_id), erased_at=at)
 
 
 async def change_role(tx: Tx, tenant_id: TenantId, user_id: UserId, role: Role) -> None:

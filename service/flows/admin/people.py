@@ -12,22 +12,22 @@ from service.domain import (
     invitations,
     lockouts,
     organizations,
-    revocations,
     sessions,
     users,
 )
 from service.domain.audit import Event, events
-from service.domain.revocations import Kind, Revocation
+from service.domain.revocations import Revocation
 from service.domain.sessions import Why
 from service.domain.users import Member, Role
-from service.flows.access.ending import LONGEST_TOKEN, close_sessions
+from service.flows.access.ending import close_sessions
 from service.flows.admin.reach import (
-    UNTIL_COMMITTED,
     find_member,
+    hold_account,
     lock_organization,
     record_crossing,
     refuse_last_owner,
     require_platform,
+    revoke_person,
     target,
 )
 from service.flows.authority import OWNER_ONLY, Act, is_platform_admin, require
@@ -35,7 +35,6 @@ from service.kernel.call import Call, Person
 from service.kernel.ids import TenantId, UserId
 from service.kernel.refusal import Reason, Refused
 from service.kernel.sql import Tx
-from service.policy import seconds
 from service.runtime import Runtime
 
 
@@ -87,7 +86,7 @@ async def change_role(
         )
         await audit.record(tx, call, changed)
         after = await find_member(tx, there, user_id)
-        entries = await _revoke_person(rt, tx, there, user_id, "role changed")
+        entries = await revoke_person(rt, tx, there, user_id, "role changed")
     await rt.revocations.announce(entries)
     return after
 
@@ -183,19 +182,14 @@ async def _end_here(
     keys = await apikeys.list_page(tx, tenant_id, user_id, None, 1)
     entries = await close_sessions(call, tx, ended, reason)
     if keys:
-        entries += await _revoke_person(rt, tx, tenant_id, user_id, reason)
+        entries += await revoke_person(rt, tx, tenant_id, user_id, reason)
     return entries
 
 
 async def _disable_account(rt: Runtime, call: Call, user_id: UserId) -> None:
     person = require_platform(call, Act.DISABLE_ACCOUNTS)
     async with rt.pg.decision() as tx:
-        for tenant_id in await users.list_owned(tx, user_id):
-            await lock_organization(tx, tenant_id)
-            await refuse_last_owner(tx, tenant_id, await find_member(tx, tenant_id, user_id))
-        account = await users.lock(tx, user_id)
-        if account is None:
-            raise Refused(Reason.NOT_FOUND, "no such person")
+        await hold_account(tx, user_id)
         if user_id == person.user_id:
             raise Refused(Reason.CONFLICT, "nobody disables their own account")
         await users.set_disabled(tx, user_id, call.at)
@@ -203,36 +197,20 @@ async def _disable_account(rt: Runtime, call: Call, user_id: UserId) -> None:
         await audit.record(tx, call, events.UserDisabled(user_id=user_id))
         ended = await sessions.end_all(tx, user_id, call.at, Why.DISABLED)
         entries = await close_sessions(call, tx, ended, "account disabled")
-        entries += await _revoke_person(rt, tx, None, user_id, "account disabled")
+        entries += await revoke_person(rt, tx, None, user_id, "account disabled")
     await rt.revocations.announce(entries)
 
 
 async def _enable_account(rt: Runtime, call: Call, user_id: UserId) -> None:
     require_platform(call, Act.DISABLE_ACCOUNTS)
     async with rt.pg.decision() as tx:
-        if await users.lock(tx, user_id) is None:
+        account = await users.lock(tx, user_id)
+        if account is None:
             raise Refused(Reason.NOT_FOUND, "no such person")
+        if account.erased_at is not None:
+            raise Refused(Reason.CONFLICT, "this person was erased")
         await users.set_disabled(tx, user_id, None)
         await audit.record(tx, call, events.UserEnabled(user_id=user_id))
-
-
-async def _revoke_person(
-    rt: Runtime, tx: Tx, tenant_id: TenantId | None, user_id: UserId, reason: str
-) -> list[Revocation]:
-    """Kill what they hold, and what they are granted until this commits.
-
-    As of now and not of the call, which waited for its locks.
-    """
-    at = rt.clock.now() + UNTIL_COMMITTED
-    return await revocations.revoke(
-        tx,
-        Kind.SUB,
-        [str(user_id)],
-        tenant_id=tenant_id,
-        reason=reason,
-        at=at,
-        expires_at=at + seconds(LONGEST_TOKEN + 60),
-    )
 
 
 def _refuse_above(person: Person, *roles: str) -> None:

@@ -1,15 +1,18 @@
 """The shared start of administration: what an administrator reaches, and what they may not undo."""
 
-from service.domain import audit, organizations, users
+from service.domain import audit, organizations, revocations, users
 from service.domain.audit import events
 from service.domain.organizations import Organization
-from service.domain.users import Member
+from service.domain.revocations import Kind, Revocation
+from service.domain.users import Account, Member
+from service.flows.access.ending import LONGEST_TOKEN
 from service.flows.authority import Act, is_platform_admin, require
 from service.kernel.call import Call, Person
 from service.kernel.ids import TenantId, UserId
 from service.kernel.refusal import Reason, Refused
 from service.kernel.sql import Tx
 from service.policy import seconds
+from service.runtime import Runtime
 
 UNTIL_COMMITTED = seconds(1)
 """How far ahead a cutoff lies: a refresh, or a key's exchange, that reads the old state meanwhile
@@ -70,3 +73,41 @@ async def refuse_last_owner(tx: Tx, tenant_id: TenantId, member: Member) -> None
     """Refuse to take the last owner who can act away; the caller holds the organization."""
     if member.owns() and await users.count_owners(tx, tenant_id) == 1:
         raise Refused(Reason.CONFLICT, "an organization keeps at least one owner")
+
+
+async def hold_account(tx: Tx, user_id: UserId) -> Account:
+    """Hold a person who is to be closed everywhere, and every organization they are in.
+
+    Refused: NOT_FOUND; CONFLICT for a last owner, and for who became an owner elsewhere meanwhile.
+    """
+    held = await users.list_joined(tx, user_id)
+    for tenant_id in held:
+        await lock_organization(tx, tenant_id)
+    account = await users.lock(tx, user_id)
+    if account is None:
+        raise Refused(Reason.NOT_FOUND, "no such person")
+    # Only now does nobody make them a member or an owner any more.
+    for tenant_id in await users.list_owned(tx, user_id):
+        if tenant_id not in held:
+            raise Refused(Reason.CONFLICT, "they have just become an owner: try again")
+        await refuse_last_owner(tx, tenant_id, await find_member(tx, tenant_id, user_id))
+    return account
+
+
+async def revoke_person(
+    rt: Runtime, tx: Tx, tenant_id: TenantId | None, user_id: UserId, reason: str
+) -> list[Revocation]:
+    """Kill what they hold, and what they are granted until this commits; announce it after.
+
+    As of now and not of the call, which waited for its locks.
+    """
+    at = rt.clock.now() + UNTIL_COMMITTED
+    return await revocations.revoke(
+        tx,
+        Kind.SUB,
+        [str(user_id)],
+        tenant_id=tenant_id,
+        reason=reason,
+        at=at,
+        expires_at=at + seconds(LONGEST_TOKEN + 60),
+    )

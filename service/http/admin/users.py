@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 
 from service.domain.users import Member, Role
 from service.flows.admin import people
+from service.flows.people.erase_person import erase_person
 from service.flows.people.invite import invite
 from service.http.account.own import path_id
 from service.http.asked import FromCaller, provide_signed_in
@@ -153,6 +154,15 @@ async def remove(
     await people.remove(asked.rt, asked.call, _there(organization_id), who)
 
 
+@delete("/users/{user_id:str}/personal-data", status_code=204)
+async def erase(asked: FromCaller, user_id: FromPath[str]) -> None:
+    """Erase a person for good: account, sessions, keys, and what is personal in the audit trail.
+
+    For platform administrators.  Ids and acts stay; may be repeated.
+    """
+    await erase_person(asked.rt, asked.call, UserId(path_id(user_id)))
+
+
 def _there(organization_id: str | None) -> TenantId | None:
     return None if organization_id is None else TenantId(path_id(organization_id))
 
@@ -182,6 +192,7 @@ router = Router(
         enable,
         unlock,
         remove,
+        erase,
     ],
     dependencies={"asked": Provide(provide_signed_in)},
 )

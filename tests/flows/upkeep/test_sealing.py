@@ -12,12 +12,11 @@ import pytest
 from service.domain import audit
 from service.domain.audit import events
 from service.domain.seals import PLATFORM
-from service.flows.upkeep.erase_person import erase_person
+from service.flows.people.erase_person import erase_person
 from service.flows.upkeep.sealing import seal
-from service.kernel import ids
 from service.kernel.call import Call, Operator
-from service.kernel.ids import UserId
 from service.runtime import Runtime
+from tests import given
 from tests.flows.upkeep.trails import (
     a_tenant,
     checked,
@@ -202,13 +201,15 @@ async def test_checkpoints_verify_after_their_key_is_gone(rt: Runtime, call: Mad
 async def test_erasing_a_person_takes_what_is_personal_and_keeps_the_chain_valid(
     rt: Runtime, call: Made
 ) -> None:
-    tenant, person = a_tenant(rt), UserId(ids.new(rt.clock.now()))
+    ada = await given.a_person(rt)
+    tenant, person = ada.tenant_id, ada.user_id
     await some_events(rt, call, tenant, 2)
     await some_events(rt, call, tenant, 3, user_id=person)
     await some_events(rt, call, None, 1, user_id=person)
     await seal_all(rt)
     await some_events(rt, call, tenant, 1, user_id=person)  # not sealed yet
-    assert await erase_person(rt, call(actor=Operator(), ip=None, user_agent=""), person) == 2
+    gone = await erase_person(rt, call(actor=Operator(), ip=None, user_agent=""), person)
+    assert (gone.trails, gone.memberships) == (2, 1)
     await seal_all(rt)
     result = await checked(rt)
     assert (result.erased, result.findings) == (4, [])

@@ -1,0 +1,222 @@
+"""Erasure of a person: nothing of them is left in any table, and the trail still verifies."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import pytest
+
+from service.domain import users
+from service.kernel.ids import TenantId, UserId
+from service.runtime import Runtime
+from tests import given
+from tests.flows.upkeep.trails import checked, seal_all
+from tests.keys import an_owner, use
+
+Browser = Callable[..., httpx2.AsyncClient]
+UNKNOWN = "01890a5d-ac96-774b-bcce-b302099a8057"
+
+EMAIL = "canary-wren@acme.example"
+CANARIES = ("canary-wren", "canary-agent", "canary-name", "198.51.100.77", "198.51.100.")
+"""What is this person's alone: e-mail, agent, names they gave, address and network."""
+
+
+async def sign_in(client: httpx2.AsyncClient, who: given.Given, **more: str) -> httpx2.Response:
+    answer = await client.post(
+        "/auth/login", json={"email": who.email, "password": who.password, **more}
+    )
+    if answer.status_code == 200:
+        client.headers["authorization"] = f"Bearer {answer.json()['access_token']}"
+    return answer
+
+
+@pytest.fixture
+async def root(rt: Runtime, browser: Browser) -> httpx2.AsyncClient:
+    client = browser()
+    person = await given.a_person(rt, "root@top.example", slug="top", platform_admin=True)
+    assert (await sign_in(client, person)).status_code == 200
+    return client
+
+
+async def everything(rt: Runtime) -> dict[str, str]:
+    """Return every row of every table as text."""
+    async with rt.pg.reading() as tx:
+        tables = await tx.fetch(
+            "SELECT c.relname AS name FROM pg_class c"
+            " WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')"
+            " AND NOT c.relispartition"
+        )
+        return {
+            table["name"]: "\n".join(
+                row["told"]
+                for row in await tx.fetch(
+                    f'SELECT to_json(t)::text AS told FROM "{table["name"]}" t'
+                )
+            )
+            for table in tables
+        }
+
+
+async def found(rt: Runtime) -> dict[str, set[str]]:
+    """Return where a canary sings."""
+    told = {
+        table: {canary for canary in CANARIES if re.search(re.escape(canary), text, re.IGNORECASE)}
+        for table, text in (await everything(rt)).items()
+    }
+    return {table: sang for table, sang in told.items() if sang}
+
+
+async def a_life(rt: Runtime, browser: Browser) -> tuple[UserId, httpx2.AsyncClient, str]:
+    """Make a person who left traces wherever one can; return also their client and API key."""
+    client = browser(ip="198.51.100.77", agent="canary-agent")
+    who = await an_owner(rt, client, EMAIL)
+    await given.an_organization(rt, "other")
+    async with rt.pg.reading() as tx:
+        await tx.execute("UPDATE auth_users SET name = 'canary-name' WHERE email = $1", EMAIL)
+        other = TenantId(
+            await tx.fetchval("SELECT tenant_id FROM auth_organizations WHERE slug = 'other'")
+        )
+    await given.a_membership(rt, who.person.user_id, other, "member")
+    await given.a_person(rt, "second@acme.example", role="owner")
+    made = await who.create(name="canary-name", scopes=["agentes"])
+    invited = await client.post("/admin/users", json={"email": "friend@acme.example"})
+    assert invited.status_code == 201, invited.text
+    stray = browser(ip="198.51.100.78", agent="canary-agent")
+    for _ in range(6):
+        await stray.post("/auth/login", json={"email": EMAIL, "password": "a wrong password"})
+    moved = browser(ip="198.51.100.79", agent="canary-agent")
+    moved.cookies = client.cookies
+    assert (await moved.post("/auth/refresh", json={})).status_code == 200
+    async with rt.pg.reading() as tx:
+        await tx.execute(
+            "INSERT INTO auth_invitations (invitation_id, tenant_id, email, role, token_hash,"
+            " created_at, expires_at) SELECT gen_random_uuid(), $1, $2, 'member',"
+            " sha256('x'), now(), now() + interval '1 day'",
+            other,
+            EMAIL,
+        )
+    return who.person.user_id, client, made["secret"]
+
+
+async def test_nothing_of_the_person_is_left_and_the_chain_still_verifies(
+    rt: Runtime, root: httpx2.AsyncClient, browser: Browser, client: httpx2.AsyncClient
+) -> None:
+    who, theirs, key = await a_life(rt, browser)
+    await seal_all(rt)
+    assert {"auth_users", "auth_eventos", "auth_families", "auth_invitations"} <= (
+        await found(rt)
+    ).keys()
+    answer = await root.delete(f"/admin/users/{who}/personal-data")
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert await found(rt) == {}
+    await seal_all(rt)
+    result = await checked(rt)
+    assert result.findings == []
+    assert result.erased > 3
+    assert (await theirs.get("/auth/me")).status_code == 401
+    assert (await theirs.post("/auth/refresh", json={})).status_code == 401
+    assert await use(client, key) == 401
+    refused = await client.post("/auth/login", json={"email": EMAIL, "password": given.PASSWORD})
+    assert refused.status_code == 401
+    kinds = await given.kinds(rt)
+    assert (kinds.count("user.erased"), kinds.count("membership.ended")) == (1, 2)
+    assert {str(one["user_id"]) for one in await given.events(rt, "trail.erased")} == {str(who)}
+    assert len(await given.events(rt, "trail.erased")) == len(
+        {one["tenant_id"] for one in await given.events(rt, "trail.erased")}
+    )
+
+
+async def test_the_address_is_free_again_and_the_old_account_stays_shut(
+    rt: Runtime, root: httpx2.AsyncClient, browser: Browser
+) -> None:
+    who, _, _ = await a_life(rt, browser)
+    assert (await root.delete(f"/admin/users/{who}/personal-data")).status_code == 204
+    assert (await root.post(f"/admin/users/{who}/enable")).status_code == 409
+    again = await given.a_person(rt, EMAIL)
+    assert (await sign_in(browser(), again)).status_code == 200
+    repeated = await root.delete(f"/admin/users/{who}/personal-data")
+    assert repeated.status_code == 204
+    assert (await sign_in(browser(), again)).status_code == 200
+
+
+@pytest.mark.parametrize("role", ["owner", "admin", "member", "auditor"])
+async def test_only_the_platform_erases_whoever_it_is_about(
+    rt: Runtime, browser: Browser, role: str
+) -> None:
+    """The same answer for a colleague, for a stranger and for nobody."""
+    client, same = browser(), {"x-request-id": "same-for-all"}
+    await sign_in(client, await given.a_person(rt, "boss@acme.example", role=role))
+    colleague = await given.a_person(rt, "eve@acme.example")
+    stranger = await given.a_person(rt, "eve@evil.example", slug="evil")
+    answers = [
+        await client.delete(f"/admin/users/{who}/personal-data", headers=same)
+        for who in (colleague.user_id, stranger.user_id, UNKNOWN)
+    ]
+    assert {answer.status_code for answer in answers} == {403}
+    assert len({answer.content for answer in answers}) == 1
+    assert "user.erased" not in await given.kinds(rt)
+
+
+async def test_last_owners_oneself_and_nobody_are_not_erased(
+    rt: Runtime, root: httpx2.AsyncClient
+) -> None:
+    last = await given.a_person(rt, "last@acme.example", role="owner")
+    me = (await root.get("/auth/me")).json()["user"]["id"]
+    statuses = [
+        (await root.delete(f"/admin/users/{who}/personal-data")).status_code
+        for who in (last.user_id, me, UNKNOWN, "x")
+    ]
+    assert statuses == [409, 409, 404, 404]
+
+
+async def test_an_erasure_that_cannot_be_recorded_does_not_happen(
+    rt: Runtime, root: httpx2.AsyncClient, browser: Browser
+) -> None:
+    who, theirs, _ = await a_life(rt, browser)
+    before = await found(rt)
+    async with rt.pg.reading() as tx:
+        await tx.execute(
+            "ALTER TABLE auth_eventos ADD CONSTRAINT no_erasure"
+            " CHECK (event_type <> 'user.erased') NOT VALID"
+        )
+    try:
+        answer = await root.delete(f"/admin/users/{who}/personal-data")
+        assert answer.status_code == 500
+        assert await found(rt) == before
+        assert (await theirs.get("/auth/me")).status_code == 200
+    finally:
+        async with rt.pg.reading() as tx:
+            await tx.execute("ALTER TABLE auth_eventos DROP CONSTRAINT no_erasure")
+
+
+@pytest.mark.parametrize("way", ["disable", "erase"])
+@pytest.mark.parametrize("meanwhile", ["promoted", "joined"])
+async def test_whoever_becomes_the_last_owner_meanwhile_stays(
+    rt: Runtime, root: httpx2.AsyncClient, way: str, meanwhile: str
+) -> None:
+    """Two transactions at once: one makes them the owner, one closes their account."""
+    old = await given.a_person(rt, "old@acme.example", role="owner")
+    slug = "acme" if meanwhile == "promoted" else "elsewhere"
+    new = await given.a_person(rt, "new@acme.example", slug=slug)
+    act: dict[str, Callable[[], Any]] = {
+        "disable": lambda: root.post(f"/admin/users/{new.user_id}/disable"),
+        "erase": lambda: root.delete(f"/admin/users/{new.user_id}/personal-data"),
+    }
+    async with rt.pg.decision() as tx:
+        await tx.execute(
+            "SELECT FROM auth_organizations WHERE tenant_id = $1 FOR UPDATE", old.tenant_id
+        )
+        if meanwhile == "promoted":
+            await users.change_role(tx, old.tenant_id, new.user_id, "owner")
+        else:
+            at = rt.clock.now()
+            await users.insert_membership(tx, old.tenant_id, new.user_id, "owner", at)
+        await users.change_role(tx, old.tenant_id, old.user_id, "member")
+        closing = asyncio.create_task(act[way]())
+        await asyncio.sleep(0.3)
+        assert not closing.done()
+    assert (await closing).status_code == 409
+    async with rt.pg.reading() as tx:
+        assert await users.count_owners(tx, old.tenant_id) == 1
