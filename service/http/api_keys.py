@@ -106,7 +106,8 @@ class VerifyAnswer(Struct, frozen=True):
     """Whether a key is good; everything but the reason is null when it is not.
 
     The reason is `unknown` for whatever is not the caller's organization's, else `revoked`,
-    `expired`, `disabled`, `address` or `scope`.
+    `expired`, `disabled`, `address` or `scope`.  A service of the platform reads the last two of
+    any organization's keys, and `unknown` for the rest.
     """
 
     valid: bool

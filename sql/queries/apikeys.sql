@@ -12,18 +12,18 @@ RETURNING key_id;
 -- What a check decides on, many keys in one round trip.  `standing`: organization and owner may act.
 SELECT k.key_id, k.tenant_id, k.owner_id, k.public_id, k.secret_mac, k.scopes,
        k.networks::text[] AS networks, k.created_at, k.expires_at, k.revoked_at,
-       o.disabled_at IS NULL AND (
-           k.owner_id IS NULL
-           OR EXISTS (SELECT FROM auth_memberships m
-                        JOIN auth_users u USING (user_id)
-                       WHERE m.user_id = k.owner_id
-                         AND m.tenant_id = k.tenant_id
-                         AND m.disabled_at IS NULL
-                         AND u.disabled_at IS NULL)
-       ) AS standing,
+       o.disabled_at IS NULL AND (k.owner_id IS NULL OR m.user_id IS NOT NULL) AS standing,
+       m.role AS owner_role, COALESCE(m.platform_admin, FALSE) AS owner_platform_admin,
        o.policy::text AS policy
   FROM auth_api_keys k
   JOIN auth_organizations o USING (tenant_id)
+  LEFT JOIN LATERAL (SELECT u.user_id, m.role, u.platform_admin
+                       FROM auth_memberships m
+                       JOIN auth_users u USING (user_id)
+                      WHERE m.user_id = k.owner_id
+                        AND m.tenant_id = k.tenant_id
+                        AND m.disabled_at IS NULL
+                        AND u.disabled_at IS NULL) m ON TRUE
  WHERE k.public_id = ANY ($1::text[]);
 
 -- name: find(key_id)

@@ -113,10 +113,10 @@ async def test_ten_thousand_mixed_checks_of_a_thousand_keys_are_all_right(
     random.seed(7)
     asked = [random.choice(questions) for _ in range(CHECKS)]
     async with httpx2.AsyncClient(base_url=running.url) as http:
-        platform = await a_service(rt, http, "api-keys:verify")
+        here = await a_service(rt, http, "api-keys:verify", organization="acme")
         wrong: Counter[tuple[str | None, str | None]] = Counter()
         began = time.monotonic()
-        async with _lanes(running, platform) as lanes:
+        async with _lanes(running, here) as lanes:
             shares = [asked[n :: len(lanes)] for n in range(len(lanes))]
 
             async def drive(lane: "Lane", share: list[tuple[str, str, str | None]]) -> None:

@@ -1,7 +1,14 @@
 """API keys: what machines present.  Table auth_api_keys.  Redis is not needed."""
 
 from service.domain.apikeys.known import Held, KnownKeys
-from service.domain.apikeys.model import ApiKey, Presented, Why, read_network, secret_mac
+from service.domain.apikeys.model import (
+    ENDED,
+    ApiKey,
+    Presented,
+    Why,
+    read_network,
+    secret_mac,
+)
 from service.domain.apikeys.store import (
     Ended,
     Uses,
@@ -21,6 +28,7 @@ from service.domain.apikeys.tally import MOST_PER_MINUTE, Failure, Tally
 from service.domain.apikeys.text import PATTERN, PREFIX, KeyText, new_text, read
 
 __all__ = [
+    "ENDED",
     "MOST_PER_MINUTE",
     "PATTERN",
     "PREFIX",

@@ -3,12 +3,13 @@
 import hashlib
 import hmac
 import ipaddress
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from service.kernel.ids import ApiKeyId, TenantId, UserId
 
@@ -22,9 +23,14 @@ class Why(StrEnum):
     REVOKED = "revoked"
     EXPIRED = "expired"
     DISABLED = "disabled"
-    """Its organization, or the person it belongs to, may not act."""
+    """Its organization, or the person it belongs to, may not act; or that person holds none of its
+    scopes any more."""
     ADDRESS = "address"
     SCOPE = "scope"
+
+
+ENDED = frozenset({Why.REVOKED, Why.EXPIRED, Why.DISABLED})
+"""What is wrong with a key that nobody can use: only its organization is told."""
 
 
 class ApiKey(Struct, frozen=True, kw_only=True):
@@ -56,7 +62,10 @@ class ApiKey(Struct, frozen=True, kw_only=True):
 
 
 class Presented(Struct, frozen=True, kw_only=True):
-    """What a check decides on.  `standing`: its organization and its owner may act."""
+    """What a check decides on.  `standing`: its organization and its owner may act.
+
+    `scopes` is what it was given; what counts is what its owner may grant still: `narrowed`.
+    """
 
     key_id: ApiKeyId
     tenant_id: TenantId
@@ -69,6 +78,8 @@ class Presented(Struct, frozen=True, kw_only=True):
     expires_at: datetime | None
     revoked_at: datetime | None
     standing: bool
+    owner_role: str | None
+    owner_platform_admin: bool
     policy: str | None
 
     @property
@@ -83,7 +94,17 @@ class Presented(Struct, frozen=True, kw_only=True):
     def state(self, at: datetime) -> Why | None:
         """Return why it is not good; None when it is."""
         ended = _state(self.revoked_at, self.expires_at, at)
-        return ended or (None if self.standing else Why.DISABLED)
+        return ended or (None if self.standing and self.scopes else Why.DISABLED)
+
+    def narrowed(self, role_scopes: Mapping[str, tuple[str, ...]]) -> "Presented":
+        """Return the key with the scopes that its owner's role holds today.
+
+        An organization's own key, and a platform administrator's, keep what they were given.
+        """
+        if self.owner_role is None or self.owner_platform_admin:
+            return self
+        held = role_scopes.get(self.owner_role, ())
+        return structs.replace(self, scopes=tuple(one for one in self.scopes if one in held))
 
     def admits(self, address: str | None) -> bool:
         """Tell whether it may be presented from an address; None: from one nobody knows."""

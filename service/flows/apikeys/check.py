@@ -90,6 +90,7 @@ async def _read(rt: Runtime, call: Call, written: KeyText, mac: bytes, *, limite
     key = await rt.apikeys.read(written.public_id)
     if key is None or not key.has_secret(mac):
         return Checked(None, Why.UNKNOWN)
+    key = key.narrowed(rt.policy.role_scopes)
     why = key.state(call.at)
     if why is None and rt.revocations.changed_at(Kind.AKID, str(key.key_id)) is not None:
         why = Why.REVOKED

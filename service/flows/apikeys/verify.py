@@ -1,6 +1,6 @@
 """A service asks whether a key that was shown to it is good."""
 
-from service.domain.apikeys import Why
+from service.domain.apikeys import ENDED, Why
 from service.flows.apikeys.check import Checked, check_key
 from service.flows.authority import Act, require_scope
 from service.kernel.call import Call
@@ -13,10 +13,15 @@ async def verify_key(
     """Check a key, for a scope and from an address where these are given.
 
     What belongs to another organization than the service's is as unknown to it as what does not
-    exist.  Refused: UNAUTHENTICATED, INSUFFICIENT_SCOPE; UNAVAILABLE when nobody can say.
+    exist; and so is, to a service of the platform, a key that has ended: why it has is its
+    organization's business.
+
+    Refused: UNAUTHENTICATED, INSUFFICIENT_SCOPE; UNAVAILABLE when nobody can say.
     """
     service = require_scope(call, Act.VERIFY_API_KEYS)
     checked = await check_key(rt, call, text, address, scope=scope)
-    if checked.key is not None and service.tenant_id not in (None, checked.key.tenant_id):
+    if checked.key is None or service.tenant_id == checked.key.tenant_id:
+        return checked
+    if service.tenant_id is not None or checked.why in ENDED:
         return Checked(None, Why.UNKNOWN)
     return checked

@@ -131,7 +131,7 @@ async def test_every_end_of_a_key_kills_it_and_its_tokens_at_every_door(
 
 
 async def test_during_the_overlap_both_work_and_afterwards_one(
-    rt: Runtime, root: Owner, client: httpx2.AsyncClient, platform: Machine
+    rt: Runtime, root: Owner, client: httpx2.AsyncClient, browser: Browser, platform: Machine
 ) -> None:
     old = await root.create(scopes=[FEED])
     assert (await verdict(platform, old["secret"]))["valid"]  # remembered without an expiry
@@ -147,7 +147,9 @@ async def test_during_the_overlap_both_work_and_afterwards_one(
     assert await use(client, old["secret"]) == 401
     assert await use(client, token) == 401
     assert await use(client, new["secret"]) == 200
-    assert (await verdict(platform, old["secret"]))["reason"] == "expired"
+    here = await a_service(rt, browser(), "api-keys:verify", organization="acme")
+    assert (await verdict(here, old["secret"]))["reason"] == "expired"
+    assert (await verdict(platform, old["secret"]))["reason"] == "unknown"
     assert await _akids(rt) == [old["id"]]
     await end_expired_keys(rt)
     assert await _akids(rt) == [old["id"]]  # told once
@@ -196,8 +198,8 @@ async def test_a_service_of_an_organization_knows_no_other_s_keys(
     assert told == [unknown] * 4
     assert (await verdict(here, made["secret"]))["valid"]
     assert (await verdict(here, gone["secret"]))["reason"] == "revoked"
-    assert (await verdict(platform, gone["secret"]))["reason"] == "revoked"
-    assert (await verdict(platform, nobody_s))["reason"] == "unknown"
+    assert await verdict(platform, gone["secret"]) == unknown
+    assert await verdict(platform, nobody_s) == unknown
     foreign = await there.ask("/oauth/introspect", token=made["secret"])
     assert foreign.content == (await there.ask("/oauth/introspect", token="x")).content
     assert (await other.ask("GET", "/api-keys")).json()["items"] == []
@@ -300,7 +302,28 @@ async def test_a_key_stops_with_its_owner_and_its_organization(
     root.http.headers["authorization"] = await _elsewhere(rt, browser)
     answer = await root.ask("POST", "/revocations", json={"kind": cut[0], "value": str(cut[1])})
     assert answer.status_code == 201, answer.text
-    assert (await verdict(platform, made["secret"]))["reason"] == "disabled"
+    assert not (await verdict(platform, made["secret"]))["valid"]
+
+
+async def test_a_key_loses_the_scopes_that_its_owner_s_role_loses(
+    rt: Runtime, root: Owner, client: httpx2.AsyncClient, browser: Browser, platform: Machine
+) -> None:
+    """At once and at every door, also where it was remembered; and gets them back with the role."""
+    member = await an_owner(rt, browser(), "mem@acme.example", role="member")
+    own, shared = await member.create(), await root.create(owner="organization")
+    here = await a_service(rt, browser(), "api-keys:verify", organization="acme")
+    token = (await exchange(client, own["secret"])).json()["access_token"]
+    assert (await verdict(platform, own["secret"]))["valid"]
+    assert await _active(platform, own["secret"], token) == [True, True]
+    path = f"/admin/users/{member.person.user_id}/role"
+    assert (await root.ask("PUT", path, json={"role": "auditor"})).status_code == 200
+    assert (await verdict(here, own["secret"]))["reason"] == "disabled"
+    assert (await verdict(platform, own["secret"]))["reason"] == "unknown"
+    assert (await verdict(platform, shared["secret"]))["valid"]
+    assert (await exchange(client, own["secret"])).status_code == 400
+    assert await _active(platform, own["secret"], token) == [False, False]
+    assert (await root.ask("PUT", path, json={"role": "member"})).status_code == 200
+    assert (await verdict(platform, own["secret"]))["scopes"] == ["agentes"]
 
 
 async def test_a_checked_key_costs_no_query_at_any_door(

@@ -24,12 +24,13 @@ async def owner(rt: Runtime, browser: Browser) -> Owner:
 
 
 @pytest.fixture
-async def platform(rt: Runtime, browser: Browser) -> Machine:
-    """A service of the platform that may check keys."""
-    return await a_service(rt, browser(), "api-keys:verify")
+async def here(rt: Runtime, browser: Browser, owner: Owner) -> Machine:
+    """A service of the owner's organization, which may check keys and hear why one is not good."""
+    assert owner
+    return await a_service(rt, browser(), "api-keys:verify", organization="acme")
 
 
-async def test_the_secret_is_shown_once(owner: Owner, platform: Machine) -> None:
+async def test_the_secret_is_shown_once(owner: Owner, here: Machine) -> None:
     made = await owner.create(expires_at="2099-01-01T00:00:00Z")
     assert re.fullmatch(PATTERN, made["secret"])
     assert made["secret"].startswith(made["prefix"] + "_")
@@ -41,7 +42,7 @@ async def test_the_secret_is_shown_once(owner: Owner, platform: Machine) -> None
         assert made["secret"] not in text
         assert made["secret"].split("_")[2][:43] not in text
     assert listed.json() == {"items": [shown.json()], "next_cursor": None}
-    told = await verdict(platform, made["secret"], scope="agentes")
+    told = await verdict(here, made["secret"], scope="agentes")
     assert told == {
         "valid": True,
         "key_id": made["id"],
@@ -127,7 +128,7 @@ async def test_an_auditor_reads_and_a_member_keeps_to_their_own(
 
 
 async def test_another_organization_s_key_answers_like_none(
-    rt: Runtime, browser: Browser, owner: Owner, platform: Machine
+    rt: Runtime, browser: Browser, owner: Owner, here: Machine
 ) -> None:
     made = await owner.create()
     other = await an_owner(rt, browser(), "eve@evil.example", slug="evil")
@@ -148,26 +149,26 @@ async def test_another_organization_s_key_answers_like_none(
         assert [answer.status_code for answer in answers] == [404, 404]
         assert answers[0].content == answers[1].content
     assert await _ids(other) == []
-    assert (await verdict(platform, made["secret"]))["valid"]
+    assert (await verdict(here, made["secret"]))["valid"]
     assert len(await given.events(rt, "api_key.created")) == 1
     assert await given.events(rt, "api_key.revoked", "api_key.rotated", "api_key.deleted") == []
 
 
 async def test_a_crossing_platform_administrator_leaves_both_names(
-    rt: Runtime, browser: Browser, owner: Owner, platform: Machine
+    rt: Runtime, browser: Browser, owner: Owner, here: Machine
 ) -> None:
     made = await owner.create()
     root = await an_owner(rt, browser(), "root@top.example", slug="top", platform_admin=True)
     assert (await root.ask("GET", f"/api-keys/{made['id']}")).status_code == 200
     await root.revoke(made)
-    assert not (await verdict(platform, made["secret"]))["valid"]
+    assert not (await verdict(here, made["secret"]))["valid"]
     for event in await given.events(rt, "organization.crossed", "api_key.revoked"):
         assert event["tenant_id"] == owner.person.tenant_id
         assert event["detail"]["crossing_from"] == str(root.person.tenant_id)
 
 
 async def test_revoked_the_record_stays_deleted_it_goes_and_events_stay(
-    rt: Runtime, owner: Owner, platform: Machine
+    rt: Runtime, owner: Owner, here: Machine
 ) -> None:
     revoked, deleted = await owner.create(), await owner.create()
     for _ in range(2):  # a second time changes nothing
@@ -176,8 +177,8 @@ async def test_revoked_the_record_stays_deleted_it_goes_and_events_stay(
     shown = (await owner.ask("GET", f"/api-keys/{revoked['id']}")).json()
     assert (shown["state"], shown["revoked_at"] is not None) == ("revoked", True)
     assert (await owner.ask("GET", f"/api-keys/{deleted['id']}")).status_code == 404
-    assert (await verdict(platform, revoked["secret"]))["reason"] == "revoked"
-    assert (await verdict(platform, deleted["secret"]))["reason"] == "unknown"
+    assert (await verdict(here, revoked["secret"]))["reason"] == "revoked"
+    assert (await verdict(here, deleted["secret"]))["reason"] == "unknown"
     written = await given.events(rt, "api_key.created", "api_key.revoked", "api_key.deleted")
     assert sorted((e["event_type"], e["detail"]["key_id"]) for e in written) == sorted(
         [
@@ -190,7 +191,7 @@ async def test_revoked_the_record_stays_deleted_it_goes_and_events_stay(
 
 
 async def test_a_rotation_without_overlap_leaves_the_successor_alone(
-    owner: Owner, platform: Machine
+    owner: Owner, here: Machine
 ) -> None:
     old = await owner.create(addresses=["10.0.0.0/8"], expires_at="2099-01-01T00:00:00Z")
     answer = await owner.ask("POST", f"/api-keys/{old['id']}/rotate")
@@ -204,8 +205,8 @@ async def test_a_rotation_without_overlap_leaves_the_successor_alone(
         old["prefix"],
         old["id"],
     }
-    assert (await verdict(platform, new["secret"], address="10.1.2.3"))["valid"]
-    assert (await verdict(platform, old["secret"], address="10.1.2.3"))["reason"] == "revoked"
+    assert (await verdict(here, new["secret"], address="10.1.2.3"))["valid"]
+    assert (await verdict(here, old["secret"], address="10.1.2.3"))["reason"] == "revoked"
     again = await owner.ask("POST", f"/api-keys/{old['id']}/rotate", json={})
     assert again.status_code == 409
     shown = (await owner.ask("GET", f"/api-keys/{old['id']}")).json()
@@ -236,12 +237,10 @@ async def test_pages_join_without_a_gap(owner: Owner) -> None:
     assert (bent.status_code, bent.json()["fields"]) == (400, ["cursor"])
 
 
-async def test_uses_are_counted_in_the_background(
-    rt: Runtime, owner: Owner, platform: Machine
-) -> None:
+async def test_uses_are_counted_in_the_background(rt: Runtime, owner: Owner, here: Machine) -> None:
     made = await owner.create()
     for _ in range(3):
-        await verdict(platform, made["secret"])
+        await verdict(here, made["secret"])
     before = (await owner.ask("GET", f"/api-keys/{made['id']}")).json()
     assert (before["use_count"], before["last_used_at"]) == (0, None)
     await settle_keys(rt)
@@ -250,12 +249,12 @@ async def test_uses_are_counted_in_the_background(
     assert after["last_used_at"] is not None
 
 
-async def test_a_key_stops_at_its_expiry(rt: Runtime, owner: Owner, platform: Machine) -> None:
+async def test_a_key_stops_at_its_expiry(rt: Runtime, owner: Owner, here: Machine) -> None:
     soon = (rt.clock.now() + timedelta(seconds=100)).isoformat()
     made = await owner.create(expires_at=soon)
-    assert (await verdict(platform, made["secret"]))["valid"]
+    assert (await verdict(here, made["secret"]))["valid"]
     rt.clock.advance(timedelta(seconds=101))
-    assert (await verdict(platform, made["secret"]))["reason"] == "expired"
+    assert (await verdict(here, made["secret"]))["reason"] == "expired"
     shown = (await owner.ask("GET", f"/api-keys/{made['id']}")).json()
     assert shown["state"] == "expired"
 
@@ -265,12 +264,12 @@ async def _ids(owner: Owner) -> list[str]:
 
 
 async def test_nobody_rotates_another_person_s_key_into_their_own_hands(
-    rt: Runtime, owner: Owner, platform: Machine, browser: Browser
+    rt: Runtime, owner: Owner, here: Machine, browser: Browser
 ) -> None:
     admin = await an_owner(rt, browser(), "admin@acme.example", role="admin")
     theirs = await owner.create()
     refused = await admin.ask("POST", f"/api-keys/{theirs['id']}/rotate")
     assert refused.status_code == 403
-    assert (await verdict(platform, theirs["secret"]))["valid"]
+    assert (await verdict(here, theirs["secret"]))["valid"]
     shared = await owner.create(owner="organization")
     assert (await admin.ask("POST", f"/api-keys/{shared['id']}/rotate")).status_code == 201
