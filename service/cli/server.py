@@ -27,6 +27,7 @@ from service.settings import Settings
 _OPENAPI = Path(__file__).resolve().parents[2] / "openapi" / "tesserra-auth.json"
 
 _REDIS_TRIES = 4
+_STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 @click.command()
@@ -54,8 +55,11 @@ def _listen_for_metrics(settings: Settings, folder: str) -> None:
 
 def _serve(settings: Settings) -> None:
     # A worker is a fork of this process.  Until it listens for signals itself it would swallow a
-    # SIGTERM with the handler it inherits, and be waited for until it is killed.
-    os.register_at_fork(after_in_child=_heed_signals)
+    # SIGTERM with the handler it inherits, and be waited for until it is killed; one that comes
+    # before its first instruction waits for `_heed_signals`.
+    os.register_at_fork(
+        before=_hold_signals, after_in_parent=_release_signals, after_in_child=_heed_signals
+    )
     log.configure(settings.log_level)
     host, _, port = settings.bind.rpartition(":")
     _check_bind(host.strip("[]"), int(port))
@@ -152,9 +156,18 @@ def _check_tls(settings: Settings) -> None:
         edge.fail(f"AUTH_TLS_CERT and AUTH_TLS_KEY: cannot be used ({why})")
 
 
+def _hold_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+
+
+def _release_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+
+
 def _heed_signals() -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _STOPS:
         signal.signal(number, signal.SIG_DFL)
+    _release_signals()
 
 
 async def _try(settings: Settings) -> None:

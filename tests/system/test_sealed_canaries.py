@@ -4,10 +4,12 @@ import asyncio
 import base64
 import json
 import re
+import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 import httpx2
@@ -19,9 +21,11 @@ from tesserra_verifier import open_secret
 from service import settings as deployment
 from service.domain import keyring
 from service.embedded.checkout import ROOT
+from service.embedded.servers import Postgres
 from service.kernel.seal import Seal
 from tests import given
 from tests.processes import Running, service
+from tests.servers import private_postgres
 from tests.system.visitors import UNLIMITED, Visitor, inside
 
 MASTER = Fernet.generate_key().decode()
@@ -35,6 +39,7 @@ class Planted:
 
     running: Running
     admin: Visitor
+    postgres: Postgres
     canaries: dict[str, bytes] = field(default_factory=dict)
     heard: list[str] = field(default_factory=list)
 
@@ -57,13 +62,14 @@ class Planted:
 async def planted() -> AsyncIterator[Planted]:
     smtp = f"smtp://auth:{SMTP}@127.0.0.1:1"
     env = {"AUTH_MASTER_KEYS": MASTER, "AUTH_SMTP_URL": smtp}
-    async with service(policy=UNLIMITED, env=env) as running:
-        async with inside(running) as rt:
-            person = await given.a_person(rt, "root@acme.example", platform_admin=True)
-        admin = Visitor(running.url, person)
-        await admin.sign_in()
-        yield Planted(running, admin)
-        await admin.client.aclose()
+    with private_postgres() as postgres:
+        async with service(policy=UNLIMITED, env=env, database_url=postgres.url) as running:
+            async with inside(running) as rt:
+                person = await given.a_person(rt, "root@acme.example", platform_admin=True)
+            admin = Visitor(running.url, person)
+            await admin.sign_in()
+            yield Planted(running, admin, postgres)
+            await admin.client.aclose()
 
 
 def forms(canary: bytes) -> list[str]:
@@ -92,6 +98,7 @@ async def test_what_is_sealed_is_found_nowhere_else(planted: Planted) -> None:
         "answers and commands": "\n".join(planted.heard),
         "log": planted.running.output(),
         "tables, events among them": await _tables(planted.running),
+        "a backup": await asyncio.to_thread(_backup, planted.postgres),
         "ps": _command_lines(planted.running),
         "openapi": json.dumps(OPENAPI),
         "repr of the settings": repr(settings) + repr(Seal(settings.master_keys)),
@@ -101,6 +108,11 @@ async def test_what_is_sealed_is_found_nowhere_else(planted: Planted) -> None:
         for name, canary in planted.canaries.items():
             found = [form for form in forms(canary) if form in text]
             assert not found, f"{name} is found in: {place}"
+    for path in planted.postgres.cluster.rglob("*"):  # tables and log of changes, as on the disk
+        if path.is_file():
+            held = path.read_bytes()
+            there = [name for name, canary in planted.canaries.items() if canary in held]
+            assert not there, f"{there} are found in: {path.name}"
 
 
 async def _plant(planted: Planted) -> None:
@@ -181,6 +193,21 @@ async def _walk(planted: Planted) -> None:
         query = f"?user_id={known['user_id']}" if path == "/admin/sessions" else ""
         answer = await planted.ask("GET", filled + query)
         assert answer.status_code < 500, f"{filled}: {answer.text}"
+
+
+def _backup(postgres: Postgres) -> str:
+    """Return a whole dump, as text."""
+    parts = urlsplit(postgres.url)
+    where = ("-h", str(parts.hostname), "-p", str(parts.port), "-U", str(parts.username))
+    done = subprocess.run(
+        [postgres.program.with_name("pg_dump"), *where, parts.path.removeprefix("/")],
+        env={"PGPASSWORD": unquote(parts.password or "")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "COPY public.auth_signing_keys" in done.stdout
+    return done.stdout
 
 
 async def _tables(running: Running) -> str:

@@ -12,7 +12,8 @@ from service.kernel.ids import TenantId
 LARGEST = 16 * 1024
 """Bytes of a value."""
 
-NAME = re.compile(r"[a-z0-9._-]{1,64}")
+NAME = re.compile(r"(?!\.{1,2}\Z)[a-z0-9._-]{1,64}")
+"""`.` and `..` are steps of a path to every client of HTTP (RFC 3986 section 5.2.4)."""
 PURPOSE = "secret"
 
 Kind: TypeAlias = Literal[

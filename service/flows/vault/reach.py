@@ -39,7 +39,8 @@ def check_name(name: str) -> None:
     if not vault.NAME.fullmatch(name):
         raise Refused(
             Reason.INVALID_REQUEST,
-            "a name has 1 to 64 characters of a-z, 0-9, dot, hyphen and underscore",
+            "a name has 1 to 64 characters of a-z, 0-9, dot, hyphen and underscore, and is neither"
+            " `.` nor `..`",
             fields=("name",),
         )
 

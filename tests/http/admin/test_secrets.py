@@ -234,6 +234,8 @@ async def test_stripe_keys_are_told_apart_and_an_unrestricted_one_is_warned_of(
         ("sp%20ace", {"value": "x"}, "name", "64"),
         ("nul%00", {"value": "x"}, "name", "64"),
         ("%C3%BC", {"value": "x"}, "name", "64"),
+        ("%2E", {"value": "x"}, "name", "`..`"),
+        ("%2E%2e", {"value": "x"}, "name", "`..`"),
         ("db", {"value": ""}, "value", str(vault.LARGEST)),
         ("db", {"value_base64": ""}, "value", str(vault.LARGEST)),
         ("db", {"value": "x" * (vault.LARGEST + 1)}, "value", str(vault.LARGEST)),
