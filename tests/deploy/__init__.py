@@ -1,0 +1,1 @@
+"""The files of deploy/, each read by the program it is for."""

@@ -1,0 +1,526 @@
+"""The perimeter: deploy/nginx under a real nginx, in front of real instances of the service."""
+
+import asyncio
+import contextlib
+import http.client
+import re
+import socket
+import ssl
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from service.policy import Limits
+from tests import given
+from tests.deploy.perimeter import DOMAIN, Answer, Perimeter, perimeter, rendered
+from tests.deploy.programs import DEPLOY, need, run
+from tests.processes import Running, service
+from tests.system.visitors import inside, log_lines
+
+WINDOW = 4
+"""Seconds of the service's window for sign-ins here; nginx is told the same."""
+BURST = 20
+"""What nginx lets an address send to the sign-in at once, beside the one."""
+_EXPIRES = (datetime.now(UTC) + timedelta(days=30)).isoformat()
+_POLICY = f"""
+[limits]
+login = {{ count = 5, window = {WINDOW} }}
+[security]
+contact = "mailto:security@acme.example"
+expires = "{_EXPIRES}"
+"""
+_SHORTER = [('invitations/accept)$" 900;', f'invitations/accept)$" {WINDOW};')]
+_OWN = {
+    "strict-transport-security": "max-age=63072000; includeSubDomains",
+    "content-security-policy": "default-src 'none'; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+}
+
+
+@pytest.fixture(scope="module")
+async def running() -> AsyncIterator[Running]:
+    need("nginx")
+    env = {
+        "AUTH_ISSUER": f"https://{DOMAIN}",
+        "AUTH_TRUSTED_PROXIES": "127.0.0.1/32",
+        "AUTH_METRICS_BIND": f"127.0.0.1:{_free()}",
+    }
+    async with service(policy=_POLICY, env=env) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def edge(running: Running) -> AsyncIterator[Perimeter]:
+    async with perimeter(running.environment["AUTH_BIND"], changes=_SHORTER) as edge:
+        yield edge
+
+
+def _free() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+# --- the files --------------------------------------------------------------------------------
+
+
+def test_nginx_takes_the_files() -> None:
+    nginx = need("nginx")
+    with rendered(["127.0.0.1:8080", "127.0.0.1:8081"]) as (folder, _):
+        done = run(nginx, "-t", "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "log")
+        assert done.returncode == 0, done.stderr
+        assert "warn" not in done.stderr
+
+
+def test_a_missing_certificate_is_named() -> None:
+    nginx = need("nginx")
+    with rendered(["127.0.0.1:8080"], [("cert.pem", "none.pem")]) as (folder, _):
+        done = run(nginx, "-t", "-q", "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "l")
+        assert done.returncode != 0
+        (line,) = [line for line in done.stderr.splitlines() if "[emerg]" in line]
+        assert "none.pem" in line
+
+
+def test_files_that_were_not_filled_in_name_the_variable() -> None:
+    nginx = need("nginx")
+    with rendered(["127.0.0.1:8080"]) as (folder, _):
+        as_shipped = (DEPLOY / "nginx" / "tesserra-auth" / "certificate.conf").read_text()
+        (folder / "tesserra-auth" / "certificate.conf").write_text(as_shipped)
+        done = run(nginx, "-t", "-q", "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "l")
+        assert done.returncode != 0
+        assert 'unknown "tesserra_domain" variable' in done.stderr
+
+
+def test_it_says_the_same_window_as_the_service() -> None:
+    text = (DEPLOY / "nginx" / "tesserra-auth.conf").read_text()
+    for path, limit in (("login", Limits().login), ("refresh", Limits().refresh)):
+        (said,) = re.findall(rf'429 /auth/\(\?:{path}[^"]*" (\d+);', text)
+        assert int(said) == limit.window
+
+
+# --- limits -----------------------------------------------------------------------------------
+
+SPELLINGS = [
+    "/auth/login/",
+    "/auth/login//",
+    "//auth/login",
+    "/auth//login",
+    "/./auth/login",
+    "/auth/x/../login",
+    "/auth%2flogin",
+    "/auth%2Flogin",
+    "/%61uth/login",
+    "/auth/%6cogin",
+    "/auth/login%2f",
+    "/auth%5clogin",
+    "/auth\\login",
+    "/auth/login%00",
+    "/auth/login#x",
+    "/auth/login%20",
+    "/auth/login/.",
+    "/auth/login%3fx",
+]
+
+
+def _flood(edge: Perimeter, target: str, count: int, address: str) -> list[Answer]:
+    with edge.wire(address) as wire:
+        return [wire.ask("POST", target, {}) for _ in range(count)]
+
+
+async def test_the_burst_is_what_passes(edge: Perimeter) -> None:
+    """An empty object is refused by the service with 400: it got there."""
+    statuses = Counter(a.status for a in _flood(edge, "/auth/login", BURST + 15, "203.0.113.10"))
+    assert statuses[429] >= 14 - 1  # one every two seconds comes back
+    assert statuses[400] in (BURST + 1, BURST + 2)
+    assert set(statuses) == {400, 429}
+
+
+@pytest.mark.parametrize(
+    "spelling", ["/auth/login?x=1", "/auth/login?", f"https://{DOMAIN}/auth/login"]
+)
+async def test_the_limit_holds_for_what_is_the_same_path(edge: Perimeter, spelling: str) -> None:
+    address = f"198.51.100.{len(spelling)}"
+    passed = [a for a in _flood(edge, "/auth/login", BURST + 1, address) if a.status != 429]
+    assert len(passed) >= BURST
+    again = [a.status for a in _flood(edge, spelling, 4, address)]
+    assert again.count(429) >= 3
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+async def test_no_other_spelling_gets_through(
+    edge: Perimeter, running: Running, spelling: str
+) -> None:
+    """Neither to the service nor around the limit."""
+    before = len(log_lines(running))
+    for _ in range(3):
+        answer = edge.ask("POST", spelling, {}, address="203.0.113.11")
+        assert answer.status in (400, 404)
+        assert answer.one("content-type") == "application/problem+json"
+    assert len(log_lines(running)) == before
+
+
+async def test_another_case_is_another_path_and_limited_all_the_same(edge: Perimeter) -> None:
+    answers = _flood(edge, "/Auth/LOGIN", BURST + 6, "203.0.113.12")
+    assert {a.status for a in answers} == {404, 429}
+    assert sum(a.status == 404 for a in answers) <= BURST + 2
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"X-Forwarded-For": "198.51.100.{n}"},
+        {"X-Real-IP": "198.51.100.{n}"},
+        {"Forwarded": "for=198.51.100.{n};proto=https"},
+        {"X-Forwarded-For": "198.51.100.{n}, 127.0.0.1"},
+        {"x_forwarded_for": "198.51.100.{n}"},
+        {"True-Client-IP": "198.51.100.{n}"},
+    ],
+    ids=str,
+)
+async def test_a_forged_address_changes_nothing(
+    edge: Perimeter, running: Running, forged: dict[str, str]
+) -> None:
+    """In neither layer: nginx counts one address, and the service is told that one."""
+    address = f"203.0.113.{50 + sum(map(ord, str(forged))) % 100}"
+    before = len(log_lines(running))
+    with edge.wire(address) as wire:
+        answers = [
+            wire.ask("POST", "/auth/login", {}, {k: v.format(n=n) for k, v in forged.items()})
+            for n in range(BURST + 10)
+        ]
+    assert sum(a.status == 429 for a in answers) >= 8
+    assert {line.get("client.address") for line in log_lines(running)[before:]} == {address}
+
+
+async def test_addresses_of_one_v6_network_share_a_limit_and_others_do_not(edge: Perimeter) -> None:
+    for n in range(BURST + 1):
+        edge.ask("POST", "/auth/login", {}, address=f"2001:db8:7:8:{n:x}::{n:x}")
+    spent = edge.ask("POST", "/auth/login", {}, address="2001:db8:7:8:ffff:ffff:ffff:ffff")
+    assert spent.status == 429
+    assert edge.ask("POST", "/auth/login", {}, address="2001:db8:7:9::1").status == 400
+
+
+async def test_the_wide_net_holds_for_everything_else(edge: Perimeter) -> None:
+    # A burst of 200 and 50 each second: what comes faster than the service answers is refused.
+    with edge.wire("203.0.113.13") as wire:
+        wire.socket.sendall(f"GET /metrics/x HTTP/1.1\r\nHost: {DOMAIN}\r\n\r\n".encode())
+        assert wire.read().status == 404  # refused before any limit: costs nothing
+        request = f"GET /nothing HTTP/1.1\r\nHost: {DOMAIN}\r\n\r\n".encode()
+        began = time.monotonic()
+        answers = [wire.send(request) for _ in range(400)]
+        took = time.monotonic() - began
+    passed = sum(a.status == 404 for a in answers)
+    assert passed <= 201 + 50 * took + 1
+    if took < 3:
+        assert any(a.status == 429 for a in answers)
+
+
+async def test_connections_of_one_address_are_counted(running: Running) -> None:
+    changes = [("limit_conn tesserra_connections 200", "limit_conn tesserra_connections 3")]
+    async with perimeter(running.environment["AUTH_BIND"], changes=changes) as edge:
+        begun = f"POST /auth/login HTTP/1.1\r\nHost: {DOMAIN}\r\nContent-Length: 9\r\n\r\n".encode()
+        with contextlib.ExitStack() as stack:
+            for _ in range(3):
+                stack.enter_context(edge.wire("203.0.113.14")).socket.sendall(begun)
+            await asyncio.sleep(0.3)
+            answer = await asyncio.to_thread(edge.ask, "GET", "/healthz", address="203.0.113.14")
+            assert answer.status == 429
+            assert answer.one("retry-after") == "1"
+            other = await asyncio.to_thread(edge.ask, "GET", "/healthz", address="203.0.113.15")
+            assert other.status == 200
+
+
+async def test_what_both_layers_say_about_coming_back_is_true(
+    edge: Perimeter, running: Running
+) -> None:
+    wrong = {"email": "nobody@acme.example", "password": "not the password"}
+
+    def try_until_refused(address: str, quick: object) -> Answer:
+        with edge.wire(address) as wire:
+            for _ in range(BURST + 10):
+                answer = wire.ask("POST", "/auth/login", quick)
+                if answer.status == 429:
+                    return answer
+        raise AssertionError("never limited")
+
+    of_service = await asyncio.to_thread(try_until_refused, "203.0.113.16", wrong)
+    assert "x-request-id" in dict(of_service.headers)
+    of_nginx = await asyncio.to_thread(try_until_refused, "203.0.113.17", {})
+    assert _by_service(running, of_service)
+    assert not _by_service(running, of_nginx)
+    for answer in (of_service, of_nginx):
+        assert answer.one("content-type") == "application/problem+json"
+        told = answer.json()
+        assert told["type"] == "urn:tesserra:refusal:too_many"
+        assert told["title"] == "Too many requests"
+        assert told["status"] == 429
+        assert told["request_id"] == answer.one("x-request-id")
+        assert 1 <= int(answer.one("retry-after")) <= WINDOW
+    await asyncio.sleep(WINDOW)
+    for address in ("203.0.113.16", "203.0.113.17"):
+        again = await asyncio.to_thread(edge.ask, "POST", "/auth/login", wrong, address=address)
+        assert again.status == 401
+
+
+def _by_service(running: Running, answer: Answer) -> bool:
+    name = answer.one("x-request-id")
+    return any(line.get("request_id") == name for line in log_lines(running))
+
+
+async def test_own_networks_are_left_to_the_service(running: Running) -> None:
+    changes = [("# 10.1.0.0/16 1;", "203.0.113.18/32 1;")]
+    async with perimeter(running.environment["AUTH_BIND"], changes=changes) as edge:
+        answers = await asyncio.to_thread(_flood, edge, "/auth/login", BURST + 10, "203.0.113.18")
+        assert {a.status for a in answers} == {400}
+
+
+async def test_an_oauth_client_is_told_in_its_own_words(edge: Perimeter) -> None:
+    large = "x" * 70_000
+    answer = edge.ask("POST", "/oauth/token", large, address="203.0.113.19")
+    assert answer.status == 413
+    assert answer.one("content-type") == "application/json"
+    assert answer.json()["error"] == "invalid_request"
+
+
+# --- TLS --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("flag", "spoken"),
+    [("-tls1", ""), ("-tls1_1", ""), ("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")],
+)
+async def test_versions(edge: Perimeter, flag: str, spoken: str) -> None:
+    assert _handshake(edge, flag, "-cipher", "ALL:@SECLEVEL=0") == spoken
+
+
+async def test_the_newest_version_is_preferred(edge: Perimeter) -> None:
+    assert _handshake(edge) == "TLSv1.3"
+
+
+@pytest.mark.parametrize(
+    "cipher", ["AES128-SHA", "AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-SHA256", "DHE-RSA-AES128-SHA"]
+)
+async def test_older_suites_are_refused(edge: Perimeter, cipher: str) -> None:
+    assert _handshake(edge, "-tls1_2", "-cipher", f"{cipher}:@SECLEVEL=0") == ""
+
+
+async def test_another_name_gets_no_certificate(edge: Perimeter) -> None:
+    assert _handshake(edge, name="other.example") == ""
+
+
+def _handshake(edge: Perimeter, *flags: str, name: str = DOMAIN) -> str:
+    """Return the version that was agreed on, or nothing."""
+    where = ("-connect", f"127.0.0.1:{edge.https}", "-servername", name)
+    trust = ("-CAfile", edge.authority, "-verify_return_error")
+    done = run(need("openssl"), "s_client", *where, *trust, *flags)
+    if "Cipher is (NONE)" in done.stdout or "handshake failure" in done.stderr:
+        return ""
+    found = re.search(r"New, (?:\(NONE\)|(TLSv[\d.]+)), Cipher is (\S+)", done.stdout)
+    version = re.search(r"Protocol *: (\S+)", done.stdout)
+    assert found, done.stdout + done.stderr
+    return found[1] if version is None or found[1] == "TLSv1.3" else version[1]
+
+
+async def test_http_2_is_negotiated_and_served(edge: Perimeter) -> None:
+    context = ssl.create_default_context(cafile=edge.authority)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with (
+        socket.create_connection(("127.0.0.1", edge.https), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname=DOMAIN) as secure,
+    ):
+        assert secure.selected_alpn_protocol() == "h2"
+    curl = need("curl")
+    if "HTTP2" not in run(curl, "--version").stdout:
+        pytest.skip("this curl does not speak HTTP/2")
+    told = run(
+        curl,
+        "-sS",
+        "--http2",
+        "--cacert",
+        edge.authority,
+        "-w",
+        "\n%{http_version} %{http_code}",
+        f"https://{DOMAIN}:{edge.https}/.well-known/jwks.json",
+    )
+    assert told.stdout.splitlines()[-1] == "2 200", told.stderr
+
+
+# --- what nginx answers itself ----------------------------------------------------------------
+
+
+def _raw(text: str) -> Callable[[Perimeter], Answer]:
+    def ask(edge: Perimeter) -> Answer:
+        with edge.wire("203.0.113.20") as wire:
+            return wire.send(text.replace("\n", "\r\n").encode())
+
+    return ask
+
+
+def _plain(port: int, method: str, target: str, host: str = DOMAIN) -> Answer:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as wire:
+        wire.request(method, target, headers={"Host": host})
+        answer = wire.getresponse()
+        return Answer(answer.status, answer.getheaders(), answer.read())
+
+
+OWN_ANSWERS: list[tuple[int, Callable[[Perimeter], Answer]]] = [
+    (400, _raw("GET / HTTP/1.1\n\n")),
+    (400, _raw(f"GET / HTTP/1.1\nHost: {DOMAIN}\nX-Long: {'x' * 9000}\n\n")),
+    (404, _raw(f"GET //x HTTP/1.1\nHost: {DOMAIN}\n\n")),
+    (404, _raw(f"GET /metrics HTTP/1.1\nHost: {DOMAIN}\n\n")),
+    (405, _raw(f"TRACE / HTTP/1.1\nHost: {DOMAIN}\n\n")),
+    (413, _raw(f"POST /auth/login HTTP/1.1\nHost: {DOMAIN}\nContent-Length: 70000\n\n")),
+    (413, _raw(f"PUT /auth/password HTTP/1.1\nHost: {DOMAIN}\nContent-Length: 70000\n\n")),
+    (414, _raw(f"GET /{'x' * 9000} HTTP/1.1\nHost: {DOMAIN}\n\n")),
+    (421, _raw("GET / HTTP/1.1\nHost: other.example\n\n")),
+    (501, _raw(f"POST / HTTP/1.1\nHost: {DOMAIN}\nTransfer-Encoding: gzip\n\n")),
+]
+
+
+@pytest.mark.parametrize(("status", "ask"), OWN_ANSWERS, ids=str)
+async def test_its_own_4xx_and_5xx_carry_the_headers_and_say_a_problem(
+    edge: Perimeter, status: int, ask: Callable[[Perimeter], Answer]
+) -> None:
+    answer = ask(edge)
+    assert answer.status == status
+    _is_own_problem(answer)
+
+
+async def test_plain_http_on_the_tls_port_is_refused(edge: Perimeter) -> None:
+    answer = _plain(edge.https, "GET", "/")
+    assert answer.status == 400
+    _is_own_problem(answer, but="strict-transport-security")
+    assert answer.all("strict-transport-security") == []  # RFC 6797 section 7.2
+
+
+def _is_own_problem(answer: Answer, but: str = "") -> None:
+    for name, value in _OWN.items():
+        assert name == but or answer.all(name) == [value], name
+    assert answer.one("content-type") == "application/problem+json"
+    assert answer.json()["status"] == answer.status
+    assert answer.json()["type"].startswith("urn:tesserra:refusal:")
+    assert answer.one("server") == "nginx"  # no version
+
+
+async def test_without_an_instance_it_says_when_to_come_back() -> None:
+    async with perimeter(f"127.0.0.1:{_free()}") as edge:
+        for method, target, kind in (
+            ("GET", "/auth/me", "application/problem+json"),
+            ("PUT", "/auth/password", "application/problem+json"),
+            ("POST", "/oauth/token", "application/json"),
+        ):
+            answer = await asyncio.to_thread(edge.ask, method, target, {})
+            assert answer.status == 503, target
+            assert answer.one("retry-after") == "1"
+            assert answer.one("content-type") == kind
+            assert [answer.one(name) for name in _OWN] == list(_OWN.values())
+
+
+async def test_what_the_service_answers_has_every_header_once(edge: Perimeter) -> None:
+    for target in ("/healthz", "/nothing", "/.well-known/jwks.json", "/auth/me"):
+        answer = edge.ask("GET", target)
+        for name in {key.lower() for key, _ in answer.headers} - {"vary"}:
+            assert len(answer.all(name)) == 1, (target, name)
+        assert answer.one("strict-transport-security") == _OWN["strict-transport-security"]
+
+
+async def test_security_txt_is_served_and_metrics_are_not(
+    edge: Perimeter, running: Running
+) -> None:
+    told = edge.ask("GET", "/.well-known/security.txt")
+    assert told.status == 200
+    assert b"Contact: mailto:security@acme.example" in told.body
+    moved = edge.ask("GET", "/security.txt")
+    assert moved.status == 308
+    assert moved.one("location").endswith("/.well-known/security.txt")
+    for target in ("/metrics", "/metrics/", "/Metrics", "/metrics?x", "/metricsx"):
+        assert edge.ask("GET", target).status == 404
+    # It is there, for whoever is on this machine.
+    port = running.environment["AUTH_METRICS_BIND"].split(":")[1]
+    assert _plain(int(port), "GET", "/metrics").status == 200
+
+
+async def test_plain_http_is_sent_to_https_unless_it_carries_something(edge: Perimeter) -> None:
+    moved = _plain(edge.http, "GET", "/auth/me?x=1", "forged.example")
+    assert (moved.status, moved.one("location")) == (308, f"https://{DOMAIN}/auth/me?x=1")
+    assert moved.all("strict-transport-security") == []  # RFC 6797 section 7.2
+    assert _plain(edge.http, "POST", "/auth/login").status == 403
+
+
+async def test_the_log_holds_no_query(edge: Perimeter) -> None:
+    edge.ask("GET", "/auth/me?access_token=a-secret-of-somebody", address="203.0.113.21")
+    assert "a-secret-of-somebody" not in (edge.folder / "access.log").read_text()
+    assert any(line["client.address"] == "203.0.113.21" for line in edge.log())
+
+
+# --- bodies, instances ------------------------------------------------------------------------
+
+
+async def test_a_slow_body_is_cut_and_the_service_hears_nothing_of_it(
+    edge: Perimeter, running: Running
+) -> None:
+    before = len(log_lines(running))
+
+    def dawdle() -> float:
+        with edge.wire("203.0.113.22") as wire:
+            began = time.monotonic()
+            head = f"POST /auth/login HTTP/1.1\r\nHost: {DOMAIN}\r\nContent-Length: 100\r\n\r\n{{"
+            wire.socket.sendall(head.encode())
+            with contextlib.suppress(OSError):
+                wire.socket.recv(65536)
+            return time.monotonic() - began
+
+    assert 4 < await asyncio.to_thread(dawdle) < 8
+    assert len(log_lines(running)) == before
+
+
+class Stubborn:
+    """An instance that takes a request, counts it and goes away without a word."""
+
+    def __init__(self) -> None:
+        self.seen: Counter[str] = Counter()
+        self.where = ""
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator["Stubborn"]:
+        async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            head = await reader.readuntil(b"\r\n\r\n")
+            self.seen[head.split(b" ")[0].decode()] += 1
+            writer.transport.abort()
+
+        server = await asyncio.start_server(take, "127.0.0.1", 0)
+        self.where = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with server:
+            yield self
+
+
+@pytest.mark.parametrize(("method", "times"), [("GET", 2), ("POST", 1), ("PUT", 1), ("DELETE", 1)])
+async def test_only_what_changes_nothing_is_asked_of_another_instance(
+    method: str, times: int
+) -> None:
+    async with Stubborn().listening() as one, Stubborn().listening() as two:
+        async with perimeter(one.where, two.where) as edge:
+            answer = await asyncio.to_thread(edge.ask, method, "/api-keys", {})
+        assert answer.status == 503
+        assert (one.seen + two.seen)[method] == times
+
+
+async def test_a_dead_instance_is_not_noticed(running: Running) -> None:
+    """What was not sent yet may be sent to another, a sign-in too."""
+    async with perimeter(f"127.0.0.1:{_free()}", running.environment["AUTH_BIND"]) as edge:
+        async with inside(running) as rt:
+            person = await given.a_person(rt, f"n{time.monotonic_ns()}@acme.example")
+        form = {"email": person.email, "password": person.password}
+        for n in range(3):
+            answer = await asyncio.to_thread(
+                edge.ask, "POST", "/auth/login", form, address=f"203.0.113.{30 + n}"
+            )
+            assert answer.status == 200, answer.body
+            assert all(cookie.startswith("__Host-") for cookie in answer.all("set-cookie"))
