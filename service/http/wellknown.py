@@ -15,7 +15,6 @@ from service.runtime import Runtime
 _CACHED = {
     "Cache-Control": "public, max-age=300",
     "Access-Control-Allow-Origin": "*",
-    "Cross-Origin-Resource-Policy": "cross-origin",
 }
 
 
