@@ -153,9 +153,13 @@ CREATE TABLE public.auth_clients (
     jwks jsonb,
     created_at timestamp with time zone NOT NULL,
     disabled_at timestamp with time zone,
+    previous_mac bytea,
+    previous_until timestamp with time zone,
     CONSTRAINT auth_clients_check CHECK (((secret_mac IS NOT NULL) OR (jwks IS NOT NULL))),
     CONSTRAINT auth_clients_client_id_check CHECK ((client_id ~ '^[A-Za-z0-9_-]{3,80}$'::text)),
     CONSTRAINT auth_clients_name_check CHECK (((char_length(name) >= 1) AND (char_length(name) <= 200))),
+    CONSTRAINT auth_clients_previous CHECK (((previous_mac IS NULL) = (previous_until IS NULL))),
+    CONSTRAINT auth_clients_previous_mac_check CHECK ((octet_length(previous_mac) = 32)),
     CONSTRAINT auth_clients_secret_mac_check CHECK ((octet_length(secret_mac) = 32))
 );
 

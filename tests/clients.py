@@ -42,8 +42,8 @@ async def a_service(
 ) -> Machine:
     """Create a client by its flow and fetch a token as a client would."""
     call = Call(request_id=uuid4().hex, at=rt.clock.now(), actor=Operator())
-    new = NewClient(name="a service", scopes=scopes, organization=organization)
-    made = await create_client(rt, call, new)
+    new = NewClient(name="a service", scopes=scopes)
+    made = await create_client(rt, call, new, organization)
     client_id, secret = made.client.client_id, made.secret or ""
     answer = await http.post(
         "/oauth/token", data={"grant_type": "client_credentials"}, auth=(client_id, secret)

@@ -38,12 +38,11 @@ def create(
     new = NewClient(
         name=name,
         scopes=tuple(part for scope in scopes for part in scope.split()),
-        organization=organization,
         jwks=jwks_file.read_text() if jwks_file else None,
     )
 
     async def act(rt: Runtime, call: Call) -> Created:
-        return await create_client(rt, call, new)
+        return await create_client(rt, call, new, organization)
 
     made = edge.run(act)
     told = {

@@ -24,6 +24,8 @@ class Act(StrEnum):
     EXPORT_AUDIT = "audit.export"
     READ_LOGO = "logo.read"
     KEEP_LOGO = "logo.keep"
+    READ_CLIENTS = "clients.read"
+    KEEP_CLIENTS = "clients.keep"
     REVOKE = "revocations.write"
     READ_REVOCATIONS = "revocations:read"
     READ_SIGNING_KEYS = "signing_keys.read"
@@ -52,6 +54,8 @@ ROLES: dict[Act, frozenset[str]] = {
     Act.EXPORT_AUDIT: frozenset({"owner", "admin", "auditor"}),
     Act.READ_LOGO: frozenset({"owner", "admin", "member", "auditor"}),
     Act.KEEP_LOGO: frozenset({"owner", "admin"}),
+    Act.READ_CLIENTS: frozenset({"owner", "admin", "auditor"}),
+    Act.KEEP_CLIENTS: frozenset({"owner", "admin"}),
     Act.REVOKE: frozenset({"owner", "admin"}),
     Act.READ_REVOCATIONS: frozenset(),
     Act.READ_SIGNING_KEYS: frozenset(),

@@ -33,12 +33,19 @@ def read_cursor(rt: Runtime, list_name: str, text: str | None) -> UUID | None:
     return cursor.read(rt.keyring.derived(Usage.CURSOR), list_name, text)
 
 
+def read_name_cursor(rt: Runtime, list_name: str, text: str | None) -> str | None:
+    """Read the `cursor` of a list that is ordered by name."""
+    if text is None:
+        return None
+    return cursor.read_name(rt.keyring.derived(Usage.CURSOR), list_name, text)
+
+
 def next_cursor(
     rt: Runtime,
     list_name: str,
     found: Sequence[Item],
     limit: int,
-    id_of: Callable[[Item], UUID],
+    id_of: Callable[[Item], UUID | str],
 ) -> str | None:
     """Return the cursor behind a page; None when it was the last."""
     if len(found) < limit:

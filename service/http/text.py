@@ -7,6 +7,7 @@ from msgspec import Meta
 _CLEAN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z"
 
 Line: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200, pattern=_CLEAN)]
+Member: TypeAlias = Annotated[str, Meta(max_length=4096, pattern=_CLEAN)]
 Email: TypeAlias = Annotated[str, Meta(min_length=1, max_length=320, pattern=_CLEAN)]
 Slug: TypeAlias = Annotated[str, Meta(min_length=1, max_length=63, pattern=_CLEAN)]
 

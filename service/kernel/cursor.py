@@ -10,23 +10,31 @@ from service.kernel.refusal import Reason, Refused
 _MAC_BYTES = 16
 
 
-def write(key: bytes, list_name: str, last: UUID) -> str:
-    """Make the cursor that goes on after `last` in one list."""
-    return jose.encode(last.bytes + _mac(key, list_name, last.bytes))
+def write(key: bytes, list_name: str, last: UUID | str) -> str:
+    """Make the cursor that goes on after `last` in one list: always ids, or always names."""
+    raw = last.encode() if isinstance(last, str) else last.bytes
+    return jose.encode(raw + _mac(key, list_name, raw))
 
 
-def read(key: bytes, list_name: str, given: str | None) -> UUID | None:
-    """Return where to go on; None at the start.  Refused(INVALID_REQUEST) for a foreign one."""
-    if given is None:
-        return None
+def read(key: bytes, list_name: str, given: str) -> UUID:
+    """Return the id to go on after.  Refused(INVALID_REQUEST) for a foreign cursor."""
+    return UUID(bytes=_read(key, list_name, given))
+
+
+def read_name(key: bytes, list_name: str, given: str) -> str:
+    """Return the name to go on after.  Refused(INVALID_REQUEST) for a foreign cursor."""
+    return _read(key, list_name, given).decode()
+
+
+def _read(key: bytes, list_name: str, given: str) -> bytes:
     try:
         raw = jose.decode(given)
     except ValueError:
         raw = b""
-    last = raw[:16]
-    if len(raw) != 16 + _MAC_BYTES or not hmac.compare_digest(raw[16:], _mac(key, list_name, last)):
+    last, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
+    if not last or not hmac.compare_digest(mac, _mac(key, list_name, last)):
         raise Refused(Reason.INVALID_REQUEST, "not a cursor of this list", fields=("cursor",))
-    return UUID(bytes=last)
+    return last
 
 
 def _mac(key: bytes, list_name: str, last: bytes) -> bytes:

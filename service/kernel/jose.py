@@ -12,7 +12,7 @@ import binascii
 from typing import Any, Final, Literal, TypeAlias, cast
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import (
     decode_dss_signature,
@@ -40,6 +40,7 @@ _SHA256 = SHA256()
 _ECDSA = ec.ECDSA(_SHA256)
 _PKCS1 = padding.PKCS1v15()
 _SCALAR = 32
+_RSA_2048 = 341  # letters of base64url
 _PUBLIC_MEMBERS = frozenset({"kty", "crv", "x", "y", "n", "e"})
 
 
@@ -87,6 +88,26 @@ def verify_foreign(token: str, jwks: str) -> bytes:
     if "crit" in found.headers():
         raise ValueError("critical header")
     return found.payload
+
+
+def is_public_set(jwks: str) -> bool:
+    """Tell whether this is a JWK set of public keys that signatures can be checked with."""
+    try:
+        members = msgspec.json.decode(jwks, type=dict[str, list[dict[str, str]]])["keys"]
+        if not members or any(_is_weak(one) for one in members):
+            return False
+        keys = KeySet.import_key_set({"keys": members}).keys  # type: ignore[typeddict-item]
+        return all(
+            isinstance(key, (ECKey, RSAKey, OKPKey)) and not key.is_private and bool(key.public_key)
+            for key in keys
+        )
+    except (JoseError, UnsupportedAlgorithm, msgspec.MsgspecError, ValueError, KeyError):
+        return False
+
+
+def _is_weak(jwk: dict[str, str]) -> bool:
+    kty = jwk["kty"]
+    return kty not in ("EC", "OKP", "RSA") or (kty == "RSA" and len(jwk["n"]) < _RSA_2048)
 
 
 def verify_with(token: str, public_jwk: str, typ: str) -> bytes:

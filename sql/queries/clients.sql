@@ -5,6 +5,38 @@ INSERT INTO auth_clients (client_id, tenant_id, name, scopes, secret_mac, jwks, 
 VALUES ($1, $2, $3, $4, $5, $6::text::jsonb, $7);
 
 -- name: find(client_id)
-SELECT client_id, tenant_id, name, scopes, secret_mac, jwks::text AS jwks, created_at, disabled_at
+SELECT client_id, tenant_id, name, scopes, secret_mac, jwks::text AS jwks, created_at, disabled_at,
+       previous_mac, previous_until
   FROM auth_clients
  WHERE client_id = $1;
+
+-- name: lock(client_id)
+-- Whoever disables, enables or rotates holds the client: of two, one acts.
+SELECT client_id, tenant_id, name, scopes, secret_mac, jwks::text AS jwks, created_at, disabled_at,
+       previous_mac, previous_until
+  FROM auth_clients
+ WHERE client_id = $1
+   FOR UPDATE;
+
+-- name: list_page(tenant_id, after, most)
+-- An organization's; NULL: the platform's own.
+SELECT client_id, tenant_id, name, scopes, secret_mac, jwks::text AS jwks, created_at, disabled_at,
+       previous_mac, previous_until
+  FROM auth_clients
+ WHERE (tenant_id = $1 OR ($1::uuid IS NULL AND tenant_id IS NULL))
+   AND ($2::text IS NULL OR client_id > $2)
+ ORDER BY client_id
+ LIMIT $3;
+
+-- name: set_disabled(client_id, tenant_id, disabled_at)
+UPDATE auth_clients
+   SET disabled_at = $3
+ WHERE client_id = $1
+   AND tenant_id IS NOT DISTINCT FROM $2::uuid;
+
+-- name: replace_secret(client_id, tenant_id, secret_mac, previous_mac, previous_until)
+-- Without an overlap the old one is gone with this.
+UPDATE auth_clients
+   SET secret_mac = $3, previous_mac = $4, previous_until = $5
+ WHERE client_id = $1
+   AND tenant_id IS NOT DISTINCT FROM $2::uuid;

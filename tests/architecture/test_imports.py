@@ -50,6 +50,7 @@ SHARED_TAILS: dict[str, str] = {
     "vault/hand_over": "the key a recipient is given is the one it is served under",
     "keys/rotate": "upkeep publishes the next key as an administrator does",
     "people/create_client": "a recipient of secrets is a client as well",
+    "people/find_organization": "which organization a slug means, for people and services alike",
     "upkeep/sealing": "what upkeep does in turn",
     "people/create_user": "creating one person is a line of an import",
 }

@@ -34,6 +34,7 @@ BODIES: dict[str, object] = {
     "POST /revocations": {"kind": "jti", "value": "x"},
     "POST /revocations/check": {"jtis": ["x"]},
     "PUT /admin/secrets/{name}": {"value": "x"},
+    "POST /admin/clients": {"name": "x", "scopes": ["agentes"]},
 }
 """A body that is good enough to be asked who one is."""
 

@@ -23,6 +23,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "PUT /admin/users/{user_id}/role": {"role": "member"},
     "PUT /admin/organizations/{tenant_id}": {"name": "Renamed"},
     "POST /api-keys/{key_id}/rotate": {"overlap_seconds": 0},
+    "POST /admin/clients/{client_id}/rotate-secret": {"overlap_seconds": 0},
 }
 """Bodies that would be good, were the object one's own."""
 
@@ -62,8 +63,11 @@ async def world(rt: Runtime, client: httpx2.AsyncClient) -> dict[str, str]:
     assert key.status_code == 201, key.text
     secret = await client.put("/admin/secrets/payments", json={"value": "canary-value"})
     assert secret.status_code in (200, 201), secret.text
+    service = await client.post("/admin/clients", json={"name": "s", "scopes": ["agentes"]})
+    assert service.status_code == 201, service.text
     return {
         "session_id": told["session_id"],
+        "client_id": service.json()["client_id"],
         "user_id": told["user"]["id"],
         "tenant_id": told["organization"]["id"],
         "organization_id": told["organization"]["id"],

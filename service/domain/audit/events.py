@@ -112,6 +112,29 @@ class ClientCreated(Event, tag="client.created", frozen=True):
 
     client_id: str
     scopes: tuple[str, ...]
+    crossing_from: TenantId | None = None
+
+
+class ClientDisabled(Event, tag="client.disabled", frozen=True):
+    """A service was disabled, its tokens with it."""
+
+    client_id: str
+    crossing_from: TenantId | None = None
+
+
+class ClientEnabled(Event, tag="client.enabled", frozen=True):
+    """A service was enabled again."""
+
+    client_id: str
+    crossing_from: TenantId | None = None
+
+
+class ClientSecretRotated(Event, tag="client.secret_rotated", frozen=True):
+    """A service got another secret; the old one ends with the overlap."""
+
+    client_id: str
+    overlap_seconds: int
+    crossing_from: TenantId | None = None
 
 
 class Revoked(Event, tag="revocation.created", frozen=True):

@@ -1,17 +1,29 @@
 """OAuth clients: services with a name, a secret or a key, and scopes.  Table auth_clients."""
 
 from service.domain.clients.assertion import AssertionRefusedError, check_assertion
-from service.domain.clients.known import KnownClients
+from service.domain.clients.known import BELIEVED, KnownClients
 from service.domain.clients.model import Client, new_secret, secret_mac
-from service.domain.clients.store import find, insert
+from service.domain.clients.store import (
+    find,
+    insert,
+    list_page,
+    lock,
+    replace_secret,
+    set_disabled,
+)
 
 __all__ = [
+    "BELIEVED",
     "AssertionRefusedError",
     "Client",
     "KnownClients",
     "check_assertion",
     "find",
     "insert",
+    "list_page",
+    "lock",
     "new_secret",
+    "replace_secret",
     "secret_mac",
+    "set_disabled",
 ]

@@ -23,11 +23,17 @@ class Client(Struct, frozen=True, kw_only=True):
     jwks: str | None
     created_at: datetime
     disabled_at: datetime | None
+    previous_mac: bytes | None = None
+    previous_until: datetime | None = None
 
-    def has_secret(self, key: bytes, secret: str) -> bool:
-        """Tell whether this is the client's secret, in constant time."""
-        expected = self.secret_mac or bytes(32)
-        return hmac.compare_digest(secret_mac(key, secret), expected)
+    def has_secret(self, key: bytes, secret: str, at: datetime) -> bool:
+        """Tell in constant time whether this is its secret, or its last one during the overlap."""
+        mac = secret_mac(key, secret)
+        current = hmac.compare_digest(mac, self.secret_mac or bytes(32))
+        previous = hmac.compare_digest(mac, self.previous_mac or bytes(32))
+        return current or (
+            previous and self.previous_until is not None and at < self.previous_until
+        )
 
     def sees(self, tenant_id: TenantId | None) -> bool:
         """Tell whether what belongs to an organization (or to none) may be shown to it."""

@@ -1,11 +1,18 @@
 """Statements on auth_clients."""
 
+from datetime import datetime
+
 from service.domain.clients.model import Client
+from service.kernel.ids import TenantId
 from service.kernel.sql import Queries, Tx
 
 queries = Queries("clients")
 _insert = queries.command("insert")
 _find = queries.rows("find", Client)
+_lock = queries.rows("lock", Client)
+_list_page = queries.rows("list_page", Client)
+_set_disabled = queries.command("set_disabled")
+_replace_secret = queries.command("replace_secret")
 
 
 async def insert(tx: Tx, client: Client) -> None:
@@ -25,3 +32,36 @@ async def insert(tx: Tx, client: Client) -> None:
 async def find(tx: Tx, client_id: str) -> Client | None:
     """Return a client, disabled or not."""
     return await _find.maybe(tx, client_id=client_id)
+
+
+async def lock(tx: Tx, client_id: str) -> Client | None:
+    """Return a client and hold it."""
+    return await _lock.maybe(tx, client_id=client_id)
+
+
+async def list_page(
+    tx: Tx, tenant_id: TenantId | None, after: str | None, most: int
+) -> list[Client]:
+    """Return clients of an organization, or (None) of the platform, after an id."""
+    return await _list_page.all(tx, tenant_id=tenant_id, after=after, most=most)
+
+
+async def set_disabled(tx: Tx, client: Client, at: datetime | None) -> None:
+    """Disable or enable it; the caller revokes its `client_id` in the same transaction."""
+    await _set_disabled.run(
+        tx, client_id=client.client_id, tenant_id=client.tenant_id, disabled_at=at
+    )
+
+
+async def replace_secret(
+    tx: Tx, client: Client, secret_mac: bytes, previous_until: datetime | None
+) -> None:
+    """Give it another secret; the old one is good until `previous_until`, or (None) no more."""
+    await _replace_secret.run(
+        tx,
+        client_id=client.client_id,
+        tenant_id=client.tenant_id,
+        secret_mac=secret_mac,
+        previous_mac=client.secret_mac if previous_until else None,
+        previous_until=previous_until,
+    )

@@ -53,9 +53,12 @@ async def _authenticate(rt: Runtime, call: Call, presented: Presented) -> Client
     if client is None or client.secret_mac is None:
         clients.secret_mac(key, presented.secret)  # an unknown client costs what a known one does
         raise _no("unknown client")
-    if not client.has_secret(key, presented.secret):
+    if client.has_secret(key, presented.secret, call.at):
+        return client
+    again = await _find(rt, call, presented.client_id, doubtful=True)
+    if again is None or not again.has_secret(key, presented.secret, call.at):
         raise _no("wrong secret")
-    return client
+    return again
 
 
 def is_console(presented: Presented) -> bool:
@@ -81,9 +84,13 @@ async def _by_assertion(rt: Runtime, call: Call, presented: Presented) -> Client
     return client
 
 
-async def _find(rt: Runtime, call: Call, client_id: str) -> Client | None:
+async def _find(
+    rt: Runtime, call: Call, client_id: str, *, doubtful: bool = False
+) -> Client | None:
     changed = rt.revocations.changed_at(Kind.CLIENT_ID, client_id)
-    return await rt.clients.find(client_id, call.at, changed.revoked_at if changed else None)
+    return await rt.clients.find(
+        client_id, call.at, changed.revoked_at if changed else None, doubtful=doubtful
+    )
 
 
 def _claimed_id(assertion: str) -> str:

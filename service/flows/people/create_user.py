@@ -2,10 +2,11 @@
 
 from msgspec import Struct
 
-from service.domain import audit, organizations, users
+from service.domain import audit, users
 from service.domain.audit import events
 from service.domain.organizations import Organization
 from service.domain.users import ROLES, Account, Role
+from service.flows.people.find_organization import find_organization
 from service.kernel import ids
 from service.kernel.call import Call
 from service.kernel.ids import UserId
@@ -91,16 +92,6 @@ def checked_email(given: str) -> str:
     if email is None:
         raise Refused(Reason.INVALID_REQUEST, "not an e-mail address", fields=("email",))
     return email
-
-
-async def find_organization(tx: Tx, slug: str | None) -> Organization | None:
-    """Return the organization named.  Refused(NOT_FOUND) when there is none of that slug."""
-    if slug is None:
-        return None
-    found = await organizations.find_by_slug(tx, slug) if "\0" not in slug else None
-    if found is None:
-        raise Refused(Reason.NOT_FOUND, "no such organization", fields=("organization",))
-    return found
 
 
 def _checked_role(role: str) -> Role:

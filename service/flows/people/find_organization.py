@@ -1,15 +1,26 @@
 """Which organization is meant by a slug."""
 
 from service.domain import organizations
+from service.domain.organizations import Organization
 from service.kernel.ids import TenantId
 from service.kernel.refusal import Reason, Refused
+from service.kernel.sql import Tx
 from service.runtime import Runtime
 
 
+async def find_organization(tx: Tx, slug: str | None) -> Organization | None:
+    """Return the organization named, None when none is named.  Refused(NOT_FOUND)."""
+    return None if slug is None else await _named(tx, slug)
+
+
 async def find_tenant(rt: Runtime, slug: str) -> TenantId:
-    """Return an organization's id.  Refused(NOT_FOUND) when none has this slug."""
+    """Return the id of the organization named.  Refused(NOT_FOUND)."""
     async with rt.pg.reading() as tx:
-        found = await organizations.find_by_slug(tx, slug)
+        return (await _named(tx, slug)).tenant_id
+
+
+async def _named(tx: Tx, slug: str) -> Organization:
+    found = await organizations.find_by_slug(tx, slug) if "\0" not in slug else None
     if found is None:
         raise Refused(Reason.NOT_FOUND, "no such organization", fields=("organization",))
-    return found.tenant_id
+    return found

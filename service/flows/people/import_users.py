@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Iterable
 import msgspec
 from msgspec import Struct
 
-from service.flows.people.create_user import NewUser, checked_email, find_organization, insert
+from service.flows.people.create_user import NewUser, checked_email, insert
+from service.flows.people.find_organization import find_organization
 from service.kernel.call import Call
 from service.kernel.passwords import acceptable
 from service.kernel.refusal import Reason, Refused

@@ -41,7 +41,7 @@ async def create_recipient(
         created = None
         if client_id is None:
             new = NewClient(name=f"recipient {name}", scopes=(Act.OPEN_SECRETS,))
-            created = await insert_client(rt, call, tx, new)
+            created = await insert_client(rt, call, tx, new, None)
         client = created.client if created else await _find(tx, client_id or "")
         recipient = Recipient(
             recipient_id=ids.new(call.at),

@@ -1,0 +1,192 @@
+"""Administrators keep the services of an organization, the platform's the platform's."""
+
+from datetime import datetime
+from typing import Final
+
+from service.domain import audit, clients, organizations, revocations
+from service.domain.audit import Event, events
+from service.domain.clients import BELIEVED, Client
+from service.domain.keyring import Usage
+from service.domain.revocations import Kind, Revocation
+from service.domain.seals import PLATFORM
+from service.flows.access import limiting
+from service.flows.access.ending import LONGEST_TOKEN
+from service.flows.admin.reach import UNTIL_COMMITTED, record_crossing, require_platform, target
+from service.flows.authority import Act, crossing_from, is_platform_admin, reaches, require
+from service.flows.people.create_client import Created, NewClient, check_client, insert_client
+from service.kernel.call import Call, Person
+from service.kernel.ids import TenantId
+from service.kernel.refusal import Reason, Refused
+from service.kernel.sql import Tx
+from service.policy import seconds
+from service.runtime import Runtime
+
+THE_PLATFORM: Final = TenantId(PLATFORM)
+"""Asked for like an organization: services that belong to none, for platform administrators."""
+
+SHORTEST_OVERLAP = int(BELIEVED.total_seconds())
+LONGEST_OVERLAP = 7 * 86_400
+"""Seconds."""
+
+
+async def list_clients(
+    rt: Runtime, call: Call, tenant_id: TenantId | None, after: str | None, most: int
+) -> list[Client]:
+    """Return the services of an organization, disabled ones too."""
+    person = require(call, Act.READ_CLIENTS)
+    async with rt.pg.decision() as tx:
+        there = await _there(tx, call, person, tenant_id, Act.READ_CLIENTS)
+        await _cross(tx, call, person, there)
+        return await clients.list_page(tx, there, after, most)
+
+
+async def read_client(rt: Runtime, call: Call, client_id: str) -> Client:
+    """Return one.  Refused(NOT_FOUND) for another organization's as for none."""
+    person = require(call, Act.READ_CLIENTS)
+    async with rt.pg.decision() as tx:
+        found = _reached(person, await clients.find(tx, client_id))
+        await _cross(tx, call, person, found.tenant_id)
+    return found
+
+
+async def create(rt: Runtime, call: Call, tenant_id: TenantId | None, new: NewClient) -> Created:
+    """Create one, with its secret this once.
+
+    Refused: INVALID_REQUEST; FORBIDDEN for a scope the person does not hold; NOT_FOUND; TOO_MANY.
+    """
+    person = require(call, Act.KEEP_CLIENTS)
+    await limiting.spend(rt, "create_client", rt.policy.limits.create, str(person.user_id))
+    check_client(rt, new)
+    if not (is_platform_admin(person) or set(new.scopes) <= set(person.scopes)):
+        raise Refused(
+            Reason.FORBIDDEN, "nobody grants a scope they do not hold", fields=("scopes",)
+        )
+    async with rt.pg.decision() as tx:
+        there = await _there(tx, call, person, tenant_id, Act.KEEP_CLIENTS)
+        crossed = None if there is None else crossing_from(person, there)
+        return await insert_client(rt, call, tx, new, there, crossed)
+
+
+async def disable(rt: Runtime, call: Call, client_id: str) -> None:
+    """Disable it: it authenticates no more, and its tokens die everywhere within a second."""
+    entries: list[Revocation] = []
+    async with rt.pg.decision() as tx:
+        person, client = await _hold(tx, call, client_id)
+        if client.disabled_at is not None:
+            return
+        await clients.set_disabled(tx, client, call.at)
+        await audit.record(
+            tx,
+            call,
+            events.ClientDisabled(
+                tenant_id=client.tenant_id,
+                client_id=client_id,
+                crossing_from=_crossed(person, client),
+            ),
+        )
+        entries = await _revoke(rt, tx, client, "client disabled")
+    await rt.revocations.announce(entries)
+
+
+async def enable(rt: Runtime, call: Call, client_id: str) -> None:
+    """Take that back; it fetches new tokens with the secret it has."""
+    async with rt.pg.decision() as tx:
+        person, client = await _hold(tx, call, client_id)
+        if client.disabled_at is None:
+            return
+        await clients.set_disabled(tx, client, None)
+        await audit.record(
+            tx,
+            call,
+            events.ClientEnabled(
+                tenant_id=client.tenant_id,
+                client_id=client_id,
+                crossing_from=_crossed(person, client),
+            ),
+        )
+
+
+async def rotate_secret(rt: Runtime, call: Call, client_id: str, overlap: int) -> str:
+    """Return a new secret, this once; the old one works for `overlap` seconds more.
+
+    None (0) is for a secret that leaked: the tokens it got die as well.  Else a minute to 7 days:
+    a worker believes what it knows of a client for a minute.  Refused: INVALID_REQUEST; NOT_FOUND;
+    TOO_MANY; CONFLICT for a client that signs with a key of its own.
+    """
+    person = require(call, Act.KEEP_CLIENTS)
+    await limiting.spend(rt, "rotate_client", rt.policy.limits.create, str(person.user_id))
+    if overlap and not SHORTEST_OVERLAP <= overlap <= LONGEST_OVERLAP:
+        raise Refused(
+            Reason.INVALID_REQUEST, "0, or a minute to 7 days", fields=("overlap_seconds",)
+        )
+    secret = clients.new_secret()
+    mac = clients.secret_mac(rt.keyring.derived(Usage.CLIENT), secret)
+    until: datetime | None = call.at + seconds(overlap) if overlap else None
+    entries: list[Revocation] = []
+    async with rt.pg.decision() as tx:
+        person, client = await _hold(tx, call, client_id)
+        if client.secret_mac is None:
+            raise Refused(Reason.CONFLICT, "this client signs with a key of its own")
+        await clients.replace_secret(tx, client, mac, until)
+        rotated: Event = events.ClientSecretRotated(
+            tenant_id=client.tenant_id,
+            client_id=client_id,
+            overlap_seconds=overlap,
+            crossing_from=_crossed(person, client),
+        )
+        await audit.record(tx, call, rotated)
+        if until is None:
+            entries = await _revoke(rt, tx, client, "client secret rotated")
+    await rt.revocations.announce(entries)
+    return secret
+
+
+async def _there(
+    tx: Tx, call: Call, person: Person, tenant_id: TenantId | None, act: Act
+) -> TenantId | None:
+    """Return the organization acted in; None is the platform."""
+    if tenant_id == THE_PLATFORM:
+        require_platform(call, act)
+        return None
+    there = target(person, tenant_id)
+    if await organizations.find(tx, there) is None:
+        raise Refused(Reason.NOT_FOUND, "no such organization")
+    return there
+
+
+async def _cross(tx: Tx, call: Call, person: Person, tenant_id: TenantId | None) -> None:
+    if tenant_id is not None:
+        await record_crossing(tx, call, person, tenant_id, Act.READ_CLIENTS)
+
+
+async def _hold(tx: Tx, call: Call, client_id: str) -> tuple[Person, Client]:
+    person = require(call, Act.KEEP_CLIENTS)
+    return person, _reached(person, await clients.lock(tx, client_id))
+
+
+def _reached(person: Person, client: Client | None) -> Client:
+    """Return a client that exists for this person.  Refused(NOT_FOUND) for any other alike."""
+    if client is not None:
+        if client.tenant_id is None and is_platform_admin(person):
+            return client
+        if client.tenant_id is not None and reaches(person, client.tenant_id):
+            return client
+    raise Refused(Reason.NOT_FOUND, "no such client")
+
+
+def _crossed(person: Person, client: Client) -> TenantId | None:
+    return None if client.tenant_id is None else crossing_from(person, client.tenant_id)
+
+
+async def _revoke(rt: Runtime, tx: Tx, client: Client, reason: str) -> list[Revocation]:
+    """Kill what it holds and is granted until this commits, and what workers remember of it."""
+    at = rt.clock.now() + UNTIL_COMMITTED
+    return await revocations.revoke(
+        tx,
+        Kind.CLIENT_ID,
+        [client.client_id],
+        tenant_id=client.tenant_id,
+        reason=reason,
+        at=at,
+        expires_at=at + seconds(LONGEST_TOKEN + 60),
+    )

@@ -1,0 +1,193 @@
+"""/admin/clients: the services of an organization.
+
+`?organization_id=` is for platform administrators, who may act in another's organization;
+`?organization_id=platform` names the services that belong to none.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+from litestar import Response, Router, get, post
+from litestar.di import Provide
+from litestar.params import FromPath, FromQuery, JSONBody
+from msgspec import Meta, Struct
+
+from service.domain.clients import Client
+from service.flows.admin import clients
+from service.flows.people.create_client import NewClient
+from service.http.account.own import path_id
+from service.http.asked import FromCaller, provide_signed_in
+from service.http.paging import next_cursor, read_limit, read_name_cursor
+from service.http.text import Line, Member
+from service.kernel.ids import TenantId
+from service.kernel.refusal import Reason, Refused
+
+_LIST = "clients"
+_LONGEST_ID = 80
+
+Jwk: TypeAlias = Annotated[dict[Line, Member], Meta(max_length=20)]
+
+
+class KeySetForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """Public keys (RFC 7517): a client with keys signs assertions and has no secret."""
+
+    keys: Annotated[list[Jwk], Meta(min_length=1, max_length=20)]
+
+
+class ClientForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """A service to come."""
+
+    name: Line
+    scopes: Annotated[list[Line], Meta(min_length=1, max_length=100)]
+    jwks: KeySetForm | None = None
+
+
+class RotateSecretForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """How many seconds the old secret works on: none, or a minute to 7 days."""
+
+    overlap_seconds: Annotated[int, Meta(ge=0, le=clients.LONGEST_OVERLAP)] = 0
+
+
+class ClientAnswer(Struct, frozen=True):
+    """A service, without its secret.  `tenant_id` is null for one of the platform."""
+
+    client_id: str
+    tenant_id: str | None
+    name: str
+    scopes: tuple[str, ...]
+    proves_itself_by: Literal["secret", "keys"]
+    created_at: datetime
+    disabled_at: datetime | None
+    old_secret_until: datetime | None
+
+
+class CreatedAnswer(Struct, frozen=True):
+    """A new service; `client_secret` is shown this once, and null for one with keys."""
+
+    client_id: str
+    client_secret: str | None
+    tenant_id: str | None
+    name: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+
+
+class RotatedAnswer(Struct, frozen=True):
+    """A new secret, shown this once."""
+
+    client_id: str
+    client_secret: str
+
+
+class ClientsAnswer(Struct, frozen=True):
+    """A page of them."""
+
+    items: list[ClientAnswer]
+    next_cursor: str | None
+
+
+@get("/clients")
+async def list_all(
+    asked: FromCaller,
+    organization_id: FromQuery[str | None] = None,
+    limit: FromQuery[str | None] = None,
+    cursor: FromQuery[str | None] = None,
+) -> ClientsAnswer:
+    """List the services of an organization."""
+    most, after = read_limit(limit), read_name_cursor(asked.rt, _LIST, cursor)
+    there = _there(organization_id)
+    found = await clients.list_clients(asked.rt, asked.call, there, after, most)
+    return ClientsAnswer(
+        [_client(one) for one in found],
+        next_cursor(asked.rt, _LIST, found, most, lambda one: one.client_id),
+    )
+
+
+@get("/clients/{client_id:str}")
+async def read(asked: FromCaller, client_id: FromPath[str]) -> ClientAnswer:
+    """Return one."""
+    return _client(await clients.read_client(asked.rt, asked.call, _id(client_id)))
+
+
+@post("/clients", status_code=201)
+async def create(
+    asked: FromCaller,
+    data: JSONBody[ClientForm],
+    organization_id: FromQuery[str | None] = None,
+) -> Response[CreatedAnswer]:
+    """Create a service; its secret is shown this once."""
+    new = NewClient(
+        name=data.name,
+        scopes=tuple(data.scopes),
+        jwks=None if data.jwks is None else msgspec.json.encode(data.jwks).decode(),
+    )
+    made = await clients.create(asked.rt, asked.call, _there(organization_id), new)
+    client = made.client
+    answer = CreatedAnswer(
+        client_id=client.client_id,
+        client_secret=made.secret,
+        tenant_id=_text(client.tenant_id),
+        name=client.name,
+        scopes=client.scopes,
+        created_at=client.created_at,
+    )
+    return Response(answer, status_code=201)
+
+
+@post("/clients/{client_id:str}/disable", status_code=204)
+async def disable(asked: FromCaller, client_id: FromPath[str]) -> None:
+    """Disable a service: its tokens die everywhere within a second."""
+    await clients.disable(asked.rt, asked.call, _id(client_id))
+
+
+@post("/clients/{client_id:str}/enable", status_code=204)
+async def enable(asked: FromCaller, client_id: FromPath[str]) -> None:
+    """Enable it again."""
+    await clients.enable(asked.rt, asked.call, _id(client_id))
+
+
+@post("/clients/{client_id:str}/rotate-secret", status_code=200)
+async def rotate(
+    asked: FromCaller, client_id: FromPath[str], data: JSONBody[RotateSecretForm]
+) -> RotatedAnswer:
+    """Give it another secret; without an overlap the old one's tokens die with it."""
+    name = _id(client_id)
+    secret = await clients.rotate_secret(asked.rt, asked.call, name, data.overlap_seconds)
+    return RotatedAnswer(name, secret)
+
+
+def _there(organization_id: str | None) -> TenantId | None:
+    if organization_id == "platform":
+        return clients.THE_PLATFORM
+    return None if organization_id is None else TenantId(path_id(organization_id))
+
+
+def _id(text: str) -> str:
+    if len(text) > _LONGEST_ID or not (text.isascii() and text.isprintable()):
+        raise Refused(Reason.NOT_FOUND, "no such client")
+    return text
+
+
+def _text(tenant_id: TenantId | None) -> str | None:
+    return str(tenant_id) if tenant_id else None
+
+
+def _client(one: Client) -> ClientAnswer:
+    return ClientAnswer(
+        client_id=one.client_id,
+        tenant_id=_text(one.tenant_id),
+        name=one.name,
+        scopes=one.scopes,
+        proves_itself_by="keys" if one.secret_mac is None else "secret",
+        created_at=one.created_at,
+        disabled_at=one.disabled_at,
+        old_secret_until=one.previous_until,
+    )
+
+
+router = Router(
+    "/admin",
+    route_handlers=[list_all, read, create, disable, enable, rotate],
+    dependencies={"asked": Provide(provide_signed_in)},
+)

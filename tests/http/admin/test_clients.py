@@ -1,0 +1,303 @@
+"""/admin/clients: secrets shown once, walls kept, a disabled client silent at once."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import msgspec
+import pytest
+from joserfc.jwk import ECKey
+
+from service.domain.keyring import Usage
+from service.kernel import jose
+from service.runtime import Runtime, open_runtime
+from tests import given
+from tests.clients import a_service
+
+Browser = Callable[..., httpx2.AsyncClient]
+SERVICE = {"name": "reports", "scopes": ["agentes"]}
+
+
+async def signed_in(rt: Runtime, client: httpx2.AsyncClient, **who: Any) -> httpx2.AsyncClient:
+    person = await given.a_person(rt, **who)
+    answer = await client.post(
+        "/auth/login", json={"email": person.email, "password": person.password}
+    )
+    assert answer.status_code == 200, answer.text
+    client.headers["authorization"] = f"Bearer {answer.json()['access_token']}"
+    return client
+
+
+@pytest.fixture
+async def owner(rt: Runtime, browser: Browser) -> httpx2.AsyncClient:
+    return await signed_in(rt, browser(), email="owner@acme.example", role="owner")
+
+
+@pytest.fixture
+async def root(rt: Runtime, browser: Browser) -> httpx2.AsyncClient:
+    return await signed_in(rt, browser(), email="root@top.example", slug="top", platform_admin=True)
+
+
+async def make(who: httpx2.AsyncClient, where: str = "", **more: Any) -> dict[str, Any]:
+    answer = await who.post(f"/admin/clients{where}", json={**SERVICE, **more})
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+async def token(
+    http: httpx2.AsyncClient, client_id: str, secret: str, **more: str
+) -> httpx2.Response:
+    form = {"grant_type": "client_credentials", **more}
+    return await http.post("/oauth/token", data=form, auth=(client_id, secret))
+
+
+async def test_a_service_is_made_and_its_secret_shown_once(
+    rt: Runtime, owner: httpx2.AsyncClient, client: httpx2.AsyncClient
+) -> None:
+    made = await make(owner)
+    answer = await token(client, made["client_id"], made["client_secret"])
+    claims = given.claims(answer.json()["access_token"])
+    assert (claims["client_id"], claims["tenant_id"]) == (made["client_id"], made["tenant_id"])
+    page = await owner.get("/admin/clients")
+    one = await owner.get(f"/admin/clients/{made['client_id']}")
+    assert page.json() == {"items": [one.json()], "next_cursor": None}
+    assert one.json() == {
+        "client_id": made["client_id"],
+        "tenant_id": made["tenant_id"],
+        "name": "reports",
+        "scopes": ["agentes"],
+        "proves_itself_by": "secret",
+        "created_at": made["created_at"],
+        "disabled_at": None,
+        "old_secret_until": None,
+    }
+    (created,) = await given.events(rt, "client.created")
+    assert created["detail"] == {"client_id": made["client_id"], "scopes": ["agentes"]}
+    async with rt.pg.reading() as tx:
+        rows = await tx.fetch("SELECT to_json(t)::text AS told FROM auth_clients t")
+    assert made["client_secret"] not in rows[0]["told"] + str(await given.events(rt))
+
+
+async def test_a_service_with_keys_has_no_secret_to_rotate(
+    rt: Runtime, owner: httpx2.AsyncClient
+) -> None:
+    jwk = jose.Key("ES256", jose.generate("ES256")).jwk
+    made = await make(owner, jwks={"keys": [jwk]})
+    assert made["client_secret"] is None
+    path = f"/admin/clients/{made['client_id']}"
+    assert (await owner.get(path)).json()["proves_itself_by"] == "keys"
+    assert (await owner.post(f"{path}/rotate-secret", json={})).status_code == 409
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        {},
+        {"kty": "oct", "k": "AAAA"},
+        {"kty": "EC", "crv": "P-256", "x": "AAAA", "y": "AAAA"},
+        {"kty": "EC", "crv": "P-999", "x": "AAAA", "y": "AAAA"},
+        {"kty": "OKP", "crv": "Ed25519", "x": "\u00e9"},
+        {"kty": "RSA", "n": "", "e": "AQAB"},
+        {"kty": "RSA", "n": "A" * 400, "e": "AQAB"},
+        {"kty": "nothing"},
+    ],
+)
+async def test_keys_that_verify_nothing_are_refused(
+    owner: httpx2.AsyncClient, key: dict[str, str]
+) -> None:
+    answer = await owner.post("/admin/clients", json={**SERVICE, "jwks": {"keys": [key]}})
+    assert (answer.status_code, answer.json()["fields"]) == (400, ["jwks"])
+
+
+async def test_a_private_key_is_refused(owner: httpx2.AsyncClient) -> None:
+    private = ECKey.import_key(jose.generate("ES256")).as_dict(private=True)
+    answer = await owner.post("/admin/clients", json={**SERVICE, "jwks": {"keys": [private]}})
+    assert (answer.status_code, answer.json()["fields"]) == (400, ["jwks"])
+    assert str(private["d"]) not in answer.text
+
+
+async def test_a_disabled_service_is_silent_until_it_is_enabled(
+    rt: Runtime, root: httpx2.AsyncClient, client: httpx2.AsyncClient
+) -> None:
+    service = await a_service(rt, client, "revocations:read", organization="top")
+    path = f"/admin/clients/{service.client_id}"
+    assert (await service.get("/revocations")).status_code == 200
+    assert (await root.post(f"{path}/disable")).status_code == 204
+    assert (await service.get("/revocations")).status_code == 401
+    assert (await token(client, service.client_id, service.secret)).status_code == 401
+    assert (await root.post(f"{path}/disable")).status_code == 204
+    assert (await root.get(path)).json()["disabled_at"] is not None
+    assert (await root.post(f"{path}/enable")).status_code == 204
+    assert (await root.post(f"{path}/enable")).status_code == 204
+    rt.clock.advance(3 * given.A_SECOND)
+    again = await token(client, service.client_id, service.secret)
+    bearing = {"authorization": f"Bearer {again.json()['access_token']}"}
+    assert (await client.get("/revocations", headers=bearing)).status_code == 200
+    assert (await service.get("/revocations")).status_code == 401  # the old token stays dead
+    kinds = await given.kinds(rt)
+    assert (kinds.count("client.disabled"), kinds.count("client.enabled")) == (1, 1)
+
+
+async def test_a_token_granted_while_disabling_waits_dies_too(
+    rt: Runtime, root: httpx2.AsyncClient, client: httpx2.AsyncClient
+) -> None:
+    service = await a_service(rt, client, "revocations:read", organization="top")
+    async with rt.pg.decision() as tx:
+        await tx.execute(
+            "SELECT FROM auth_clients WHERE client_id = $1 FOR UPDATE", service.client_id
+        )
+        disabling = asyncio.create_task(root.post(f"/admin/clients/{service.client_id}/disable"))
+        await asyncio.sleep(1.1)
+        late = await token(client, service.client_id, service.secret)
+    assert (await disabling).status_code == 204
+    bearing = {"authorization": f"Bearer {late.json()['access_token']}"}
+    assert (await client.get("/revocations", headers=bearing)).status_code == 401
+
+
+async def test_a_secret_that_leaked_is_replaced_and_its_tokens_die(
+    rt: Runtime, root: httpx2.AsyncClient, client: httpx2.AsyncClient
+) -> None:
+    service = await a_service(rt, client, "revocations:read", organization="top")
+    path = f"/admin/clients/{service.client_id}/rotate-secret"
+    fresh = (await root.post(path, json={})).json()["client_secret"]
+    assert fresh != service.secret
+    assert (await service.get("/revocations")).status_code == 401
+    assert (await token(client, service.client_id, service.secret)).status_code == 401
+    assert (await token(client, service.client_id, fresh)).status_code == 200
+    (rotated,) = await given.events(rt, "client.secret_rotated")
+    assert rotated["detail"] == {"client_id": service.client_id, "overlap_seconds": 0}
+    assert fresh not in str(await given.events(rt))
+
+
+async def test_during_an_overlap_both_secrets_work_on_every_worker(
+    rt: Runtime, root: httpx2.AsyncClient, client: httpx2.AsyncClient
+) -> None:
+    """Also on one that has just seen the client with its old secret."""
+    service = await a_service(rt, client, "revocations:read", organization="top")
+    key, at = rt.keyring.derived(Usage.CLIENT), rt.clock.now()
+    async with open_runtime(
+        rt.settings, clock=rt.clock, policy=rt.policy, passwords=rt.passwords
+    ) as other:
+        assert await other.clients.find(service.client_id, at, None) is not None
+        path = f"/admin/clients/{service.client_id}/rotate-secret"
+        answer = await root.post(path, json={"overlap_seconds": 3600})
+        fresh = answer.json()["client_secret"]
+        for secret in (service.secret, fresh):
+            assert (await token(client, service.client_id, secret)).status_code == 200
+        later = at + 2 * given.A_SECOND
+        found = await other.clients.find(service.client_id, later, None, doubtful=True)
+        assert found is not None
+        assert found.has_secret(key, fresh, later)
+        assert found.has_secret(key, service.secret, later)
+    assert (await service.get("/revocations")).status_code == 200
+    rt.clock.advance(3601 * given.A_SECOND)
+    assert (await token(client, service.client_id, service.secret)).status_code == 401
+    assert (await token(client, service.client_id, fresh)).status_code == 200
+
+
+@pytest.mark.parametrize("seconds", [-1, 1, 59, 604_801, 1e400, "60", True])
+async def test_an_overlap_out_of_bounds_is_refused(
+    owner: httpx2.AsyncClient, seconds: object
+) -> None:
+    made = await make(owner)
+    body = msgspec.json.encode({"overlap_seconds": seconds})
+    answer = await owner.post(
+        f"/admin/clients/{made['client_id']}/rotate-secret",
+        content=body,
+        headers={"content-type": "application/json"},
+    )
+    assert (answer.status_code, answer.json()["fields"]) == (400, ["overlap_seconds"])
+
+
+async def test_nobody_grants_a_scope_they_do_not_hold(
+    owner: httpx2.AsyncClient, root: httpx2.AsyncClient
+) -> None:
+    for scope in ("revocations:read", "api-keys:verify", "secrets:sealed"):
+        answer = await owner.post("/admin/clients", json={**SERVICE, "scopes": [scope]})
+        assert (answer.status_code, answer.json()["fields"]) == (403, ["scopes"])
+        await make(root, scopes=[scope])
+    unknown = await owner.post("/admin/clients", json={**SERVICE, "scopes": ["everything"]})
+    assert (unknown.status_code, unknown.json()["fields"]) == (400, ["scopes"])
+
+
+@pytest.mark.parametrize(("role", "reads"), [("admin", True), ("auditor", True), ("member", False)])
+async def test_who_may_what(
+    rt: Runtime, owner: httpx2.AsyncClient, browser: Browser, role: str, *, reads: bool
+) -> None:
+    made = await make(owner)
+    path = f"/admin/clients/{made['client_id']}"
+    who = await signed_in(rt, browser(), email="x@acme.example", role=role)
+    statuses = [
+        (await who.get("/admin/clients")).status_code,
+        (await who.get(path)).status_code,
+        (await who.post("/admin/clients", json=SERVICE)).status_code,
+        (await who.post(f"{path}/rotate-secret", json={})).status_code,
+        (await who.post(f"{path}/disable")).status_code,
+        (await who.post(f"{path}/enable")).status_code,
+    ]
+    keeps = role == "admin"
+    assert statuses == [200 if reads else 403] * 2 + ([201, 200, 204, 204] if keeps else [403] * 4)
+
+
+async def test_services_of_the_platform_are_the_platform_s(
+    rt: Runtime, owner: httpx2.AsyncClient, root: httpx2.AsyncClient
+) -> None:
+    made = await make(root, "?organization_id=platform", scopes=["revocations:read"])
+    assert made["tenant_id"] is None
+    listed = await root.get("/admin/clients?organization_id=platform")
+    assert made["client_id"] in [one["client_id"] for one in listed.json()["items"]]
+    assert (await root.get("/admin/clients")).json()["items"] == []
+    path = f"/admin/clients/{made['client_id']}"
+    assert (await owner.get("/admin/clients?organization_id=platform")).status_code == 403
+    assert (await owner.get(path)).status_code == 404
+    assert (await owner.post(f"{path}/disable")).status_code == 404
+    assert (await root.post(f"{path}/disable")).status_code == 204
+    assert await given.events(rt, "organization.crossed") == []
+
+
+async def test_every_crossing_names_both(
+    rt: Runtime, owner: httpx2.AsyncClient, root: httpx2.AsyncClient
+) -> None:
+    there = (await owner.get("/auth/me")).json()["organization"]["id"]
+    here = (await root.get("/auth/me")).json()["organization"]["id"]
+    made = await make(root, f"?organization_id={there}")
+    path = f"/admin/clients/{made['client_id']}"
+    await root.get(path)
+    await root.get(f"/admin/clients?organization_id={there}")
+    await root.post(f"{path}/rotate-secret", json={})
+    await root.post(f"{path}/disable")
+    await root.post(f"{path}/enable")
+    told = await given.events(
+        rt,
+        "client.created",
+        "organization.crossed",
+        "client.secret_rotated",
+        "client.disabled",
+        "client.enabled",
+    )
+    assert len(told) == 6
+    assert {str(event["tenant_id"]) for event in told} == {there}
+    assert {event["detail"]["crossing_from"] for event in told} == {here}
+
+
+async def test_pages_of_services_join(owner: httpx2.AsyncClient) -> None:
+    made = {(await make(owner, name=f"s{number}"))["client_id"] for number in range(5)}
+    seen: list[str] = []
+    cursor = ""
+    while True:
+        page = (await owner.get(f"/admin/clients?limit=2{cursor}")).json()
+        seen += [item["client_id"] for item in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+    assert (len(seen), set(seen)) == (5, made)
+    for foreign in ("AAAA", "A" * 60, ""):
+        answer = await owner.get(f"/admin/clients?cursor={foreign}")
+        assert (answer.status_code, answer.json()["fields"]) == (400, ["cursor"])
+
+
+@pytest.mark.parametrize("name", ["%00", "a%00b", "x" * 5000, "%ff", "%E2%80%AE", "..%2f..", "'"])
+async def test_a_name_that_is_none_is_404(owner: httpx2.AsyncClient, name: str) -> None:
+    assert (await owner.get(f"/admin/clients/{name}")).status_code in (400, 404)
