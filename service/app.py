@@ -27,7 +27,7 @@ from service.http.account import own
 from service.http.address import networks
 from service.http.admin import audit, clients, logos, organizations, secrets, sessions, signing_keys
 from service.http.admin import users as admin_users
-from service.http.gate import check_body
+from service.http.gate import check_request
 from service.http.oauth import endpoints
 from service.http.openapi import OPENAPI, finished
 from service.http.shell import Shell
@@ -111,7 +111,7 @@ def litestar_app(
             health.router,
             wellknown.router,
         ],
-        before_request=check_body,
+        before_request=check_request,
         exception_handlers={
             Refused: faults.on_refused,
             HTTPException: faults.on_http_exception,

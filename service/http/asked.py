@@ -111,9 +111,9 @@ async def provide_password(request: Request[Any, Any, State]) -> Asked:
 def refuse_foreign_page(request: Request[Any, Any, State]) -> None:
     """Refuse what a page of an origin that is not allowed makes a browser send."""
     settings = request.app.state.rt.settings
-    origin = request.headers.get("origin")
-    if origin is not None:
-        allowed = origin == settings.issuer or origin in settings.allowed_origins
+    origins = request.headers.getall("origin", [])
+    if origins:  # a browser sends one
+        allowed = len(origins) == 1 and origins[0] in {settings.issuer, *settings.allowed_origins}
     else:
         allowed = request.headers.get("sec-fetch-site", "none") in ("none", "same-origin")
     if not allowed:

@@ -1,17 +1,22 @@
-"""What every body passes before a handler sees it: type, encoding, shape, no key twice.
+"""What every request passes before a handler sees it.
 
-The framework would take JSON under any content type, drop unknown keys and let the last of two win.
-A refusal names the member at fault and never repeats a value.
+A body: type, encoding, shape, no key twice.  A query string, where the route takes parameters: none
+twice, none unknown.  The framework would take JSON under any content type, drop unknown keys and
+let the last of two win.  A refusal names the member at fault and never repeats a value.
 """
 
 import json
 import re
+from collections import Counter
+from functools import cache
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Request
 from litestar.datastructures import State
-from litestar.params import BodyKwarg
+from litestar.handlers import BaseRouteHandler
+from litestar.params import BodyKwarg, QueryParameter
 
 from service.http.asked import is_json
 from service.kernel.refusal import Reason, Refused
@@ -19,18 +24,45 @@ from service.kernel.refusal import Reason, Refused
 _FIELD = re.compile(r"at `\$\.([\w.\[\]]{1,80})`|(?:required|unknown) field `(\w{1,80})`")
 
 
-async def check_body(request: Request[Any, Any, State]) -> None:
-    """Refuse a JSON body that is not exactly what its handler takes (runs before each handler).
+async def check_request(request: Request[Any, Any, State]) -> None:
+    """Refuse a request that is not exactly what its handler takes (runs before each handler).
 
-    A stranger is told to sign in, not what was wrong with the body.
+    A stranger is told to sign in, not what was wrong with it.
     """
     try:
+        _check_query(request)
         await _check_body(request)
     except Refused:
         provide = request.route_handler.resolve_dependencies().get("asked")
         if provide is not None:
             await provide.dependency(request)
         raise
+
+
+def _check_query(request: Request[Any, Any, State]) -> None:
+    raw = request.scope["query_string"]
+    known = _query_names(request.route_handler) if raw else None
+    if not known:
+        return  # what a cache or a campaign adds to an address without parameters changes nothing
+    given = Counter(name for name, _ in parse_qsl(raw.decode("latin-1"), keep_blank_values=True))
+    if given.keys() - known:
+        raise Refused(
+            Reason.INVALID_REQUEST, f"the query takes no other parameters than: {', '.join(known)}"
+        )
+    twice = [name for name, count in given.items() if count > 1]
+    if twice:
+        raise Refused(Reason.INVALID_REQUEST, "a parameter twice", fields=tuple(twice))
+
+
+@cache
+def _query_names(handler: BaseRouteHandler) -> tuple[str, ...]:
+    """Return the query parameters a route takes, in order."""
+    fields = handler.parsed_fn_signature.parameters.items()
+    return tuple(
+        (field.kwarg_definition.name or name)
+        for name, field in fields
+        if isinstance(field.kwarg_definition, QueryParameter)
+    )
 
 
 async def _check_body(request: Request[Any, Any, State]) -> None:

@@ -88,7 +88,7 @@ async def feed(
         asked.call,
         None if after is None else _number("after", after, 2**62),
         wait=0 if wait is None else _number("wait", wait, int(LONGEST_WAIT)),
-        limit=1000 if limit is None else max(1, _number("limit", limit, MOST)),
+        limit=1000 if limit is None else _number("limit", limit, MOST, least=1),
     )
     return FeedAnswer([_entry(entry) for entry in page.entries], page.next, page.has_more)
 
@@ -167,13 +167,15 @@ def _entry(entry: Revocation) -> EntryAnswer:
     )
 
 
-def _number(name: str, text: str, most: int) -> int:
+def _number(name: str, text: str, most: int, *, least: int = 0) -> int:
     """Read a whole number of a query.  Refused(INVALID_REQUEST) names the parameter."""
-    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= most):  # noqa: PLR2004
-        raise Refused(
-            Reason.INVALID_REQUEST, f"a whole number up to {most} is expected", fields=(name,)
-        )
-    return int(text)
+    if text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most:  # noqa: PLR2004
+        return int(text)
+    raise Refused(
+        Reason.INVALID_REQUEST,
+        f"a whole number from {least} to {most} is expected",
+        fields=(name,),
+    )
 
 
 router = Router(

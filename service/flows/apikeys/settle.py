@@ -5,7 +5,6 @@ from service.domain.apikeys import Ended, Failure
 from service.domain.audit import events
 from service.domain.revocations import Revocation
 from service.flows.apikeys.ending import close_keys
-from service.kernel.refusal import Refused
 from service.runtime import Runtime
 
 _MOST = 500
@@ -18,7 +17,7 @@ async def settle_keys(rt: Runtime) -> None:
         try:
             async with rt.pg.reading() as tx:
                 await apikeys.add_uses(tx, uses)
-        except Refused:
+        except BaseException:  # whatever it was, a cancellation too: they are counted next time
             rt.tally.give_back(uses)
             raise
     for failure in rt.tally.take_failures(rt.clock.now()):
