@@ -25,7 +25,16 @@ from service.http import revocations as revocation_wires
 from service.http.access import invitation, session
 from service.http.account import own
 from service.http.address import networks
-from service.http.admin import audit, clients, logos, organizations, secrets, sessions, signing_keys
+from service.http.admin import (
+    audit,
+    clients,
+    invitations,
+    logos,
+    organizations,
+    secrets,
+    sessions,
+    signing_keys,
+)
 from service.http.admin import users as admin_users
 from service.http.gate import check_request
 from service.http.oauth import endpoints
@@ -105,6 +114,7 @@ def litestar_app(
             organizations.router,
             audit.router,
             clients.router,
+            invitations.router,
             logos.router,
             admin_users.router,
             invitation.router,

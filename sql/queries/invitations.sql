@@ -16,6 +16,25 @@ SELECT i.invitation_id, i.tenant_id, i.email, i.role, o.slug, o.name AS organiza
    AND o.disabled_at IS NULL
    FOR UPDATE OF i;
 
+-- name: lock_one(invitation_id, at)
+-- Open ones alone: there is nothing to withdraw in the others.
+SELECT invitation_id, tenant_id, email, role, invited_by, created_at, expires_at
+  FROM auth_invitations
+ WHERE invitation_id = $1
+   AND used_at IS NULL
+   AND expires_at > $2
+   FOR UPDATE;
+
+-- name: list_open(tenant_id, after, at, most)
+SELECT invitation_id, tenant_id, email, role, invited_by, created_at, expires_at
+  FROM auth_invitations
+ WHERE tenant_id = $1
+   AND ($2::uuid IS NULL OR invitation_id > $2)
+   AND used_at IS NULL
+   AND expires_at > $3
+ ORDER BY invitation_id
+ LIMIT $4;
+
 -- name: use(invitation_id, used_at)
 UPDATE auth_invitations
    SET used_at = $2

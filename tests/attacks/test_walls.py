@@ -65,9 +65,12 @@ async def world(rt: Runtime, client: httpx2.AsyncClient) -> dict[str, str]:
     assert secret.status_code in (200, 201), secret.text
     service = await client.post("/admin/clients", json={"name": "s", "scopes": ["agentes"]})
     assert service.status_code == 201, service.text
+    invitation = await client.post("/admin/users", json={"email": "new@acme.example"})
+    assert invitation.status_code == 201, invitation.text
     return {
         "session_id": told["session_id"],
         "client_id": service.json()["client_id"],
+        "invitation_id": invitation.json()["id"],
         "user_id": told["user"]["id"],
         "tenant_id": told["organization"]["id"],
         "organization_id": told["organization"]["id"],

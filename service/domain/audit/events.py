@@ -6,6 +6,7 @@ The first three fields are columns; the others become `detail`.
 
 from datetime import datetime
 from typing import Literal, TypeAlias
+from uuid import UUID
 
 from msgspec import Struct
 
@@ -280,6 +281,15 @@ class Invited(Event, tag="invitation.created", frozen=True):
     """Somebody was invited; whom, the invitation says as long as it is kept."""
 
     role: str
+    invitation_id: UUID | None = None
+
+
+class InvitationWithdrawn(Event, tag="invitation.withdrawn", frozen=True):
+    """An open invitation was withdrawn."""
+
+    role: str
+    invitation_id: UUID
+    crossing_from: TenantId | None = None
 
 
 class RoleChanged(Event, tag="membership.role_changed", frozen=True):

@@ -1,13 +1,25 @@
 """Invitations into an organization: single-use, expiring, stored as a hash.  auth_invitations."""
 
-from service.domain.invitations.model import Invitation, digest, new_token
-from service.domain.invitations.store import forget, insert, lock_open, prune, use, withdraw
+from service.domain.invitations.model import Invitation, Open, digest, new_token
+from service.domain.invitations.store import (
+    forget,
+    insert,
+    list_open,
+    lock_one,
+    lock_open,
+    prune,
+    use,
+    withdraw,
+)
 
 __all__ = [
     "Invitation",
+    "Open",
     "digest",
     "forget",
     "insert",
+    "list_open",
+    "lock_one",
     "lock_open",
     "new_token",
     "prune",

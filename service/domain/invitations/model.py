@@ -2,11 +2,12 @@
 
 import hashlib
 import secrets
+from datetime import datetime
 from uuid import UUID
 
 from msgspec import Struct
 
-from service.kernel.ids import TenantId
+from service.kernel.ids import TenantId, UserId
 
 _TOKEN_BYTES = 32
 
@@ -20,6 +21,18 @@ class Invitation(Struct, frozen=True, kw_only=True):
     role: str
     slug: str
     organization: str
+
+
+class Open(Struct, frozen=True, kw_only=True):
+    """An open invitation, as the administrators of the organization see it."""
+
+    invitation_id: UUID
+    tenant_id: TenantId
+    email: str
+    role: str
+    invited_by: UserId | None
+    created_at: datetime
+    expires_at: datetime
 
 
 def new_token() -> str:

@@ -3,13 +3,15 @@
 from datetime import datetime
 from uuid import UUID
 
-from service.domain.invitations.model import Invitation
+from service.domain.invitations.model import Invitation, Open
 from service.kernel.ids import TenantId, UserId
 from service.kernel.sql import Queries, Tx
 
 queries = Queries("invitations")
 _insert = queries.command("insert")
 _lock_open = queries.rows("lock_open", Invitation)
+_lock_one = queries.rows("lock_one", Open)
+_list_open = queries.rows("list_open", Open)
 _use = queries.command("use")
 _withdraw = queries.command("withdraw")
 _forget = queries.command("forget")
@@ -45,6 +47,18 @@ async def insert(
 async def lock_open(tx: Tx, token_hash: bytes, at: datetime) -> Invitation | None:
     """Return an invitation that is neither used nor expired, and hold it."""
     return await _lock_open.maybe(tx, token_hash=token_hash, at=at)
+
+
+async def lock_one(tx: Tx, invitation_id: UUID, at: datetime) -> Open | None:
+    """Return an invitation that is neither used nor expired, and hold it."""
+    return await _lock_one.maybe(tx, invitation_id=invitation_id, at=at)
+
+
+async def list_open(
+    tx: Tx, tenant_id: TenantId, after: UUID | None, at: datetime, most: int
+) -> list[Open]:
+    """Return an organization's open invitations after an id, the oldest first."""
+    return await _list_open.all(tx, tenant_id=tenant_id, after=after, at=at, most=most)
 
 
 async def use(tx: Tx, invitation_id: UUID, at: datetime) -> None:

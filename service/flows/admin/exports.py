@@ -154,19 +154,30 @@ async def open_export(rt: Runtime, call: Call, tenant_id: TenantId | None, name:
 
 
 async def delete_export(rt: Runtime, call: Call, tenant_id: TenantId | None, name: str) -> None:
-    """Delete one.  Refused(NOT_FOUND) for any name that is none of them."""
+    """Delete one, after its event is written: nothing goes without one.
+
+    What is killed in between is asked for again, and leaves a second event.  Refused: NOT_FOUND for
+    any name that is none of them; CONFLICT when the folder does not let it go.
+    """
     async with rt.pg.decision() as tx:
         chain_id = await _enter(tx, call, tenant_id)
-        try:
-            await asyncio.to_thread(_folders(rt).remove, chain_id, Room.EXPORTS, name)
-        except (FileNotFoundError, FolderError):
-            raise Refused(Reason.NOT_FOUND, "no such export") from None
+        kept = await asyncio.to_thread(_folders(rt).list, chain_id, Room.EXPORTS)
+        if name not in {one.name for one in kept}:
+            raise Refused(Reason.NOT_FOUND, "no such export")
         deleted = events.TrailExportDeleted(
             tenant_id=None if chain_id == PLATFORM else TenantId(chain_id),
             name=name,
             crossing_from=_crossed(call, chain_id),
         )
         await audit.record(tx, call, deleted)
+    try:
+        await asyncio.to_thread(_folders(rt).remove, chain_id, Room.EXPORTS, name)
+    except FileNotFoundError:
+        return  # somebody else deleted it at the same time
+    except (FolderError, OSError) as exc:
+        raise Refused(
+            Reason.CONFLICT, "the export cannot be deleted", private=type(exc).__name__
+        ) from None
 
 
 class _Packer:

@@ -70,7 +70,7 @@ async def delete_logo(rt: Runtime, call: Call, tenant_id: TenantId) -> None:
         crossing = person.tenant_id if there != person.tenant_id else None
         changed = events.LogoChanged(tenant_id=there, removed=True, crossing_from=crossing)
         await audit.record(tx, call, changed)
-        await asyncio.to_thread(_remove, folders, there, tuple(_NAMES.values()))
+    await asyncio.to_thread(_remove, folders, there, tuple(_NAMES.values()))
 
 
 def _check(logo: Logo) -> None:

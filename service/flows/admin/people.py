@@ -25,12 +25,13 @@ from service.flows.admin.reach import (
     hold_account,
     lock_organization,
     record_crossing,
+    refuse_above,
     refuse_last_owner,
     require_platform,
     revoke_person,
     target,
 )
-from service.flows.authority import OWNER_ONLY, Act, is_platform_admin, require
+from service.flows.authority import Act, is_platform_admin, require
 from service.kernel.call import Call, Person
 from service.kernel.ids import TenantId, UserId
 from service.kernel.refusal import Reason, Refused
@@ -74,7 +75,7 @@ async def change_role(
     there = target(person, tenant_id)
     async with rt.pg.decision() as tx:
         member = await _hold_member(tx, person, there, user_id)
-        _refuse_above(person, role)
+        refuse_above(person, role)
         if role != "owner":
             await refuse_last_owner(tx, there, member)
         await users.change_role(tx, there, user_id, role)
@@ -154,7 +155,7 @@ async def _hold_member(tx: Tx, person: Person, tenant_id: TenantId, user_id: Use
     await lock_organization(tx, tenant_id)
     await users.lock(tx, user_id)
     member = await find_member(tx, tenant_id, user_id)
-    _refuse_above(person, member.role)
+    refuse_above(person, member.role)
     return member
 
 
@@ -211,9 +212,3 @@ async def _enable_account(rt: Runtime, call: Call, user_id: UserId) -> None:
             raise Refused(Reason.CONFLICT, "this person was erased")
         await users.set_disabled(tx, user_id, None)
         await audit.record(tx, call, events.UserEnabled(user_id=user_id))
-
-
-def _refuse_above(person: Person, *roles: str) -> None:
-    """Only owners make, change or remove owners."""
-    if OWNER_ONLY & set(roles) and "owner" not in person.roles and not is_platform_admin(person):
-        raise Refused(Reason.FORBIDDEN, "only an owner may do this to an owner")

@@ -6,7 +6,7 @@ from service.domain.organizations import Organization
 from service.domain.revocations import Kind, Revocation
 from service.domain.users import Account, Member
 from service.flows.access.ending import LONGEST_TOKEN
-from service.flows.authority import Act, is_platform_admin, require
+from service.flows.authority import OWNER_ONLY, Act, is_platform_admin, require
 from service.kernel.call import Call, Person
 from service.kernel.ids import TenantId, UserId
 from service.kernel.refusal import Reason, Refused
@@ -73,6 +73,12 @@ async def refuse_last_owner(tx: Tx, tenant_id: TenantId, member: Member) -> None
     """Refuse to take the last owner who can act away; the caller holds the organization."""
     if member.owns() and await users.count_owners(tx, tenant_id) == 1:
         raise Refused(Reason.CONFLICT, "an organization keeps at least one owner")
+
+
+def refuse_above(person: Person, *roles: str) -> None:
+    """Refuse who is no owner what concerns owners: to make, change, remove or sign out one."""
+    if OWNER_ONLY & set(roles) and "owner" not in person.roles and not is_platform_admin(person):
+        raise Refused(Reason.FORBIDDEN, "only an owner may do this to an owner")
 
 
 async def hold_account(tx: Tx, user_id: UserId) -> Account:

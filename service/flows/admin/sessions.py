@@ -4,6 +4,7 @@ from service.domain import audit, sessions, users
 from service.domain.audit import events
 from service.domain.sessions import LiveSession, Why
 from service.flows.access.ending import close_sessions
+from service.flows.admin.reach import refuse_above
 from service.flows.authority import Act, is_platform_admin, reaches, require
 from service.kernel.call import Call, Person
 from service.kernel.ids import SessionId, TenantId, UserId
@@ -32,12 +33,18 @@ async def list_sessions(rt: Runtime, call: Call, user_id: UserId) -> list[LiveSe
 
 
 async def end_session(rt: Runtime, call: Call, session_id: SessionId) -> None:
-    """End one session.  Refused(NOT_FOUND) for a foreign, an ended and an unknown one alike."""
+    """End one session.
+
+    Refused: NOT_FOUND for a foreign, an ended and an unknown one alike; FORBIDDEN for an owner's,
+    unless an owner asks.
+    """
     person = require(call, Act.END_SESSIONS)
     async with rt.pg.decision() as tx:
         found = await sessions.find(tx, session_id)
         ended = None
         if found is not None and reaches(person, found.tenant_id):
+            member = await users.find_member(tx, found.tenant_id, found.user_id)
+            refuse_above(person, *([member.role] if member else []))
             ended = await sessions.end_one(
                 tx, session_id, found.user_id, call.at, Why.ENDED_BY_ADMIN
             )
@@ -49,15 +56,19 @@ async def end_session(rt: Runtime, call: Call, session_id: SessionId) -> None:
 
 
 async def end_person_sessions(rt: Runtime, call: Call, user_id: UserId) -> int:
-    """End all sessions of a person within reach; return how many."""
+    """End all sessions of a person within reach; return how many.
+
+    Refused: NOT_FOUND; FORBIDDEN for an owner's, unless an owner asks.
+    """
     person = require(call, Act.END_SESSIONS)
     async with rt.pg.decision() as tx:
         account = await users.lock(tx, user_id)
         memberships = await users.list_memberships(tx, user_id)
         everywhere = is_platform_admin(person)
-        here = any(m.tenant_id == person.tenant_id for m in memberships)
+        here = [m.role for m in memberships if m.tenant_id == person.tenant_id]
         if account is None or not (everywhere or here):
             raise Refused(Reason.NOT_FOUND, "no such person")
+        refuse_above(person, *here)
         within = None if everywhere else person.tenant_id
         ended = await sessions.end_all(tx, user_id, call.at, Why.ENDED_BY_ADMIN, tenant_id=within)
         for tenant_id in sorted({one.tenant_id for one in ended} or {person.tenant_id}):

@@ -10,8 +10,8 @@ from service.domain.audit import events
 from service.domain.invitations import Invitation
 from service.domain.users import ROLES, Account, Role
 from service.flows.access import limiting
-from service.flows.admin.reach import lock_organization, record_crossing, target
-from service.flows.authority import OWNER_ONLY, Act, is_platform_admin, require
+from service.flows.admin.reach import lock_organization, record_crossing, refuse_above, target
+from service.flows.authority import Act, require
 from service.flows.people.create_user import checked_email
 from service.kernel import ids
 from service.kernel.call import Call, Person
@@ -50,8 +50,7 @@ async def invite(
     """
     person = require(call, Act.KEEP_PEOPLE)
     there = target(person, tenant_id)
-    if role in OWNER_ONLY and "owner" not in person.roles and not is_platform_admin(person):
-        raise Refused(Reason.FORBIDDEN, "only an owner invites an owner")
+    refuse_above(person, role)
     canonical = checked_email(email)
     await limiting.spend(rt, "invite", rt.policy.limits.create, str(person.user_id))
     token, expires_at = invitations.new_token(), call.at + _LASTS
@@ -70,7 +69,9 @@ async def invite(
             expires_at=expires_at,
         )
         await record_crossing(tx, call, person, there, Act.KEEP_PEOPLE)
-        await audit.record(tx, call, events.Invited(tenant_id=there, role=role))
+        await audit.record(
+            tx, call, events.Invited(tenant_id=there, role=role, invitation_id=invitation_id)
+        )
     link = f"{rt.policy.links.invitation or rt.settings.issuer + '/invitation'}#{token}"
     mailed = await rt.mail.send(
         Mail(

@@ -11,6 +11,7 @@ from service.domain.audit import events
 from service.domain.revocations import Kind, Revocation
 from service.domain.sessions import Why
 from service.flows.access.ending import LONGEST_TOKEN, close_sessions
+from service.flows.admin.reach import refuse_above
 from service.flows.authority import Act, is_platform_admin, may, reaches, require
 from service.kernel.call import Call, Person
 from service.kernel.ids import ApiKeyId, SessionId, TenantId, UserId
@@ -42,6 +43,7 @@ async def revoke_by_hand(rt: Runtime, call: Call, asked: Asked) -> Revocation:
     Administrators of an organization reach its sessions, keys, clients and itself; people and
     single tokens belong to no one organization and are a platform administrator's.  What is out of
     reach answers like what does not exist: Refused(NOT_FOUND), and nothing is changed.
+    Only an owner ends the session of an owner: Refused(FORBIDDEN).
     """
     person = require(call, Act.REVOKE)
     asked = asked.canonical()
@@ -51,6 +53,8 @@ async def revoke_by_hand(rt: Runtime, call: Call, asked: Asked) -> Revocation:
         if asked.kind is Kind.SID:
             session = await sessions.find(tx, SessionId(UUID(asked.value)))
             if session is not None:
+                member = await users.find_member(tx, session.tenant_id, session.user_id)
+                refuse_above(person, *([member.role] if member else []))
                 ended = await sessions.end_one(
                     tx, session.session_id, session.user_id, call.at, Why.ENDED_BY_ADMIN
                 )

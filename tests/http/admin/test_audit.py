@@ -255,6 +255,55 @@ async def test_an_export_is_told_kept_listed_sent_with_its_digest_and_deleted(
     assert (await given.kinds(rt))[-2:] == ["trail.exported", "trail.export_deleted"]
 
 
+async def test_no_export_is_deleted_without_its_event(
+    rt: Runtime, call: Made, auditor: httpx2.AsyncClient, acme: TenantId
+) -> None:
+    await some_events(rt, call, acme, 1)
+    name = (await exported(auditor))[-1]["name"]
+    async with rt.pg.reading() as tx:
+        # As when the server is lost at the commit: the statement went well.
+        await tx.execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE EXCEPTION 'no commit'; END $$"
+        )
+        await tx.execute(
+            "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON auth_eventos DEFERRABLE"
+            " INITIALLY DEFERRED FOR EACH ROW"
+            " WHEN (NEW.event_type = 'trail.export_deleted') EXECUTE FUNCTION refuse()"
+        )
+    try:
+        assert (await auditor.delete(f"{EXPORTS}/{name}")).status_code == 500
+        assert (await auditor.get(f"{EXPORTS}/{name}")).status_code == 200
+    finally:
+        async with rt.pg.reading() as tx:
+            await tx.execute("DROP FUNCTION refuse CASCADE")
+    assert (await auditor.delete(f"{EXPORTS}/{name}")).status_code == 204
+    assert (await given.kinds(rt)).count("trail.export_deleted") == 1
+
+
+async def test_an_export_whose_deletion_was_cut_short_is_deleted_when_asked_again(
+    rt: Runtime,
+    call: Made,
+    auditor: httpx2.AsyncClient,
+    acme: TenantId,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await some_events(rt, call, acme, 1)
+    name = (await exported(auditor))[-1]["name"]
+    folder = rt.settings.data_dir / "organizations" / str(acme) / "exports"
+    with monkeypatch.context() as broken:
+        broken.setattr("os.unlink", _full)
+        assert (await auditor.delete(f"{EXPORTS}/{name}")).status_code == 409
+    assert (folder / name).exists()
+    assert (await auditor.delete(f"{EXPORTS}/{name}")).status_code == 204
+    assert not (folder / name).exists()
+    assert (await given.kinds(rt)).count("trail.export_deleted") == 2
+
+
+def _full(*_given: object, **_more: object) -> None:
+    raise OSError(5, "Input/output error")
+
+
 @pytest.mark.parametrize(
     "name", ["..%2fx.ndjson.gz", "nothing.ndjson.gz", "con.ndjson.gz", "x", ".part-1", "%00"]
 )

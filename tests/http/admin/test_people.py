@@ -91,6 +91,81 @@ async def test_an_expired_invitation_is_none(
     assert refused.status_code == 400
 
 
+async def test_open_invitations_are_listed_and_a_withdrawn_one_opens_nothing(
+    rt: Runtime, owner: httpx2.AsyncClient, client: httpx2.AsyncClient
+) -> None:
+    made = [
+        (await owner.post("/admin/users", json={"email": f"n{number}@acme.example"})).json()
+        for number in range(3)
+    ]
+    page = (await owner.get("/admin/invitations?limit=2")).json()
+    rest = (await owner.get(f"/admin/invitations?cursor={page['next_cursor']}")).json()
+    listed = page["items"] + rest["items"]
+    assert [one["email"] for one in listed] == [one["email"] for one in made]
+    me = (await owner.get("/auth/me")).json()["user"]["id"]
+    assert {one["invited_by"] for one in listed} == {me}
+    assert not {"link", "token", "token_hash"} & listed[0].keys()
+    withdrawn = await owner.delete(f"/admin/invitations/{made[0]['id']}")
+    assert (withdrawn.status_code, withdrawn.content) == (204, b"")
+    assert (await owner.delete(f"/admin/invitations/{made[0]['id']}")).status_code == 404
+    token = made[0]["link"].partition("#")[2]
+    form = {"token": token, "password": "a fine long password"}
+    assert (await client.post("/auth/invitations/accept", json=form)).status_code == 400
+    accepted = {**form, "token": made[1]["link"].partition("#")[2]}
+    assert (await client.post("/auth/invitations/accept", json=accepted)).status_code == 200
+    left = (await owner.get("/admin/invitations")).json()["items"]
+    assert [one["id"] for one in left] == [made[2]["id"]]
+    assert (await owner.delete(f"/admin/invitations/{made[1]['id']}")).status_code == 404
+    (event,) = await given.events(rt, "invitation.withdrawn")
+    assert event["detail"] == {"role": "member", "invitation_id": made[0]["id"]}
+
+
+async def test_an_invitation_accepted_while_it_is_withdrawn_is_one_or_the_other(
+    rt: Runtime, owner: httpx2.AsyncClient, browser: Browser
+) -> None:
+    outcomes = set()
+    for number in range(8):
+        made = (await owner.post("/admin/users", json={"email": f"n{number}@acme.example"})).json()
+        token = made["link"].partition("#")[2]
+        form = {"token": token, "password": "a fine long password"}
+        accepted, withdrawn = await asyncio.gather(
+            browser().post("/auth/invitations/accept", json=form),
+            owner.delete(f"/admin/invitations/{made['id']}"),
+        )
+        outcomes.add((accepted.status_code, withdrawn.status_code))
+    assert outcomes <= {(200, 404), (400, 204)}
+
+
+async def test_who_sees_and_withdraws_invitations(
+    rt: Runtime, owner: httpx2.AsyncClient, root: httpx2.AsyncClient, browser: Browser
+) -> None:
+    there = (await owner.get("/auth/me")).json()["organization"]["id"]
+    high = (
+        await owner.post("/admin/users", json={"email": "o@acme.example", "role": "owner"})
+    ).json()
+    low = (await owner.post("/admin/users", json={"email": "m@acme.example"})).json()
+    seen = {}
+    for role in ("member", "auditor", "admin"):
+        who = browser()
+        await signed_in(rt, who, email=f"{role}@acme.example", role=role)
+        seen[role] = [
+            (await who.get("/admin/invitations")).status_code,
+            (await who.delete(f"/admin/invitations/{high['id']}")).status_code,
+            (await who.delete(f"/admin/invitations/{low['id']}")).status_code,
+        ]
+    assert seen == {
+        "member": [403, 403, 403],
+        "auditor": [200, 403, 403],
+        "admin": [200, 403, 204],
+    }
+    assert (await root.get("/admin/invitations")).json()["items"] == []
+    assert len((await root.get(f"/admin/invitations?organization_id={there}")).json()["items"]) == 1
+    assert (await root.delete(f"/admin/invitations/{high['id']}")).status_code == 204
+    (event, _) = reversed(await given.events(rt, "invitation.withdrawn"))
+    assert (str(event["tenant_id"]), "crossing_from" in event["detail"]) == (there, True)
+    assert len(await given.events(rt, "organization.crossed")) == 1
+
+
 async def test_suspending_a_member_stops_tokens_and_sessions_here_and_nowhere_else(
     rt: Runtime, owner: httpx2.AsyncClient, browser: Browser
 ) -> None:
@@ -224,15 +299,21 @@ async def test_the_last_owner_stays(
 async def test_only_owners_make_and_unmake_owners(
     rt: Runtime, owner: httpx2.AsyncClient, client: httpx2.AsyncClient
 ) -> None:
-    me = (await owner.get("/auth/me")).json()["user"]["id"]
+    told = (await owner.get("/auth/me")).json()
+    me, session = told["user"]["id"], told["session_id"]
     admin = await signed_in(rt, client, email="admin@acme.example", role="admin")
     tries = [
+        await client.post(f"/admin/users/{me}/end-sessions"),
+        await client.delete(f"/admin/sessions/{session}"),
+        await client.post("/revocations", json={"kind": "sid", "value": session}),
         await client.put(f"/admin/users/{admin['user']['id']}/role", json={"role": "owner"}),
         await client.put(f"/admin/users/{me}/role", json={"role": "member"}),
         await client.delete(f"/admin/users/{me}"),
         await client.post("/admin/users", json={"email": "x@y.example", "role": "owner"}),
     ]
-    assert [answer.status_code for answer in tries] == [403] * 4
+    assert [answer.status_code for answer in tries] == [403] * 7
+    assert (await owner.get("/auth/me")).status_code == 200
+    assert (await owner.post("/auth/refresh", json={})).status_code == 200
 
 
 async def test_a_disabled_organization_is_silent(

@@ -1,0 +1,75 @@
+"""/admin/invitations: what is open; inviting is POST /admin/users.
+
+`?organization_id=` is for platform administrators, who may look into another's organization.
+"""
+
+from datetime import datetime
+
+from litestar import Router, delete, get
+from litestar.di import Provide
+from litestar.params import FromPath, FromQuery
+from msgspec import Struct
+
+from service.flows.admin import invitations
+from service.http.account.own import path_id
+from service.http.asked import FromCaller, provide_signed_in
+from service.http.paging import next_cursor, read_cursor, read_limit
+from service.kernel.ids import TenantId
+
+
+class InvitationAnswer(Struct, frozen=True):
+    """An open invitation; its link was shown once, or mailed, and is kept nowhere."""
+
+    id: str
+    email: str
+    role: str
+    invited_by: str | None
+    created_at: datetime
+    expires_at: datetime
+
+
+class InvitationsAnswer(Struct, frozen=True):
+    """A page of them."""
+
+    items: list[InvitationAnswer]
+    next_cursor: str | None
+
+
+@get("/invitations")
+async def list_open(
+    asked: FromCaller,
+    organization_id: FromQuery[str | None] = None,
+    limit: FromQuery[str | None] = None,
+    cursor: FromQuery[str | None] = None,
+) -> InvitationsAnswer:
+    """List the invitations of an organization that can still be accepted."""
+    most, after = read_limit(limit), read_cursor(asked.rt, "invitations", cursor)
+    there = None if organization_id is None else TenantId(path_id(organization_id))
+    found = await invitations.list_open(asked.rt, asked.call, there, after, most)
+    return InvitationsAnswer(
+        [
+            InvitationAnswer(
+                id=str(one.invitation_id),
+                email=one.email,
+                role=one.role,
+                invited_by=str(one.invited_by) if one.invited_by else None,
+                created_at=one.created_at,
+                expires_at=one.expires_at,
+            )
+            for one in found
+        ],
+        next_cursor(asked.rt, "invitations", found, most, lambda one: one.invitation_id),
+    )
+
+
+@delete("/invitations/{invitation_id:str}", status_code=204)
+async def withdraw(asked: FromCaller, invitation_id: FromPath[str]) -> None:
+    """Withdraw an invitation: its link opens nothing from now on."""
+    await invitations.withdraw(asked.rt, asked.call, path_id(invitation_id))
+
+
+router = Router(
+    "/admin",
+    route_handlers=[list_open, withdraw],
+    dependencies={"asked": Provide(provide_signed_in)},
+)
