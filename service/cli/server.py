@@ -5,16 +5,16 @@ import os
 import shutil
 import signal
 import socket
-import ssl
 from pathlib import Path
 
 import click
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
-from granian.http import HTTP1Settings
+from granian.http import HTTP1Settings, HTTP2Settings
 from granian.log import LogLevels
 
 from service.cli import edge
+from service.cli.certificate import BadCertificateError, Certificate
 from service.flows.upkeep import prune as upkeep
 from service.flows.upkeep.retention import drop_old_months
 from service.kernel import log, metrics
@@ -27,6 +27,8 @@ from service.settings import Settings
 _OPENAPI = Path(__file__).resolve().parents[2] / "openapi" / "tesserra-auth.json"
 
 _REDIS_TRIES = 4
+_TAKES_OVER_SECONDS = 5.0
+"""After SIGHUP a new worker has this long to serve before the old one stops."""
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -63,27 +65,38 @@ def _serve(settings: Settings) -> None:
     log.configure(settings.log_level)
     host, _, port = settings.bind.rpartition(":")
     _check_bind(host.strip("[]"), int(port))
-    _check_tls(settings)
+    certificate = _certificate(settings)
     os.environ["TESSERRA_PARENT"] = str(os.getpid())  # app.PARENT: workers end with us
-    Granian(
+    server = Granian(
         "service.app:create_app",
         factory=True,
         interface=Interfaces.ASGI,
-        http=HTTPModes.http1,
+        # A proxy speaks HTTP/1.1 with us; whoever reaches us directly may speak HTTP/2.
+        http=HTTPModes.auto if certificate else HTTPModes.http1,
         address=host.strip("[]"),
         port=int(port),
         workers=settings.workers,
         websockets=False,
         respawn_failed_workers=True,
+        respawn_interval=_TAKES_OVER_SECONDS,
         workers_kill_timeout=15,
         http1_settings=HTTP1Settings(header_read_timeout=10_000),
-        ssl_cert=settings.tls_cert,
-        ssl_key=settings.tls_key,
+        http2_settings=HTTP2Settings(max_headers_size=16 * 1024, max_concurrent_streams=100),
+        ssl_cert=certificate.cert if certificate else None,
+        ssl_key=certificate.key if certificate else None,
         ssl_protocol_min=SSLProtocols.tls12,
         log_access=False,
         log_dictconfig=log.SERVER,
         log_level=LogLevels.warning,
-    ).serve()
+    )
+    if certificate is None:
+        server.serve()
+        return
+    server.on_reload(certificate.renew)  # SIGHUP: every worker is replaced, one after the other
+    try:
+        server.serve()
+    finally:
+        certificate.forget()
 
 
 @click.command()
@@ -144,16 +157,13 @@ def _check_bind(host: str, port: int) -> None:
         edge.fail(f"AUTH_BIND: cannot listen there ({why})")
 
 
-def _check_tls(settings: Settings) -> None:
+def _certificate(settings: Settings) -> Certificate | None:
     if settings.tls_cert is None or settings.tls_key is None:
-        return
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        return None
     try:
-        # An encrypted key is not asked for its passphrase, but refused.
-        context.load_cert_chain(settings.tls_cert, settings.tls_key, password="")
-    except (OSError, ssl.SSLError) as exc:
-        why = exc.strerror if not isinstance(exc, ssl.SSLError) else "no certificate and its key"
-        edge.fail(f"AUTH_TLS_CERT and AUTH_TLS_KEY: cannot be used ({why})")
+        return Certificate(settings.tls_cert, settings.tls_key)
+    except BadCertificateError as exc:
+        edge.fail(f"AUTH_TLS_CERT and AUTH_TLS_KEY: cannot be used ({exc})")
 
 
 def _hold_signals() -> None:
