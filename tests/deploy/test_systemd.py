@@ -1,0 +1,96 @@
+"""deploy/systemd, read by systemd's own tools."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.programs import DEPLOY, need, run
+
+UNITS = DEPLOY / "systemd"
+SERVICES = sorted(path.name for path in UNITS.glob("*.service"))
+TIMERS = sorted(path.name for path in UNITS.glob("*.timer"))
+SANDBOXED = [name for name in SERVICES if name.startswith("tesserra-auth")]
+MOST_EXPOSED = {"renew-tesserra-auth.service": 3.0}
+"""Certbot runs as root, since it writes where nginx's master reads."""
+
+
+def _value(text: str, key: str) -> list[str]:
+    return re.findall(rf"^{key}=(.*)$", text, flags=re.MULTILINE)
+
+
+@pytest.fixture
+def laid_out(tmp_path: Path) -> Path:
+    """The units with their variables filled in, and with programs that are here."""
+    for path in UNITS.iterdir():
+        text = path.read_text().replace("${TESSERRA_DOMAIN}", "auth.example")
+        text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", text, flags=re.MULTILINE)
+        (tmp_path / path.name).write_text(text)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", [*SERVICES, *TIMERS])
+def test_systemd_takes_the_unit(laid_out: Path, name: str) -> None:
+    done = run(need("systemd-analyze"), "verify", "--man=no", laid_out / name)
+    assert done.returncode == 0
+    assert done.stderr.strip() == ""
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_the_exposure_is_low(laid_out: Path, name: str) -> None:
+    bound = MOST_EXPOSED.get(name, 1.5)
+    flags = ("--offline=yes", f"--threshold={bound * 10:.0f}")
+    done = run(need("systemd-analyze"), "security", *flags, laid_out / name)
+    assert done.returncode == 0, done.stdout[-200:]
+    told = re.search(r"exposure level for \S+: ([\d.]+)", done.stdout)
+    assert told, done.stdout
+    assert float(told[1]) <= bound
+
+
+def test_every_unit_has_the_same_sandbox() -> None:
+    def sandbox(name: str) -> list[str]:
+        text = (UNITS / name).read_text()
+        lines = text[text.index("# The sandbox") :].partition("\n\n[Install]")[0].splitlines()
+        return [line for line in lines if line and not line.startswith("#")]
+
+    first = sandbox("tesserra-auth.service")
+    assert {"NoNewPrivileges=yes", "ProtectSystem=strict", "PrivateTmp=yes"} <= set(first)
+    assert "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX" in first
+    for name in SANDBOXED:
+        assert sandbox(name) == first, name
+
+
+@pytest.mark.parametrize("name", SANDBOXED)
+def test_secrets_are_credentials_and_what_is_missing_is_named(name: str) -> None:
+    text = (UNITS / name).read_text()
+    asserted = set(_value(text, "AssertFileNotEmpty"))
+    for credential in _value(text, "LoadCredential"):
+        known, _, source = credential.partition(":")
+        assert source in asserted
+        variable = {"master.keys": "MASTER_KEYS", "database.url": "DATABASE_URL"}.get(
+            known, "REDIS_URL"
+        )
+        assert f"AUTH_{variable}_FILE=%d/{known}" in _value(text, "Environment")
+    assert set(_value(text, "EnvironmentFile")) <= asserted
+    assert not re.search(
+        r"^Environment=AUTH_(MASTER_KEYS|DATABASE_URL|REDIS_URL|SMTP_URL)=", text, re.M
+    )
+
+
+def test_it_listens_on_loopback_and_comes_back() -> None:
+    text = (UNITS / "tesserra-auth.service").read_text()
+    assert "AUTH_BIND=127.0.0.1:8080" in _value(text, "Environment")
+    assert _value(text, "Restart") == ["always"]
+    assert int(_value(text, "TimeoutStopSec")[0]) > 15  # what workers are given
+
+
+def test_an_organization_s_instance_shares_nothing_with_another() -> None:
+    text = (UNITS / "tesserra-auth@.service").read_text()
+    for key in ("User", "StateDirectory", "EnvironmentFile", "LoadCredential"):
+        assert all("%i" in value for value in _value(text, key)), key
+
+
+def test_every_timer_has_its_service() -> None:
+    assert {name.replace(".timer", ".service") for name in TIMERS} <= set(SERVICES)
+    assert "tesserra-auth-prune.timer" in TIMERS
+    assert "renew-tesserra-auth.timer" in TIMERS
