@@ -4,8 +4,8 @@ Middleware is skipped on 404 and 405, so this wraps the whole application: reque
 headers, CORS, the access log, and a last answer when something below fails.
 """
 
+import os
 import re
-import uuid
 
 import msgspec
 from litestar.enums import HttpMethod, ScopeType
@@ -20,9 +20,8 @@ from litestar.types import (
 )
 
 from service.http.problem import STATUS, Problem
-from service.kernel import metrics
+from service.kernel import log, metrics
 from service.kernel.clock import Clock
-from service.kernel.log import log
 from service.kernel.refusal import Reason
 from service.settings import Settings
 
@@ -39,6 +38,7 @@ HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"referrer-policy", b"no-referrer"),
     (b"permissions-policy", b"interest-cohort=()"),
 )
+_VARY = (b"vary", b"Origin")
 _PUBLIC = (b"access-control-allow-origin", b"*")
 _NO_STORE = (b"cache-control", b"no-store")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
@@ -76,7 +76,7 @@ class Shell:
         try:
             await self.app(scope, receive, exchange.send)
         except Exception as exc:  # noqa: BLE001 - nothing leaves without an answer
-            log().error("fault", request_id=exchange.request_id, error=type(exc).__name__)
+            log.log().error("fault", request_id=exchange.request_id, error=type(exc).__name__)
             if not exchange.started:
                 await exchange.fault()
 
@@ -112,7 +112,7 @@ class _Exchange:
         self._send = send
         self._headers = {name: value for name, value in scope["headers"] if name in _READ}
         given = self._headers.get(b"x-request-id", b"")
-        self.request_id = given.decode() if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        self.request_id = given.decode() if _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
         self._origin = self._headers.get(b"origin")
         self._allowed = self._origin if self._origin in origins else None
         self.started = False
@@ -130,16 +130,14 @@ class _Exchange:
         """Pass a message on, with what every answer carries."""
         if message["type"] == "http.response.start":
             self.started = True
-            headers = list(message["headers"])
-            headers += HEADERS
+            headers = [*message["headers"], *HEADERS, _VARY]
             headers.append((b"x-request-id", self.request_id.encode()))
-            if not any(name.lower() == b"cache-control" for name, _ in headers):
+            if not any(name.lower() == b"cache-control" for name, _ in message["headers"]):
                 headers.append(_NO_STORE)
             if self._allowed is not None and _PUBLIC not in headers:
                 headers.append((b"access-control-allow-origin", self._allowed))
                 headers.append((b"access-control-allow-credentials", b"true"))
                 headers.append((b"access-control-expose-headers", b"retry-after, x-request-id"))
-            headers.append((b"vary", b"Origin"))
             message["headers"] = headers
             self._note(message["status"])
         await self._send(message)
@@ -176,20 +174,17 @@ class _Exchange:
         state = self._scope["state"]
         route = self._scope.get("path_template") or state.get("route") or "-"
         method = self._scope["method"] if self._scope["method"] in _METHODS else "_OTHER"
-        metrics.requests.labels(method, route, status).observe(took)
-        log().info(
-            "request",
-            **{
-                "request_id": self.request_id,
-                "tenant_id": state.get("tenant_id"),
-                "actor_id": state.get("actor_id"),
-                "http.request.method": method,
-                "http.route": route,
-                "http.response.status_code": status,
-                "duration_ms": round(took * 1000, 2),
-                "client.address": state.get("client_address"),
-                "reason": state.get("refusal"),
-            },
+        metrics.answered(method, route, status, took)
+        log.answered(
+            self.request_id,
+            state.get("tenant_id"),
+            state.get("actor_id"),
+            method,
+            route,
+            status,
+            took,
+            address=state.get("client_address"),
+            reason=state.get("refusal"),
         )
 
 

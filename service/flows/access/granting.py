@@ -183,7 +183,7 @@ def grant(
         auth_time=int(grantee.auth_time.timestamp()),
         amr=grantee.amr,
     )
-    metrics.tokens.labels(grant_type).inc()
+    metrics.issued(grant_type)
     rt.profiles.put(grantee.session_id, grantee.profile())
     return Granted(
         grantee=grantee,

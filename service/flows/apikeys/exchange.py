@@ -36,7 +36,7 @@ async def exchange_key(rt: Runtime, call: Call, text: str, scope: str | None) ->
     if claims.exp <= claims.iat:
         raise _no("expires within the second")
     token = rt.tokens.mint(rt.keyring.signing(call.at), claims)
-    metrics.tokens.labels("token_exchange").inc()
+    metrics.issued("token_exchange")
     return Issued(token, claims.exp - claims.iat, claims.scope)
 
 

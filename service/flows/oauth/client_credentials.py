@@ -38,5 +38,5 @@ def issue_to_client(rt: Runtime, call: Call, client: Client, scope: str | None) 
         tenant_id=str(client.tenant_id) if client.tenant_id else None,
     )
     token = rt.tokens.mint(rt.keyring.signing(call.at), claims)
-    metrics.tokens.labels("client_credentials").inc()
+    metrics.issued("client_credentials")
     return Issued(token, expires_in, claims.scope)
