@@ -51,6 +51,11 @@ class Described(Struct, frozen=True, kw_only=True):
             return "retired"
         return "active"
 
+    def changes(self) -> list[datetime]:
+        """Return the moments at which its state changes."""
+        ends = (self.retires_at, self.removes_at)
+        return [self.activates_at, *(end for end in ends if end is not None)]
+
     def signs(self, at: datetime) -> bool:
         """Tell whether it may sign.
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 from msgspec import Struct
@@ -31,6 +31,19 @@ class _Header(Struct, frozen=True, forbid_unknown_fields=True):
     typ: str
 
 
+class _Shown(Struct, frozen=True):
+    """The public keys as they are shown, until one of them changes."""
+
+    document: bytes
+    kids: list[str]
+    since: datetime
+    until: datetime
+
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+_NOTHING = _Shown(b"", [], _NEVER, _NEVER)
+
+
 class KeyRing:
     """Signing keys in memory, by header.  `refresh` reads them anew.
 
@@ -47,6 +60,7 @@ class KeyRing:
         self._derived = {usage: derive(root, usage.value) for usage in Usage}
         self._keys: dict[str, _Pair] = {}
         self._by_header: dict[str, _Pair] = {}
+        self._shown = _NOTHING
         self._reading = asyncio.Lock()
         self._asked = float("-inf")
 
@@ -57,10 +71,21 @@ class KeyRing:
     @property
     def jwks(self) -> bytes:
         """Return the public keys (RFC 7517): by key type, then the one that signs, then by age."""
-        at = self._clock.now()
-        shown = [pair for pair in self._keys.values() if self._lives(pair[0], at)]
-        shown.sort(key=lambda pair: self._place(pair[0], at))
-        return msgspec.json.encode({"keys": [key.jwk for _, key in shown]})
+        at, shown = self._clock.now(), self._shown
+        if not shown.since <= at < shown.until or any(map(self._is_revoked, shown.kids)):
+            shown = self._shown = self._show(at)
+        return shown.document
+
+    def _show(self, at: datetime) -> "_Shown":
+        living = [pair for pair in self._keys.values() if self._lives(pair[0], at)]
+        living.sort(key=lambda pair: self._place(pair[0], at))
+        changes = [change for stored, _ in living for change in stored.changes() if change > at]
+        return _Shown(
+            document=msgspec.json.encode({"keys": [key.jwk for _, key in living]}),
+            kids=[stored.kid for stored, _ in living],
+            since=at,
+            until=min(changes, default=_NEVER),
+        )
 
     async def refresh(self, pg: Postgres) -> None:
         """Read the ring.  SealBrokenError when a key does not open."""
@@ -69,6 +94,7 @@ class KeyRing:
                 published = await store.list_published(tx, self._clock.now())
             keys = {stored.kid: (stored, await self._open(stored)) for stored in published}
             self._keys = keys
+            self._shown = _NOTHING
             self._by_header = {key.header: (stored, key) for stored, key in keys.values()}
 
     async def ensure(self, pg: Postgres, algorithm: jose.Algorithm, times: Times) -> None:
