@@ -24,7 +24,7 @@ from service.http import api_keys, faults, health, wellknown
 from service.http import revocations as revocation_wires
 from service.http.access import invitation, session
 from service.http.account import own
-from service.http.address import networks
+from service.http.address import networks, remembering
 from service.http.admin import (
     audit,
     clients,
@@ -37,10 +37,11 @@ from service.http.admin import (
 )
 from service.http.admin import users as admin_users
 from service.http.gate import check_request
+from service.http.hot import Hot
 from service.http.oauth import endpoints
 from service.http.openapi import OPENAPI, finished
 from service.http.shell import Shell
-from service.kernel import log
+from service.kernel import log, metrics
 from service.kernel.clock import Clock
 from service.kernel.postgres import LOST
 from service.kernel.refusal import Refused
@@ -90,9 +91,11 @@ def build(settings: Settings, opened: Runtime | None = None) -> Shell:
                 upkeep.cancel()  # again: a library loses a cancellation that meets its answer
                 await asyncio.wait({upkeep}, timeout=1)
             await finish(rt)
+            metrics.hand_over()
+            log.flush()
 
     app = litestar_app(settings, [lifespan])
-    return Shell(app, settings, opened.clock if opened else Clock())
+    return Shell(Hot(app), settings, opened.clock if opened else Clock())
 
 
 def litestar_app(
@@ -132,7 +135,7 @@ def litestar_app(
         request_max_body_size=_LARGEST_BODY,
         on_app_init=[_quiet],
     )
-    app.state.trusted = networks(settings.trusted_proxies)
+    app.state.client_address = remembering(networks(settings.trusted_proxies))
     return app
 
 

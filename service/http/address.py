@@ -1,10 +1,15 @@
 """Whose address is it?  The peer's, or what trusted proxies say, read from right to left."""
 
 import ipaddress
+from collections.abc import Callable
+from functools import lru_cache
 from typing import TypeAlias
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_REMEMBERED = 4096
+_LONGEST_REMEMBERED = 256
 
 
 def client_address(
@@ -25,6 +30,23 @@ def client_address(
             break
         current = claimed
     return str(current)
+
+
+def remembering(
+    trusted: tuple[Network, ...],
+) -> Callable[[str | None, tuple[bytes, ...]], str | None]:
+    """Return `client_address` for these proxies; whoever asks often is worked out once."""
+
+    def find(peer: str | None, forwarded: tuple[bytes, ...]) -> str | None:
+        return client_address(peer, list(forwarded), trusted)
+
+    remembered = lru_cache(_REMEMBERED)(find)
+
+    def find_again(peer: str | None, forwarded: tuple[bytes, ...]) -> str | None:
+        known = sum(map(len, forwarded)) <= _LONGEST_REMEMBERED
+        return (remembered if known else find)(peer, forwarded)
+
+    return find_again
 
 
 def is_address(text: str) -> bool:

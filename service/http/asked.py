@@ -1,17 +1,15 @@
 """What a wire is handed: the runtime, the call, and who is calling.  One dependency, not five."""
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import msgspec
-from litestar import Request
-from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
+from litestar.types import Scope
 from msgspec import Struct
 
 from service.flows.apikeys.bearer import authenticate_bearer
 from service.http import cookies
-from service.http.address import client_address
 from service.kernel.call import ApiKey, Call, Machine, Person
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
@@ -39,95 +37,100 @@ FromCaller: TypeAlias = NamedDependency[SkipValidation[Asked]]
 """How a handler asks for it."""
 
 
-async def provide_open(request: Request[Any, Any, State]) -> Asked:
+async def provide_open(scope: Scope) -> Asked:
     """For routes that anyone may call."""
-    return _asked(request)
+    return _asked(scope)
 
 
-async def provide_signed_in(request: Request[Any, Any, State]) -> Asked:
+async def provide_signed_in(scope: Scope) -> Asked:
     """For routes of a signed-in person: `Authorization: Bearer`.  Refused(UNAUTHENTICATED)."""
-    asked = _asked(request)
-    token = bearer(request)
+    asked = _asked(scope)
+    token = bearer(scope)
     if token is None:
         raise Refused(Reason.UNAUTHENTICATED, private="no bearer token")
-    return await _signed(request, asked, token)
+    return await _signed(scope, asked, token)
 
 
-async def provide_optional(request: Request[Any, Any, State]) -> Asked:
+async def provide_optional(scope: Scope) -> Asked:
     """For routes that anyone may call, and that know who is signed in where somebody is."""
-    asked = _asked(request)
-    token = bearer(request)
-    return asked if token is None else await _signed(request, asked, token)
+    asked = _asked(scope)
+    token = bearer(scope)
+    return asked if token is None else await _signed(scope, asked, token)
 
 
-async def provide_caller(request: Request[Any, Any, State]) -> Asked:
+async def provide_caller(scope: Scope) -> Asked:
     """For routes of services and people alike; what each may do, the flow says."""
-    return await provide_signed_in(request)
+    return await provide_signed_in(scope)
 
 
-async def provide_by_cookie(request: Request[Any, Any, State]) -> Asked:
+async def provide_by_cookie(scope: Scope) -> Asked:
     """For routes that act on the refresh cookie.
 
     Clients send their last bearer token along, expired or not: it says nothing here.  Refused:
     FORBIDDEN from a page of another origin; UNSUPPORTED_MEDIA unless JSON is sent, so that no page
     elsewhere can cause it without a preflight.
     """
-    refuse_foreign_page(request)
-    asked = _asked(request)
-    refresh_token = cookies.read(request.scope["headers"], cookies.REFRESH)
-    if refresh_token is not None and not is_json(request):
+    refuse_foreign_page(scope)
+    asked = _asked(scope)
+    refresh_token = cookies.read(scope["headers"], cookies.REFRESH)
+    if refresh_token is not None and not is_json(scope):
         raise Refused(Reason.UNSUPPORTED_MEDIA, "send application/json")
     return msgspec.structs.replace(asked, refresh_token=refresh_token)
 
 
-async def provide_sign_out(request: Request[Any, Any, State]) -> Asked:
+async def provide_sign_out(scope: Scope) -> Asked:
     """For getting out, by cookie, by bearer token or by both; a token that expired is as none."""
-    asked = await provide_by_cookie(request)
+    asked = await provide_by_cookie(scope)
     try:
-        token = bearer(request)
-        return await _signed(request, asked, token) if token is not None else asked
+        token = bearer(scope)
+        return await _signed(scope, asked, token) if token is not None else asked
     except Refused as refused:
         if refused.reason is not Reason.UNAUTHENTICATED:
             raise
         return asked
 
 
-async def provide_sign_in(request: Request[Any, Any, State]) -> Asked:
+async def provide_sign_in(scope: Scope) -> Asked:
     """For signing in: no page of another origin may do it in a visitor's name."""
-    refuse_foreign_page(request)
+    refuse_foreign_page(scope)
     return msgspec.structs.replace(
-        _asked(request), device_token=cookies.read(request.scope["headers"], cookies.DEVICE)
+        _asked(scope), device_token=cookies.read(scope["headers"], cookies.DEVICE)
     )
 
 
-async def provide_password(request: Request[Any, Any, State]) -> Asked:
+async def provide_password(scope: Scope) -> Asked:
     """For the change of a password: signed in, and the device's own strikes."""
-    asked = await provide_signed_in(request)
+    asked = await provide_signed_in(scope)
     return msgspec.structs.replace(
-        asked, device_token=cookies.read(request.scope["headers"], cookies.DEVICE)
+        asked, device_token=cookies.read(scope["headers"], cookies.DEVICE)
     )
 
 
-def refuse_foreign_page(request: Request[Any, Any, State]) -> None:
+def refuse_foreign_page(scope: Scope) -> None:
     """Refuse what a page of an origin that is not allowed makes a browser send."""
-    settings = request.app.state.rt.settings
-    origins = request.headers.getall("origin", [])
+    settings = runtime(scope).settings
+    origins = headers(scope, b"origin")
     if origins:  # a browser sends one
         allowed = len(origins) == 1 and origins[0] in {settings.issuer, *settings.allowed_origins}
     else:
-        allowed = request.headers.get("sec-fetch-site", "none") in ("none", "same-origin")
+        allowed = header(scope, b"sec-fetch-site") in (None, "none", "same-origin")
     if not allowed:
         raise Refused(Reason.FORBIDDEN, "this origin is not allowed")
 
 
-def is_json(request: Request[Any, Any, State]) -> bool:
+def is_json(scope: Scope) -> bool:
     """Tell whether the body is declared as JSON."""
-    return request.content_type[0].lower() == "application/json"
+    return media_type(scope) == "application/json"
 
 
-def bearer(request: Request[Any, Any, State]) -> str | None:
+def media_type(scope: Scope) -> str:
+    """Return what the body is declared as, without parameters; empty when it is not."""
+    return (header(scope, b"content-type") or "").partition(";")[0].strip().lower()
+
+
+def bearer(scope: Scope) -> str | None:
     """Return the bearer token (RFC 6750 section 2.1), never from a query or a form."""
-    given = request.headers.getall("authorization", [])
+    given = headers(scope, b"authorization")
     if not given:
         return None
     scheme, _, token = given[0].partition(" ")
@@ -136,40 +139,53 @@ def bearer(request: Request[Any, Any, State]) -> str | None:
     return token.strip(" ")
 
 
-def _asked(request: Request[Any, Any, State]) -> Asked:
-    rt: Runtime = request.app.state.rt
-    scope = request.scope
-    headers: list[tuple[bytes, bytes]] = list(scope["headers"])
+def headers(scope: Scope, name: bytes) -> list[str]:
+    """Return the values of a header, by its name in lower case, as ASGI has it."""
+    return [value.decode("latin-1") for given, value in scope["headers"] if given == name]
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """Return the first value of a header, or None."""
+    return next(iter(headers(scope, name)), None)
+
+
+def runtime(scope: Scope) -> Runtime:
+    """Return the runtime of the application that serves this."""
+    rt: Runtime = scope["litestar_app"].state.rt
+    return rt
+
+
+def _asked(scope: Scope) -> Asked:
+    rt = runtime(scope)
     client = scope.get("client")
+    forwarded = tuple(value for name, value in scope["headers"] if name == b"x-forwarded-for")
     call = Call(
         request_id=scope["state"]["request_id"],
         at=rt.clock.now(),
-        ip=client_address(
-            client[0] if client else None,
-            [value for name, value in headers if name == b"x-forwarded-for"],
-            request.app.state.trusted,
-        ),
-        user_agent=_agent(headers),
+        ip=scope["litestar_app"].state.client_address(client[0] if client else None, forwarded),
+        user_agent=_agent(scope),
     )
     scope["state"]["client_address"] = call.ip
     return Asked(rt, call)
 
 
-async def _signed(request: Request[Any, Any, State], asked: Asked, token: str) -> Asked:
+async def _signed(scope: Scope, asked: Asked, token: str) -> Asked:
     caller = await authenticate_bearer(asked.rt, asked.call, token)
-    _note_caller(request, caller)
+    _note_caller(scope, caller)
     return msgspec.structs.replace(asked, call=msgspec.structs.replace(asked.call, actor=caller))
 
 
-def _note_caller(request: Request[Any, Any, State], caller: Person | Machine | ApiKey) -> None:
+def _note_caller(scope: Scope, caller: Person | Machine | ApiKey) -> None:
     """Name the caller in the access log."""
     tenant_id = str(caller.tenant_id) if caller.tenant_id else None
-    request.scope["state"].update(actor_id=caller.actor_id, tenant_id=tenant_id)
+    scope["state"].update(actor_id=caller.actor_id, tenant_id=tenant_id)
 
 
-def _agent(headers: list[tuple[bytes, bytes]]) -> str:
-    given = next((value for name, value in headers if name == b"user-agent"), b"")
+def _agent(scope: Scope) -> str:
+    given = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
     text = given.decode("utf-8", "replace")[:_LONGEST_AGENT]
+    if text.isprintable():
+        return text
     return "".join(
         letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
     )

@@ -17,11 +17,50 @@ from litestar import Request
 from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler
 from litestar.params import BodyKwarg, QueryParameter
+from litestar.types import Scope
+from msgspec import Struct
 
 from service.http.asked import is_json
 from service.kernel.refusal import Reason, Refused
 
 _FIELD = re.compile(r"at `\$\.([\w.\[\]]{1,80})`|(?:required|unknown) field `(\w{1,80})`")
+
+
+class Expected(Struct, frozen=True):
+    """The JSON body that a handler takes."""
+
+    decoder: msgspec.json.Decoder[Any]
+    optional: bool
+    malformed: str
+    """What is said of a body that is no JSON at all."""
+
+    @classmethod
+    def of(cls, handler: BaseRouteHandler) -> "Expected | None":
+        """Return what a handler takes; None when that is no JSON."""
+        field = handler.parsed_data_field
+        if field is None or not isinstance(field.kwarg_definition, BodyKwarg):
+            return None
+        if field.kwarg_definition.media_type != "application/json":
+            return None
+        malformed = handler.opt.get("malformed", "the body is not the JSON expected")
+        return cls(msgspec.json.Decoder(field.annotation), field.is_optional, malformed)
+
+    def read(self, scope: Scope, body: bytes) -> object:
+        """Read a body.  Refused: UNSUPPORTED_MEDIA, INVALID_REQUEST."""
+        if not body and self.optional:
+            return None
+        if not is_json(scope):
+            raise Refused(Reason.UNSUPPORTED_MEDIA, "send application/json")
+        try:
+            found: object = self.decoder.decode(body)
+            json.loads(body, object_pairs_hook=_refuse_twice)
+        except msgspec.ValidationError as exc:
+            raise Refused(
+                Reason.INVALID_REQUEST, _explained(str(exc)), fields=_fields(str(exc))
+            ) from None
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            raise Refused(Reason.INVALID_REQUEST, self.malformed) from None
+        return found
 
 
 async def check_request(request: Request[Any, Any, State]) -> None:
@@ -31,11 +70,13 @@ async def check_request(request: Request[Any, Any, State]) -> None:
     """
     try:
         _check_query(request)
-        await _check_body(request)
+        expected = Expected.of(request.route_handler)
+        if expected is not None:
+            expected.read(request.scope, await request.body())
     except Refused:
         provide = request.route_handler.resolve_dependencies().get("asked")
         if provide is not None:
-            await provide.dependency(request)
+            await provide.dependency(request.scope)
         raise
 
 
@@ -63,29 +104,6 @@ def _query_names(handler: BaseRouteHandler) -> tuple[str, ...]:
         for name, field in fields
         if isinstance(field.kwarg_definition, QueryParameter)
     )
-
-
-async def _check_body(request: Request[Any, Any, State]) -> None:
-    field = request.route_handler.parsed_data_field
-    if field is None or not isinstance(field.kwarg_definition, BodyKwarg):
-        return
-    if field.kwarg_definition.media_type != "application/json":
-        return
-    body = await request.body()
-    if not body and field.is_optional:
-        return
-    if not is_json(request):
-        raise Refused(Reason.UNSUPPORTED_MEDIA, "send application/json")
-    try:
-        msgspec.json.decode(body, type=field.annotation)
-        json.loads(body, object_pairs_hook=_refuse_twice)
-    except msgspec.ValidationError as exc:
-        raise Refused(
-            Reason.INVALID_REQUEST, _explained(str(exc)), fields=_fields(str(exc))
-        ) from None
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        malformed = request.route_handler.opt.get("malformed", "the body is not the JSON expected")
-        raise Refused(Reason.INVALID_REQUEST, malformed) from None
 
 
 def _refuse_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -1,12 +1,13 @@
 """/.well-known: the keys, and what this server can do (RFC 7517, RFC 8414)."""
 
 import hashlib
-from typing import Any
+from functools import lru_cache
 
-from litestar import Request, Response, Router, get
-from litestar.datastructures import State
+from litestar import Response, Router, get
+from litestar.types import Scope
 from msgspec import Struct
 
+from service.http.asked import header, runtime
 from service.http.oauth.endpoints import GRANTS
 from service.kernel.refusal import Reason, Refused
 from service.policy import SERVICE_SCOPES
@@ -63,23 +64,21 @@ def metadata(rt: Runtime) -> Metadata:
 
 
 @get("/jwks.json", media_type="application/json")
-async def jwks(request: Request[Any, Any, State]) -> Response[bytes]:
+async def jwks(scope: Scope) -> Response[bytes]:
     """Return the public signing keys, the active one first."""
-    rt: Runtime = request.app.state.rt
-    return _cached(request, rt.keyring.jwks)
+    return _cached(scope, runtime(scope).keyring.jwks)
 
 
 @get(["/oauth-authorization-server", "/openid-configuration"])
-async def server_metadata(request: Request[Any, Any, State]) -> Response[Metadata]:
+async def server_metadata(scope: Scope) -> Response[Metadata]:
     """Return the authorization server's metadata."""
-    rt: Runtime = request.app.state.rt
-    return Response(metadata(rt), headers=_CACHED)
+    return Response(metadata(runtime(scope)), headers=_CACHED)
 
 
 @get("/security.txt", media_type="text/plain")
-async def security_txt(request: Request[Any, Any, State]) -> str:
+async def security_txt(scope: Scope) -> str:
     """Tell how to report a vulnerability (RFC 9116); never once it has expired."""
-    rt: Runtime = request.app.state.rt
+    rt = runtime(scope)
     told = rt.policy.security
     if not told.contact or told.expires is None or told.expires <= rt.clock.now():
         raise Refused(Reason.NOT_FOUND, private="security.txt: no contact, or expired")
@@ -92,12 +91,17 @@ async def security_txt(request: Request[Any, Any, State]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cached(request: Request[Any, Any, State], body: bytes) -> Response[bytes]:
-    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+def _cached(scope: Scope, body: bytes) -> Response[bytes]:
+    etag = _etag(body)
     headers = {**_CACHED, "ETag": etag}
-    if request.headers.get("if-none-match") == etag:
+    if header(scope, b"if-none-match") == etag:
         return Response(b"", status_code=304, headers=headers)
     return Response(body, headers=headers)
+
+
+@lru_cache(4)
+def _etag(body: bytes) -> str:
+    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
 
 
 router = Router("/.well-known", route_handlers=[jwks, server_metadata, security_txt])

@@ -6,16 +6,14 @@ read here.
 """
 
 import base64
-import binascii
-from typing import Any
 from urllib.parse import unquote_plus
 
-from litestar import Request
-from litestar.datastructures import State
+from litestar.params import RawBody
+from litestar.types import Scope
 from msgspec import Struct
 
 from service.flows.oauth.authenticate_client import ASSERTION_TYPE, Presented
-from service.http.asked import Asked, provide_open
+from service.http.asked import Asked, headers, media_type, provide_open
 from service.kernel.refusal import Reason, Refused
 
 _MOST_PARAMETERS = 50
@@ -41,13 +39,13 @@ class Form(Struct, frozen=True):
         return value
 
 
-async def provide_form(request: Request[Any, Any, State]) -> Form:
+async def provide_form(scope: Scope, body: RawBody) -> Form:
     """Read a form.  Refused: UNSUPPORTED_MEDIA, INVALID_REQUEST, INVALID_CLIENT."""
-    if request.content_type[0].lower() != "application/x-www-form-urlencoded":
+    if media_type(scope) != "application/x-www-form-urlencoded":
         raise Refused(Reason.UNSUPPORTED_MEDIA, "send application/x-www-form-urlencoded")
-    values = parse(await request.body())
-    presented = _presented(request.headers.getall("authorization", []), values)
-    return Form(await provide_open(request), values, presented)
+    values = parse(body)
+    presented = _presented(headers(scope, b"authorization"), values)
+    return Form(await provide_open(scope), values, presented)
 
 
 def parse(body: bytes) -> dict[str, str]:
@@ -94,7 +92,7 @@ def _basic(header: str) -> tuple[str, str]:
     scheme, _, encoded = header.partition(" ")
     try:
         text = base64.b64decode(encoded.strip(), validate=True).decode("ascii")
-    except (binascii.Error, UnicodeError):
+    except ValueError:  # no base64, no ASCII inside it or around it
         text = ""
     client_id, colon, secret = text.partition(":")
     if scheme.lower() != "basic" or not colon:

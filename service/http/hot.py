@@ -1,0 +1,185 @@
+"""The hot routes, served without the framework's machinery.
+
+A room of its own because these few routes are nearly all of the traffic, and the way through a
+framework (routing, a request object, a model of arguments, a response, its headers) costs more than
+what they do.  It calls the very same handlers with the very same dependency, body and errors; only
+the way in and out is shorter.  What it cannot be - another path, another method - is the
+framework's, and a test asks both ways and compares the answers byte by byte.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from litestar import Litestar, Request, Response
+from litestar.enums import ScopeType
+from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import RawBody
+from litestar.routes import HTTPRoute
+from litestar.types import Receive, Scope, Send
+from litestar.utils.helpers import get_enum_string_value
+from msgspec import Struct
+
+from service.http import faults
+from service.http.asked import header
+from service.http.gate import Expected
+from service.kernel.refusal import Reason, Refused
+
+HOT = (
+    ("GET", "/.well-known/jwks.json"),
+    ("GET", "/auth/me"),
+    ("POST", "/auth/refresh"),
+    ("POST", "/oauth/token"),
+    ("POST", "/oauth/introspect"),
+    ("POST", "/api-keys/verify"),
+)
+_JSON = "application/json"
+_encode = msgspec.json.Encoder().encode
+
+
+class _Wire(Struct, frozen=True):
+    """A handler, and what it must be called with."""
+
+    path: str
+    handle: Callable[..., Awaitable[Any]]
+    status: int
+    media_type: str
+    provide: Callable[..., Awaitable[Any]] | None
+    """The one dependency, of the scope and, where it reads it, of the body."""
+    provided: str
+    provider_reads: bool
+    expected: Expected | None
+    takes_scope: bool
+    largest: int
+
+    async def respond(self, scope: Scope, receive: Receive) -> Response[Any]:
+        """Do what the framework would: check the body, provide the dependency, call."""
+        given: dict[str, Any] = {"scope": scope} if self.takes_scope else {}
+        body = b""
+        if self.expected is not None or self.provider_reads:
+            body = await _read(scope, receive, self.largest)
+        if self.expected is not None:
+            try:
+                given["data"] = self.expected.read(scope, body)
+            except Refused:
+                await self._dependency(scope, body)  # a stranger is told to sign in
+                raise
+        if self.provide is not None:
+            given[self.provided] = await self._dependency(scope, body)
+        answer = await self.handle(**given)
+        return answer if isinstance(answer, Response) else Response(answer)
+
+    async def _dependency(self, scope: Scope, body: bytes) -> object:
+        if self.provide is None:
+            return None
+        if self.provider_reads:
+            return await self.provide(scope=scope, body=RawBody(body))
+        return await self.provide(scope=scope)
+
+
+class Hot:
+    """An ASGI application in front of the framework's."""
+
+    def __init__(self, framework: Litestar, routes: Iterable[tuple[str, str]] = HOT) -> None:
+        self.framework = framework
+        self._wires = {(m, path): _wire(framework, m, path) for m, path in routes}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, here or there."""
+        wire = None
+        if scope["type"] == ScopeType.HTTP:
+            wire = self._wires.get((scope["method"], scope["path"]))
+        if wire is None:
+            await self.framework(scope, receive, send)
+            return
+        scope["litestar_app"] = self.framework
+        scope["path_template"] = wire.path
+        try:
+            response = await wire.respond(scope, receive)
+        except Refused as refused:
+            response = faults.on_refused(Request(scope), refused)
+        except HTTPException as exc:
+            response = faults.on_http_exception(Request(scope), exc)
+        except Exception as exc:  # noqa: BLE001 - as the framework has it
+            response = faults.on_fault(Request(scope), exc)
+        status = response.status_code or wire.status
+        headers, body = rendered(response, status, wire.media_type)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def rendered(
+    response: Response[Any], status: int, media_type: str
+) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Return headers and body, as the framework would send them."""
+    content = response.content
+    body = content if isinstance(content, bytes) else _encode(content)
+    given: Mapping[str, str] = response.headers
+    headers = [_header(name, value) for name, value in given.items()]
+    if status not in (204, 304):
+        headers.append(
+            _header("content-type", get_enum_string_value(response.media_type or media_type))
+        )
+        headers.append((b"content-length", b"%d" % len(body)))
+    headers += [cookie.to_encoded_header() for cookie in response.cookies]
+    return headers, body
+
+
+@lru_cache(256)
+def _header(name: str, value: str) -> tuple[bytes, bytes]:
+    return name.lower().encode("latin-1"), value.encode("latin-1")
+
+
+async def _read(scope: Scope, receive: Receive, largest: int) -> bytes:
+    """Read the body.  Refused: TOO_LARGE, before it is read where it says so itself."""
+    announced = header(scope, b"content-length")
+    if announced is not None and announced.isdecimal() and int(announced) > largest:
+        raise Refused(Reason.TOO_LARGE)
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise Refused(Reason.INVALID_REQUEST, private="gone before its body was here")
+        body += message["body"]
+        if len(body) > largest:
+            raise Refused(Reason.TOO_LARGE)
+        if not message.get("more_body", False):
+            return body
+
+
+def _wire(framework: Litestar, method: str, path: str) -> _Wire:
+    """Take a route of the framework's apart.  TypeError when it asks for what is not given here."""
+    handler = _handler(framework, method, path)
+    dependencies = handler.resolve_dependencies()
+    names = set(inspect.signature(handler.fn).parameters)
+    provided = "".join(names & dependencies.keys())
+    if names - {"scope", "data", provided} or handler.resolve_guards():
+        raise TypeError(f"{method} {path}: too much for a hot route")
+    provide = dependencies[provided].dependency if provided else None
+    reads = set(inspect.signature(provide).parameters) if provide else {"scope"}
+    if reads - {"scope", "body"}:
+        raise TypeError(f"{method} {path}: {provided} is too much for a hot route")
+    return _Wire(
+        path=path,
+        handle=handler.fn,
+        status=handler.status_code,
+        media_type=get_enum_string_value(handler.media_type or _JSON),
+        provide=provide,
+        provided=provided,
+        provider_reads="body" in reads,
+        expected=Expected.of(handler),
+        takes_scope="scope" in names,
+        largest=handler.resolve_request_max_body_size() or 0,
+    )
+
+
+def _handler(framework: Litestar, method: str, path: str) -> HTTPRouteHandler:
+    for route in framework.routes:
+        if isinstance(route, HTTPRoute) and route.path == path:
+            for handler in route.route_handlers:
+                if method in handler.http_methods:
+                    return handler
+    raise LookupError(f"{method} {path}")
