@@ -1,7 +1,8 @@
-"""Gathering: what arrives while a round trip is in flight shares the next one.
+"""Gathering: what arrives in one turn of the event loop, or while a round trip is in flight, shares
+the next one.
 
-Idle, a question is sent at once and waits for nobody; under load a round trip, and a commit, serve
-many.  Two questions with one key never ride in the same round trip.
+Idle, a question is sent with its turn and waits for nobody; under load a round trip, and a commit,
+serve many.  Two questions with one key never ride in the same round trip.
 """
 
 import asyncio
@@ -29,15 +30,20 @@ class Batcher(Generic[Question, Answer]):
         self._most = most
         self._waiting: list[tuple[Question, asyncio.Future[Answer]]] = []
         self._flying: set[asyncio.Task[None]] = set()
+        self._called = False
 
     async def ask(self, question: Question) -> Answer:
         """Ask; raises what the round trip raised, for everyone who rode in it."""
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((question, answer))
-        self._take_off()
+        if not self._called and len(self._flying) < self._flights:
+            self._called = True
+            loop.call_soon(self._take_off)
         return await answer
 
     def _take_off(self) -> None:
+        self._called = False
         while self._waiting and len(self._flying) < self._flights:
             flight = asyncio.ensure_future(self._fly(self._board()))
             self._flying.add(flight)

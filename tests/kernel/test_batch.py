@@ -34,6 +34,7 @@ def batcher(
 async def asking(b: Batcher[str, str], *questions: str) -> list["asyncio.Task[str]"]:
     tasks = [asyncio.create_task(b.ask(question)) for question in questions]
     await asyncio.sleep(0)  # all have asked
+    await asyncio.sleep(0)  # their turn is over
     await asyncio.sleep(0)  # who could, has taken off
     return tasks
 
@@ -42,6 +43,13 @@ async def test_idle_a_question_is_sent_at_once_and_alone() -> None:
     gate = Gate()
     await asking(batcher(gate), "a")
     assert gate.flights == [["a"]]
+    gate.open()
+
+
+async def test_who_asks_in_the_same_turn_rides_along() -> None:
+    gate = Gate()
+    await asking(batcher(gate, flights=4), *"abc")
+    assert gate.flights == [["a", "b", "c"]]
     gate.open()
 
 
@@ -78,7 +86,7 @@ async def test_a_flight_is_never_longer_than_its_bound_and_nobody_is_left_behind
 
 async def test_no_more_flights_are_out_than_allowed() -> None:
     gate = Gate()
-    tasks = await asking(batcher(gate, flights=2), *"abcd")
+    tasks = await asking(batcher(gate, flights=2, most=1), *"abcd")
     assert gate.flights == [["a"], ["b"]]
     gate.open()
     assert await asyncio.gather(*tasks) == ["A", "B", "C", "D"]
