@@ -37,7 +37,6 @@ from service.http.admin import (
 )
 from service.http.admin import users as admin_users
 from service.http.gate import check_request
-from service.http.hot import Hot
 from service.http.oauth import endpoints
 from service.http.openapi import OPENAPI, finished
 from service.http.shell import Shell
@@ -95,7 +94,7 @@ def build(settings: Settings, opened: Runtime | None = None) -> Shell:
             log.flush()
 
     app = litestar_app(settings, [lifespan])
-    return Shell(Hot(app), settings, opened.clock if opened else Clock())
+    return Shell(app, settings, opened.clock if opened else Clock())
 
 
 def litestar_app(

@@ -75,7 +75,7 @@ def call(rt: Runtime) -> Callable[..., Call]:
 async def app(rt: Runtime, settings: Settings) -> AsyncIterator[Shell]:
     """The application on `rt`."""
     shell = build(settings, opened=rt)
-    async with shell.app.framework.lifespan():  # type: ignore[attr-defined]
+    async with shell.app.lifespan():
         yield shell
 
 

@@ -84,7 +84,7 @@ class Hot:
     """An ASGI application in front of the framework's."""
 
     def __init__(self, framework: Litestar, routes: Iterable[tuple[str, str]] = HOT) -> None:
-        self.framework = framework
+        self._framework = framework
         self._wires = {(m, path): _wire(framework, m, path) for m, path in routes}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,9 +93,9 @@ class Hot:
         if scope["type"] == ScopeType.HTTP:
             wire = self._wires.get((scope["method"], scope["path"]))
         if wire is None:
-            await self.framework(scope, receive, send)
+            await self._framework(scope, receive, send)
             return
-        scope["litestar_app"] = self.framework
+        scope["litestar_app"] = self._framework
         scope["path_template"] = wire.path
         try:
             response = await wire.respond(scope, receive)

@@ -6,11 +6,12 @@ headers, CORS, the access log, and a last answer when something below fails.
 
 import os
 import re
+from collections.abc import Iterable
 
 import msgspec
+from litestar import Litestar
 from litestar.enums import HttpMethod, ScopeType
 from litestar.types import (
-    ASGIApp,
     HTTPResponseStartEvent,
     HTTPScope,
     Message,
@@ -19,6 +20,7 @@ from litestar.types import (
     Send,
 )
 
+from service.http.hot import HOT, Hot
 from service.http.problem import STATUS, Problem
 from service.kernel import log, metrics
 from service.kernel.clock import Clock
@@ -51,10 +53,17 @@ _PREFLIGHT: tuple[tuple[bytes, bytes], ...] = (
 
 
 class Shell:
-    """An ASGI application around another."""
+    """An ASGI application around the framework's; `hot` routes do without the framework."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self,
+        app: Litestar,
+        settings: Settings,
+        clock: Clock,
+        hot: Iterable[tuple[str, str]] = HOT,
+    ) -> None:
         self.app = app
+        self._inner = Hot(app, hot)
         self._clock = clock
         self._origins = {origin.encode() for origin in settings.allowed_origins}
 
@@ -74,7 +83,7 @@ class Shell:
             await exchange.refuse(Reason.NOT_FOUND)
             return
         try:
-            await self.app(scope, receive, exchange.send)
+            await self._inner(scope, receive, exchange.send)
         except Exception as exc:  # noqa: BLE001 - nothing leaves without an answer
             log.log().error("fault", request_id=exchange.request_id, error=type(exc).__name__)
             if not exchange.started:

@@ -70,8 +70,7 @@ def lowered(answer: asking.Answer) -> Headers:
 @pytest.fixture
 async def ways(rt: Runtime, app: Shell, settings: Settings) -> Ways:
     rt.clock.freeze(rt.clock.now())
-    assert isinstance(app.app, Hot)
-    return Ways(app, Shell(app.app.framework, settings, rt.clock))
+    return Ways(app, Shell(app.app, settings, rt.clock, hot=()))
 
 
 @pytest.fixture
@@ -222,7 +221,7 @@ def test_a_route_that_asks_for_more_is_no_hot_route(settings: Settings) -> None:
 
 async def test_what_arrives_in_pieces_is_read_to_its_end(settings: Settings, rt: Runtime) -> None:
     app = build(settings, opened=rt)
-    async with app.app.framework.lifespan():  # type: ignore[attr-defined]
+    async with app.app.lifespan():
         for pieces, status in (([b"{", b"}"], 401), ([b"x" * 40_000] * 2, 413)):
             assert await in_pieces(app, pieces) == status
 
