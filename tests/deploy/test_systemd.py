@@ -73,7 +73,7 @@ def test_secrets_are_credentials_and_what_is_missing_is_named(name: str) -> None
         assert f"AUTH_{variable}_FILE=%d/{known}" in _value(text, "Environment")
     assert set(_value(text, "EnvironmentFile")) <= asserted
     assert not re.search(
-        r"^Environment=AUTH_(MASTER_KEYS|DATABASE_URL|REDIS_URL|SMTP_URL)=", text, re.M
+        r"^Environment=AUTH_(MASTER_KEYS|DATABASE_URL|REDIS_URL|SMTP_URL)=", text, re.MULTILINE
     )
 
 
