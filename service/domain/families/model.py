@@ -3,6 +3,7 @@
 import ipaddress
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -89,6 +90,7 @@ class Family(Struct, frozen=True, kw_only=True):
         return (self.last_network, self.last_agent) != (where.network, where.agent)
 
 
+@lru_cache(4096)
 def network_of(ip: str | None) -> str | None:
     """Return the network an address is in: /24 for IPv4, /64 for IPv6."""
     if ip is None:

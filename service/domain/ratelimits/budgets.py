@@ -3,6 +3,7 @@
 import ipaddress
 import math
 from collections import OrderedDict, deque
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,7 @@ class RateLimits:
         return 0
 
 
+@lru_cache(4096)
 def subject_of(ip: str | None) -> str:
     """Name the caller behind an address: an IPv4 address, or the /64 of an IPv6 one.
 
