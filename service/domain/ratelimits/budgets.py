@@ -40,7 +40,8 @@ class RateLimits:
         self._workers = workers
         self._spent: OrderedDict[str, deque[float]] = OrderedDict()
         self._empty: OrderedDict[str, float] = OrderedDict()
-        self._batcher = Batcher(self._spend, key=lambda asked: asked.key, flights=4)
+        # One script spends one budget as often as it is asked to.
+        self._batcher = Batcher(self._spend, key=id, flights=1)
 
     async def spend(self, budget: Budget, subject: str) -> int:
         """Spend one unit; 0, or the whole seconds after which one is free again."""
