@@ -53,7 +53,7 @@ class Expected(Struct, frozen=True):
             raise Refused(Reason.UNSUPPORTED_MEDIA, "send application/json")
         try:
             found: object = self.decoder.decode(body)
-            json.loads(body, object_pairs_hook=_refuse_twice)
+            _decode_again(body.decode())
         except msgspec.ValidationError as exc:
             raise Refused(
                 Reason.INVALID_REQUEST, _explained(str(exc)), fields=_fields(str(exc))
@@ -111,6 +111,9 @@ def _refuse_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(found) != len(pairs):
         raise ValueError("a key twice")
     return found
+
+
+_decode_again = json.JSONDecoder(object_pairs_hook=_refuse_twice).decode
 
 
 def _fields(message: str) -> tuple[str, ...]:

@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import NewType
 from uuid import UUID
 
+from asyncpg.pgproto import pgproto
+
 TenantId = NewType("TenantId", UUID)
 """The organization a thing belongs to; `tenant_id` on the wire."""
 
@@ -31,4 +33,13 @@ def new(at: datetime) -> UUID:
     drawn = int.from_bytes(os.urandom(8))
     tail = _last[1] + 1 + (drawn >> 32) if head == _last[0] else drawn >> 3
     _last = (head, tail)
-    return UUID(int=head | tail)
+    return pgproto.UUID((head | tail).to_bytes(16))
+
+
+def read(text: str) -> UUID:
+    """Read an id that was written by us.  ValueError when it is none.
+
+    As the driver's own kind of UUID, like every id that comes from the database: it is read and
+    written ten times as fast as the library's, and is one.
+    """
+    return pgproto.UUID(text)

@@ -41,12 +41,13 @@ _ECDSA = ec.ECDSA(_SHA256)
 _PKCS1 = padding.PKCS1v15()
 _SCALAR = 32
 _RSA_2048 = 341  # letters of base64url
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _PUBLIC_MEMBERS = frozenset({"kty", "crv", "x", "y", "n", "e"})
 
 
 def encode(raw: bytes) -> str:
     """Base64url without padding (RFC 7515 section 2)."""
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    return binascii.b2a_base64(raw, newline=False).translate(_URL_SAFE).rstrip(b"=").decode()
 
 
 def decode(text: str) -> bytes:

@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime
 from functools import lru_cache
-from uuid import UUID
 
 from service.domain.revocations import Marks
 from service.domain.tokens import Claims
+from service.kernel import ids
 from service.kernel.call import ApiKey, Machine, Person
 from service.kernel.ids import ApiKeyId, SessionId, TenantId, UserId
 from service.kernel.refusal import Reason, Refused
@@ -26,16 +26,16 @@ async def authenticate(rt: Runtime, token: str, at: datetime) -> Person | Machin
 @lru_cache(_REMEMBERED)
 def _bearer(claims: Claims) -> Person | Machine | ApiKey:
     """Return whom verified claims stand for: the same for as long as the token lives."""
-    tenant_id = TenantId(UUID(claims.tenant_id)) if claims.tenant_id else None
+    tenant_id = TenantId(ids.read(claims.tenant_id)) if claims.tenant_id else None
     scopes = tuple(claims.scope.split())
     if claims.akid is not None and tenant_id is not None:
-        return ApiKey(key_id=ApiKeyId(UUID(claims.akid)), tenant_id=tenant_id, scopes=scopes)
+        return ApiKey(key_id=ApiKeyId(ids.read(claims.akid)), tenant_id=tenant_id, scopes=scopes)
     if claims.sid is None or tenant_id is None:
         return Machine(client_id=claims.client_id, tenant_id=tenant_id, scopes=scopes)
     return Person(
-        user_id=UserId(UUID(claims.sub)),
+        user_id=UserId(ids.read(claims.sub)),
         tenant_id=tenant_id,
-        session_id=SessionId(UUID(claims.sid)),
+        session_id=SessionId(ids.read(claims.sid)),
         roles=claims.roles,
         scopes=scopes,
         expires_at=datetime.fromtimestamp(claims.exp, UTC),

@@ -1,12 +1,11 @@
 """Is this token good, and whose is it (RFC 7662)?"""
 
-from uuid import UUID
-
 from service.domain.apikeys import Presented
 from service.domain.clients import Client
 from service.domain.tokens import Claims
 from service.flows.access.authenticate import verify
 from service.flows.apikeys.check import PREFIX, check_key
+from service.kernel import ids
 from service.kernel.call import Call
 from service.kernel.ids import TenantId
 from service.kernel.refusal import Reason, Refused
@@ -34,7 +33,7 @@ async def introspect(
         if refused.reason is Reason.UNAUTHENTICATED:
             return None
         raise
-    tenant_id = TenantId(UUID(claims.tenant_id)) if claims.tenant_id else None
+    tenant_id = TenantId(ids.read(claims.tenant_id)) if claims.tenant_id else None
     if client.tenant_id is not None and client.tenant_id != tenant_id:
         return None
     return claims
