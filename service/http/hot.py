@@ -8,18 +8,17 @@ framework's, and a test asks both ways and compares the answers byte by byte.
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from litestar import Litestar, Request, Response
-from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import RawBody
 from litestar.routes import HTTPRoute
-from litestar.types import Receive, Scope, Send
+from litestar.types import HTTPScope, Receive, Scope
 from litestar.utils.helpers import get_enum_string_value
 from msgspec import Struct
 
@@ -55,7 +54,7 @@ class _Wire(Struct, frozen=True):
     takes_scope: bool
     largest: int
 
-    async def respond(self, scope: Scope, receive: Receive) -> Response[Any]:
+    async def respond(self, scope: Scope, receive: Receive) -> object:
         """Do what the framework would: check the body, provide the dependency, call."""
         given: dict[str, Any] = {"scope": scope} if self.takes_scope else {}
         body = b""
@@ -69,8 +68,7 @@ class _Wire(Struct, frozen=True):
                 raise
         if self.provide is not None:
             given[self.provided] = await self._dependency(scope, body)
-        answer = await self.handle(**given)
-        return answer if isinstance(answer, Response) else Response(answer)
+        return await self.handle(**given)
 
     async def _dependency(self, scope: Scope, body: bytes) -> object:
         if self.provide is None:
@@ -80,52 +78,54 @@ class _Wire(Struct, frozen=True):
         return await self.provide(scope=scope)
 
 
+class Answer(NamedTuple):
+    """What is sent."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
 class Hot:
-    """An ASGI application in front of the framework's."""
+    """The wires of the hot routes."""
 
     def __init__(self, framework: Litestar, routes: Iterable[tuple[str, str]] = HOT) -> None:
         self._framework = framework
         self._wires = {(m, path): _wire(framework, m, path) for m, path in routes}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, here or there."""
-        wire = None
-        if scope["type"] == ScopeType.HTTP:
-            wire = self._wires.get((scope["method"], scope["path"]))
+    async def answer(self, scope: HTTPScope, receive: Receive) -> Answer | None:
+        """Answer a request; None, and nothing was read of it, when it is not for a hot route."""
+        wire = self._wires.get((scope["method"], scope["path"]))
         if wire is None:
-            await self._framework(scope, receive, send)
-            return
+            return None
         scope["litestar_app"] = self._framework
         scope["path_template"] = wire.path
         try:
-            response = await wire.respond(scope, receive)
+            return rendered(await wire.respond(scope, receive), wire.status, wire.media_type)
         except Refused as refused:
             response = faults.on_refused(Request(scope), refused)
         except HTTPException as exc:
             response = faults.on_http_exception(Request(scope), exc)
         except Exception as exc:  # noqa: BLE001 - as the framework has it
             response = faults.on_fault(Request(scope), exc)
-        status = response.status_code or wire.status
-        headers, body = rendered(response, status, wire.media_type)
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+        return rendered(response, wire.status, wire.media_type)
 
 
-def rendered(
-    response: Response[Any], status: int, media_type: str
-) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """Return headers and body, as the framework would send them."""
-    content = response.content
+def rendered(answer: object, status: int, media_type: str) -> Answer:
+    """Return what the framework would send for what a handler, or a refusal, answers."""
+    headers: list[tuple[bytes, bytes]] = []
+    content = answer
+    if isinstance(answer, Response):
+        content = answer.content
+        status = answer.status_code or status
+        media_type = get_enum_string_value(answer.media_type or media_type)
+        headers += [_header(name, value) for name, value in answer.headers.items()]
+        headers += [cookie.to_encoded_header() for cookie in answer.cookies]
     body = content if isinstance(content, bytes) else _encode(content)
-    given: Mapping[str, str] = response.headers
-    headers = [_header(name, value) for name, value in given.items()]
-    if status not in (204, 304):
-        headers.append(
-            _header("content-type", get_enum_string_value(response.media_type or media_type))
-        )
+    if status not in {204, 304}:
+        headers.append(_header("content-type", media_type))
         headers.append((b"content-length", b"%d" % len(body)))
-    headers += [cookie.to_encoded_header() for cookie in response.cookies]
-    return headers, body
+    return Answer(status, headers, body)
 
 
 @lru_cache(256)

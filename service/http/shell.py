@@ -7,12 +7,12 @@ headers, CORS, the access log, and a last answer when something below fails.
 import os
 import re
 from collections.abc import Iterable
+from typing import TypeAlias
 
 import msgspec
 from litestar import Litestar
 from litestar.enums import HttpMethod, ScopeType
 from litestar.types import (
-    HTTPResponseStartEvent,
     HTTPScope,
     Message,
     Receive,
@@ -40,6 +40,7 @@ HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"referrer-policy", b"no-referrer"),
     (b"permissions-policy", b"interest-cohort=()"),
 )
+Headers: TypeAlias = list[tuple[bytes, bytes]]
 _VARY = (b"vary", b"Origin")
 _PUBLIC = (b"access-control-allow-origin", b"*")
 _NO_STORE = (b"cache-control", b"no-store")
@@ -63,7 +64,7 @@ class Shell:
         hot: Iterable[tuple[str, str]] = HOT,
     ) -> None:
         self.app = app
-        self._inner = Hot(app, hot)
+        self._hot = Hot(app, hot)
         self._clock = clock
         self._origins = {origin.encode() for origin in settings.allowed_origins}
 
@@ -83,7 +84,11 @@ class Shell:
             await exchange.refuse(Reason.NOT_FOUND)
             return
         try:
-            await self._inner(scope, receive, exchange.send)
+            answer = await self._hot.answer(scope, receive)
+            if answer is None:
+                await self.app(scope, receive, exchange.send)
+            else:
+                await exchange.answer(*answer)
         except Exception as exc:  # noqa: BLE001 - nothing leaves without an answer
             log.log().error("fault", request_id=exchange.request_id, error=type(exc).__name__)
             if not exchange.started:
@@ -138,28 +143,27 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         """Pass a message on, with what every answer carries."""
         if message["type"] == "http.response.start":
-            self.started = True
-            headers = [*message["headers"], *HEADERS, _VARY]
-            headers.append((b"x-request-id", self.request_id.encode()))
-            if not any(name.lower() == b"cache-control" for name, _ in message["headers"]):
-                headers.append(_NO_STORE)
-            if self._allowed is not None and _PUBLIC not in headers:
-                headers.append((b"access-control-allow-origin", self._allowed))
-                headers.append((b"access-control-allow-credentials", b"true"))
-                headers.append((b"access-control-expose-headers", b"retry-after, x-request-id"))
-            message["headers"] = headers
-            self._note(message["status"])
+            message["headers"] = self._begin(message["status"], message["headers"])
         await self._send(message)
 
-    async def answer(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        """Answer here, without the application."""
-        start: HTTPResponseStartEvent = {
-            "type": "http.response.start",
-            "status": status,
-            "headers": headers,
-        }
-        await self.send(start)
-        await self.send({"type": "http.response.body", "body": body, "more_body": False})
+    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """Answer here, without the framework."""
+        headers = self._begin(status, headers)
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    def _begin(self, status: int, given: Iterable[tuple[bytes, bytes]]) -> Headers:
+        """Note an answer, and return its headers with what every answer carries."""
+        self.started = True
+        headers = [*given, *HEADERS, _VARY, (b"x-request-id", self.request_id.encode())]
+        if not any(name.lower() == b"cache-control" for name, _ in given):
+            headers.append(_NO_STORE)
+        if self._allowed is not None and _PUBLIC not in headers:
+            headers.append((b"access-control-allow-origin", self._allowed))
+            headers.append((b"access-control-allow-credentials", b"true"))
+            headers.append((b"access-control-expose-headers", b"retry-after, x-request-id"))
+        self._note(status)
+        return headers
 
     async def refuse(self, reason: Reason) -> None:
         """Answer with a problem document."""
