@@ -5,6 +5,7 @@
 
 import asyncio
 import hashlib
+import itertools
 import os
 import sys
 import time
@@ -15,6 +16,7 @@ import argon2
 import asyncpg
 import msgspec
 from msgspec import Struct
+from tesserra_verifier import Verifier
 
 from service.kernel.passwords import HashParameters
 
@@ -41,6 +43,16 @@ class Rotations(Struct, frozen=True, tag="rotations"):
     handle_hashes: list[bytes]
 
 
+class Verifications(Struct, frozen=True, tag="verifications"):
+    """Verify tokens over and over, with the library that other services install."""
+
+    seconds: float
+    url: str
+    client_id: str
+    client_secret: str
+    tokens: list[str]
+
+
 class Reached(Struct, frozen=True):
     """How often, in what time."""
 
@@ -48,7 +60,7 @@ class Reached(Struct, frozen=True):
     seconds: float
 
 
-Order: TypeAlias = Hashes | Rotations
+Order: TypeAlias = Hashes | Rotations | Verifications
 
 
 async def hashes(order: Hashes) -> Reached:
@@ -104,6 +116,24 @@ async def rotations(order: Rotations) -> Reached:
     return reached
 
 
+async def verifications(order: Verifications) -> Reached:
+    """Verify.  What the library raises when a token is not good ends the process."""
+    issuer = order.url.replace("127.0.0.1", "localhost")
+    opened = Verifier(
+        issuer, issuer, order.client_id, order.client_secret, base_url=order.url, page=1000
+    )
+    async with opened as verifier:
+        times = 0
+        tokens = itertools.cycle(order.tokens)
+        began = time.monotonic()
+        while time.monotonic() - began < order.seconds:
+            for token in itertools.islice(tokens, 100):
+                await verifier.verify(token)
+            times += 100
+            await asyncio.sleep(0)  # its background tasks want their turn
+        return Reached(times, time.monotonic() - began)
+
+
 async def main() -> None:
     """Do each order, in turn."""
     reader = asyncio.StreamReader(limit=2**26)
@@ -116,6 +146,8 @@ async def main() -> None:
                 reached = await hashes(order)
             case Rotations() as order:
                 reached = await rotations(order)
+            case Verifications() as order:
+                reached = await verifications(order)
         sys.stdout.buffer.write(msgspec.json.encode(reached) + b"\n")
         sys.stdout.buffer.flush()
 

@@ -6,6 +6,8 @@ reference pay the same.
 """
 
 import asyncio
+import contextlib
+import itertools
 import sys
 import time
 from collections.abc import Callable
@@ -33,6 +35,8 @@ class Cycle(Struct, frozen=True, tag="cycle"):
     requests: list[bytes]
     least: int = 0
     """Go on until there were so many answers, also beyond the time."""
+    once: bool = False
+    """Ask each but once, and be done when all are asked."""
 
 
 class Chains(Struct, frozen=True, tag="chains"):
@@ -48,6 +52,8 @@ class Chains(Struct, frozen=True, tag="chains"):
     tokens: list[str]
     expected: int = 200
     least: int = 0
+    together: bool = False
+    """One family, and every connection presents its newest token: all but one come too late."""
 
 
 class Loaded(Struct, frozen=True):
@@ -61,8 +67,15 @@ class Loaded(Struct, frozen=True):
 
 
 Order: TypeAlias = Cycle | Chains
-Next: TypeAlias = Callable[[], tuple[bytes, Callable[[bytes], None] | None]]
-"""Gives a request, and who is to be told the head of its answer."""
+Asking: TypeAlias = tuple[bytes, Callable[[bytes], None] | None]
+
+
+class Later(Struct, frozen=True):
+    """There is something to ask when everybody has an answer."""
+
+
+Next: TypeAlias = Callable[[], Asking | Later | None]
+"""Gives a request, and who is to be told the head of its answer; None when there is no more."""
 
 
 class _Connection(asyncio.Protocol):
@@ -80,10 +93,16 @@ class _Connection(asyncio.Protocol):
 
     def send(self) -> None:
         """Ask the next thing, or be done."""
-        if self._load.over:
+        asking = None if self._load.over else self._load.next()
+        if asking is None:
             self._load.leave(self)
-            return
-        asked, self._wants = self._load.next()
+        elif isinstance(asking, Later):
+            self._load.wait(self)
+        else:
+            self._ask(*asking)
+
+    def _ask(self, asked: bytes, wants: Callable[[bytes], None] | None) -> None:
+        self._wants = wants
         self._sent = time.perf_counter()
         self.transport.write(asked)
 
@@ -114,6 +133,7 @@ class _Load:
         self.times: list[float] = []
         self._expected = str(order.expected).encode()
         self._busy: set[_Connection] = set()
+        self._waiting: list[_Connection] = []
         self._idle = asyncio.Event()
 
     def note(self, status: bytes, seconds: float) -> None:
@@ -127,6 +147,21 @@ class _Load:
         self._busy.discard(connection)
         if not self._busy:
             self._idle.set()
+        self._turn()
+
+    def wait(self, connection: _Connection) -> None:
+        """A connection goes on when everybody has an answer."""
+        self._waiting.append(connection)
+        self._turn()
+
+    def _turn(self) -> None:
+        if not self._waiting or len(self._waiting) < len(self._busy):
+            return
+        if isinstance(self.next, Hammer):
+            self.next.turn()
+        waiting, self._waiting = self._waiting, []
+        for connection in waiting:
+            connection.send()
 
     def lose(self, connection: _Connection, exc: Exception | None) -> None:
         """A connection ended, which only we may do."""
@@ -153,11 +188,16 @@ class _Load:
         began = time.perf_counter()
         for connection in opened:
             connection.send()
-        await asyncio.sleep(order.seconds)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(order.seconds):
+                await self._idle.wait()  # before its time: all that was to be asked once
         patience = time.perf_counter() + _PATIENCE_SECONDS
-        while len(self.times) < order.least and time.perf_counter() < patience:  # noqa: ASYNC110
+        while len(self.times) < order.least and self._busy:
             await asyncio.sleep(0.02)
+            if time.perf_counter() > patience:
+                break
         self.over = True
+        self._turn()
         answers, seconds = len(self.times), time.perf_counter() - began
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
@@ -173,22 +213,45 @@ class _Load:
         )
 
 
-def cycling(requests: list[bytes]) -> Next:
-    """Give requests in turn."""
-    place = -1
+def cycling(requests: list[bytes], *, once: bool = False) -> Next:
+    """Give requests in turn, over and over or once."""
+    turns = iter(requests) if once else itertools.cycle(requests)
 
-    def give() -> tuple[bytes, None]:
-        nonlocal place
-        place = (place + 1) % len(requests)
-        return requests[place], None
+    def give() -> Asking | None:
+        asked = next(turns, None)
+        return None if asked is None else (asked, None)
 
     return give
+
+
+class Hammer:
+    """Gives refreshes of one family, the same token to all; the next when all have answers.
+
+    That is what ten tabs do.  Whoever presented an older token still would be a thief.
+    """
+
+    def __init__(self, tokens: list[str]) -> None:
+        self._tokens = tokens
+        self._presented = tokens[0]
+
+    def __call__(self) -> Asking | Later:
+        """Give one, or let it wait."""
+        if self._tokens[0] != self._presented:
+            return Later()
+        return request("POST", "/auth/refresh", cookie=self._presented, json={}), self._renewed
+
+    def turn(self) -> None:
+        """All have answers."""
+        self._presented = self._tokens[0]
+
+    def _renewed(self, head: bytes) -> None:
+        self._tokens[0] = refresh_token(head) or self._tokens[0]
 
 
 def chaining(tokens: list[str]) -> Next:
     """Give refreshes of the families in turn, never two of one family at a time."""
 
-    def give() -> tuple[bytes, Callable[[bytes], None]]:
+    def give() -> Asking:
         token = tokens.pop(0)
 
         def renewed(head: bytes) -> None:
@@ -216,9 +279,10 @@ async def main() -> None:
         order = decoder.decode(line)
         match order:
             case Cycle():
-                give = cycling(order.requests)
+                give = cycling(order.requests, once=order.once)
             case Chains():
-                give = chaining(chains.setdefault(order.name, list(order.tokens)))
+                tokens = chains.setdefault(order.name, list(order.tokens))
+                give = Hammer(tokens) if order.together else chaining(tokens)
         loaded = await _Load(order, give).run(order)
         sys.stdout.buffer.write(msgspec.json.encode(loaded) + b"\n")
         sys.stdout.buffer.flush()
