@@ -1,5 +1,31 @@
 -- GENERATED from sql/migrations by `python -m service.embedded schema`.
 
+CREATE FUNCTION public.auth_checkpoints_drop(before timestamp with time zone) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public'
+    AS $$
+DECLARE
+    dropped integer;
+BEGIN
+    IF before > now() - interval '80 days' THEN
+        RAISE EXCEPTION 'the checkpoints of the last 80 days are not dropped';
+    END IF;
+    WITH beginning AS (
+        SELECT DISTINCT ON (chain_id) chain_id, checkpoint_id, position
+          FROM auth_event_checkpoints
+         WHERE kind = 'retention'
+         ORDER BY chain_id, checkpoint_id DESC
+    )
+    DELETE FROM auth_event_checkpoints c
+     USING beginning b
+     WHERE c.chain_id = b.chain_id
+       AND c.checkpoint_id <> b.checkpoint_id
+       AND c.position <= b.position
+       AND c.signed_at < before;
+    GET DIAGNOSTICS dropped = ROW_COUNT;
+    RETURN dropped;
+END $$;
+
 CREATE FUNCTION public.auth_eventos_drop(before timestamp with time zone) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public'

@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from service.flows.apikeys.bearer import authenticate_bearer
 from service.http import cookies
-from service.kernel.call import ApiKey, Call, Machine, Person
+from service.kernel.call import Call, Person
+from service.kernel.ids import TenantId
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
 
@@ -24,6 +25,12 @@ class Asked(Struct, frozen=True):
     call: Call
     refresh_token: str | None = None
     device_token: str | None = None
+    state: dict[str, object] = {}
+    """What the access log is told of the request."""
+
+    def note(self, actor_id: str | None, tenant_id: TenantId | None) -> None:
+        """Name in the access log who it was, and the organization whose line it is."""
+        self.state.update(actor_id=actor_id, tenant_id=str(tenant_id) if tenant_id else None)
 
     @property
     def person(self) -> Person:
@@ -48,14 +55,14 @@ async def provide_signed_in(scope: Scope) -> Asked:
     token = bearer(scope)
     if token is None:
         raise Refused(Reason.UNAUTHENTICATED, private="no bearer token")
-    return await _signed(scope, asked, token)
+    return await _signed(asked, token)
 
 
 async def provide_optional(scope: Scope) -> Asked:
     """For routes that anyone may call, and that know who is signed in where somebody is."""
     asked = _asked(scope)
     token = bearer(scope)
-    return asked if token is None else await _signed(scope, asked, token)
+    return asked if token is None else await _signed(asked, token)
 
 
 async def provide_caller(scope: Scope) -> Asked:
@@ -83,7 +90,7 @@ async def provide_sign_out(scope: Scope) -> Asked:
     asked = await provide_by_cookie(scope)
     try:
         token = bearer(scope)
-        return await _signed(scope, asked, token) if token is not None else asked
+        return await _signed(asked, token) if token is not None else asked
     except Refused as refused:
         if refused.reason is not Reason.UNAUTHENTICATED:
             raise
@@ -166,19 +173,13 @@ def _asked(scope: Scope) -> Asked:
         user_agent=_agent(scope),
     )
     scope["state"]["client_address"] = call.ip
-    return Asked(rt, call)
+    return Asked(rt, call, state=scope["state"])
 
 
-async def _signed(scope: Scope, asked: Asked, token: str) -> Asked:
+async def _signed(asked: Asked, token: str) -> Asked:
     caller = await authenticate_bearer(asked.rt, asked.call, token)
-    _note_caller(scope, caller)
+    asked.note(caller.actor_id, caller.tenant_id)
     return msgspec.structs.replace(asked, call=msgspec.structs.replace(asked.call, actor=caller))
-
-
-def _note_caller(scope: Scope, caller: Person | Machine | ApiKey) -> None:
-    """Name the caller in the access log."""
-    tenant_id = str(caller.tenant_id) if caller.tenant_id else None
-    scope["state"].update(actor_id=caller.actor_id, tenant_id=tenant_id)
 
 
 def _agent(scope: Scope) -> str:

@@ -100,6 +100,10 @@ SELECT checkpoint_id, chain_id, position, kind, signed_at, kid, public_jwk::text
  ORDER BY checkpoint_id DESC
  LIMIT $3;
 
+-- name: drop_checkpoints(before)
+-- Through a function of the schema's owner: the service drops none on its own.
+SELECT auth_checkpoints_drop($1) AS dropped;
+
 -- name: find_last_before(chain_id, sealed_before)
 -- The last seal that goes when the seals of earlier months go.
 SELECT position, hash

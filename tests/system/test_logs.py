@@ -4,9 +4,13 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from service.flows.people.create_client import NewClient, create_client
+from service.kernel.call import Call, Operator
+from service.runtime import Runtime
+from tests import given
 from tests.given import PASSWORD
 from tests.processes import MASTER_KEY, service
-from tests.system.visitors import UNLIMITED, connection, log_lines, visitors
+from tests.system.visitors import UNLIMITED, Visitor, connection, inside, log_lines, visitors
 
 WRONG = "canary-of-a-wrong-password"
 STRAY = "canary-of-a-stray-header"
@@ -59,3 +63,43 @@ async def test_every_line_is_one_object_in_order_and_no_secret_is_in_it() -> Non
         signatures = {part for part in parts if len(part) > 40}
         assert signatures
         assert not [part for part in signatures if part in output]
+
+
+async def test_the_lines_of_an_organization_are_told_apart_by_its_id() -> None:
+    """Sign-in, renewal, every request with a token, and the tokens of its services."""
+    async with service(policy=UNLIMITED) as running:
+        async with inside(running) as rt:
+            people = [
+                await given.a_person(rt, f"ada@{slug}.example", slug=slug, role="owner")
+                for slug in ("acme", "globex")
+            ]
+            services = [await make_service(rt, person.slug) for person in people]
+        for person, (client_id, secret) in zip(people, services, strict=True):
+            visitor = Visitor(running.url, person)
+            async with visitor.client as client:
+                await visitor.sign_in()
+                await visitor.refresh()
+                await visitor.me()
+                bearer = {"authorization": f"Bearer {visitor.access_token}"}
+                await client.get("/admin/users", headers=bearer)
+                await client.post(
+                    "/oauth/token",
+                    data={"grant_type": "client_credentials"},
+                    auth=(client_id, secret),
+                )
+                await client.get("/healthz")
+        await running.stop()
+        lines = [line for line in log_lines(running) if line["event"] == "request"]
+    expected = ["/auth/login", "/auth/refresh", "/auth/me", "/admin/users", "/oauth/token"]
+    for person in people:
+        own = [line for line in lines if line.get("tenant_id") == str(person.tenant_id)]
+        assert [line["http.route"] for line in own] == expected
+        assert {line["http.response.status_code"] for line in own} == {httpx2.codes.OK}
+    of_nobody = {line["http.route"] for line in lines if "tenant_id" not in line}
+    assert of_nobody <= {"/healthz", "/readyz"}
+
+
+async def make_service(rt: Runtime, organization: str) -> tuple[str, str]:
+    call = Call(request_id="a-service", at=rt.clock.now(), actor=Operator())
+    made = await create_client(rt, call, NewClient(name="s", scopes=("agentes",)), organization)
+    return made.client.client_id, made.secret or ""

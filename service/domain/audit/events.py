@@ -347,10 +347,11 @@ class TrailExportDeleted(Event, tag="trail.export_deleted", frozen=True):
 
 
 class TrailPruned(Event, tag="trail.pruned", frozen=True):
-    """Retention dropped whole months."""
+    """Retention dropped whole months, and the checkpoints of what is not there any more."""
 
     months: int
     before: datetime
+    checkpoints: int = 0
 
 
 class TrailErased(Event, tag="trail.erased", frozen=True):

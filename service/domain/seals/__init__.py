@@ -17,6 +17,7 @@ from service.domain.seals.model import (
     read_claims,
 )
 from service.domain.seals.store import (
+    drop_checkpoints,
     find_before_first,
     find_last_before,
     find_progress,
@@ -50,6 +51,7 @@ __all__ = [
     "Progress",
     "Stray",
     "chain_up",
+    "drop_checkpoints",
     "find_before_first",
     "find_last_before",
     "find_progress",

@@ -31,6 +31,10 @@ class _Name(Struct, frozen=True):
     chain_id: UUID
 
 
+class _Dropped(Struct, frozen=True):
+    dropped: int
+
+
 class _Jwk(Struct, frozen=True):
     public_jwk: str
 
@@ -49,6 +53,7 @@ _list_due = queries.rows("list_due", Chain)
 _insert_checkpoint = queries.command("insert_checkpoint")
 _note_checkpoint = queries.command("note_checkpoint")
 _list_checkpoints = queries.rows("list_checkpoints", Checkpoint)
+_drop_checkpoints = queries.rows("drop_checkpoints", _Dropped)
 _find_last_before = queries.rows("find_last_before", Last)
 _find_before_first = queries.rows("find_before_first", Last)
 _list_links = queries.rows("list_links", Link)
@@ -159,6 +164,14 @@ async def list_checkpoints(
 ) -> list[Checkpoint]:
     """Return a page of a chain's checkpoints, the newest first."""
     return await _list_checkpoints.all(tx, chain_id=chain_id, before=before, most=most)
+
+
+async def drop_checkpoints(tx: Tx, before: datetime) -> int:
+    """Drop checkpoints of places that retention dropped, signed before a moment; return how many.
+
+    The caller has just signed where each chain begins from now on.
+    """
+    return (await _drop_checkpoints.one(tx, before=before)).dropped
 
 
 async def find_last_before(tx: Tx, chain_id: UUID, sealed_before: datetime) -> Last | None:

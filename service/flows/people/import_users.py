@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterable
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from service.flows.people.create_user import NewUser, checked_email, insert
 from service.flows.people.find_organization import find_organization
@@ -34,6 +35,8 @@ class Outcome(Struct, frozen=True):
 async def import_users(rt: Runtime, call: Call, lines: Iterable[bytes]) -> AsyncIterator[Outcome]:
     """Import JSON lines, each in a transaction of its own: a bad one is told, the rest goes in.
 
+    Each at its own time: a run may take long, and an event is dated when it happens.
+
     bcrypt ($2a$, $2b$, $2y$) and Argon2id hashes; both are replaced at the next sign-in when they
     are not what policy asks for.  Refused(UNAVAILABLE) ends it; every line told of before is in.
     """
@@ -41,7 +44,7 @@ async def import_users(rt: Runtime, call: Call, lines: Iterable[bytes]) -> Async
         if not line.strip():
             continue
         try:
-            await _import_one(rt, call, line)
+            await _import_one(rt, replace(call, at=rt.clock.now()), line)
             yield Outcome(number, None)
         except Refused as refused:
             if refused.reason is Reason.UNAVAILABLE:

@@ -1,4 +1,4 @@
-"""Retention: whole months of the audit trail go, when policy says so.  Never a DELETE."""
+"""Retention: whole months of the audit trail go, when policy says so.  No event is ever DELETEd."""
 
 from datetime import UTC, datetime
 
@@ -37,7 +37,9 @@ async def drop_old_months(rt: Runtime, call: Call) -> int:
             )
             await seals.insert_checkpoint(tx, checkpoint)
         dropped = await audit.drop_months(tx, before)
-        await audit.record(tx, call, events.TrailPruned(months=dropped, before=before))
+        checkpoints = await seals.drop_checkpoints(tx, before)
+        pruned = events.TrailPruned(months=dropped, before=before, checkpoints=checkpoints)
+        await audit.record(tx, call, pruned)
     return dropped
 
 

@@ -5,6 +5,7 @@ from litestar.di import Provide
 from litestar.params import JSONBody
 from msgspec import Struct
 
+from service.flows.access.granting import Granted
 from service.flows.access.refresh import refresh
 from service.flows.access.sign_in import Credentials, sign_in
 from service.flows.access.sign_out import sign_out, sign_out_everywhere
@@ -12,6 +13,7 @@ from service.flows.access.switch_organization import switch_organization
 from service.http import cookies
 from service.http.access.answers import SignedInAnswer, render_granted
 from service.http.asked import (
+    Asked,
     FromCaller,
     provide_by_cookie,
     provide_sign_in,
@@ -44,7 +46,7 @@ class OrganizationForm(Struct, frozen=True, forbid_unknown_fields=True):
 async def login(asked: FromCaller, data: JSONBody[SignInForm]) -> Response[SignedInAnswer]:
     """Sign in with e-mail and password."""
     given = Credentials(data.email, data.password, data.organization, asked.device_token)
-    return render_granted(await sign_in(asked.rt, asked.call, given))
+    return _granted(asked, await sign_in(asked.rt, asked.call, given))
 
 
 @post("/refresh", status_code=200, dependencies={"asked": Provide(provide_by_cookie)})
@@ -55,7 +57,7 @@ async def renew(
     """Renew the session of the refresh cookie."""
     if asked.refresh_token is None:
         raise Refused(Reason.INVALID_GRANT, private="refresh: no cookie")
-    return render_granted(await refresh(asked.rt, asked.call, asked.refresh_token))
+    return _granted(asked, await refresh(asked.rt, asked.call, asked.refresh_token))
 
 
 @post("/logout", status_code=204, dependencies={"asked": Provide(provide_sign_out)})
@@ -76,6 +78,11 @@ async def logout_all(asked: FromCaller) -> Response[None]:
 async def switch(asked: FromCaller, data: JSONBody[OrganizationForm]) -> Response[SignedInAnswer]:
     """Go on in another of one's organizations."""
     granted = await switch_organization(asked.rt, asked.call, asked.person, data.organization)
+    return _granted(asked, granted)
+
+
+def _granted(asked: Asked, granted: Granted) -> Response[SignedInAnswer]:
+    asked.note(str(granted.grantee.user_id), granted.grantee.tenant_id)
     return render_granted(granted)
 
 

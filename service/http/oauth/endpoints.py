@@ -92,7 +92,7 @@ async def token(form: FromForm) -> Response[TokenAnswer]:
 async def introspect_token(form: FromForm) -> Response[Introspection]:
     """Tell an authenticated client about a token (RFC 7662)."""
     rt, call = form.asked.rt, form.asked.call
-    client = await authenticate_client(rt, call, form.presented)
+    client = await _client(form)
     found = await introspect(rt, call, client, form.need("token"), _address(form))
     told = _key(rt, found) if isinstance(found, Presented) else _introspection(found)
     return Response(told, headers=_NO_STORE)
@@ -108,7 +108,7 @@ async def revoke(form: FromForm) -> Response[bytes]:
 
 async def _client_credentials(form: Form) -> Issued:
     rt, call = form.asked.rt, form.asked.call
-    client = await authenticate_client(rt, call, form.presented)
+    client = await _client(form)
     return issue_to_client(rt, call, client, form.get("scope"))
 
 
@@ -116,7 +116,7 @@ async def _exchange(form: Form) -> Issued:
     """Exchange an API key (RFC 8693 section 2.1): it is the credential, no client is needed."""
     rt, call = form.asked.rt, form.asked.call
     if form.presented.secret is not None or form.presented.assertion is not None:
-        await authenticate_client(rt, call, form.presented)
+        await _client(form)
     key = form.need("subject_token")
     if form.need("subject_token_type") not in (API_KEY, ACCESS_TOKEN):
         raise Refused(
@@ -145,7 +145,13 @@ def _address(form: Form) -> str | None:
 async def _client_or_console(form: Form) -> Client | None:
     if is_console(form.presented):
         return None
-    return await authenticate_client(form.asked.rt, form.asked.call, form.presented)
+    return await _client(form)
+
+
+async def _client(form: Form) -> Client:
+    client = await authenticate_client(form.asked.rt, form.asked.call, form.presented)
+    form.asked.note(client.client_id, client.tenant_id)
+    return client
 
 
 def _key(rt: Runtime, key: Presented) -> Introspection:

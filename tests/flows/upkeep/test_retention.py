@@ -12,13 +12,21 @@ from msgspec.structs import replace
 from service.domain import audit
 from service.domain.audit import events
 from service.flows.upkeep.retention import drop_old_months
-from service.flows.upkeep.sealing import seal_batch
+from service.flows.upkeep.sealing import seal_batch, sign_due
 from service.kernel.call import Call, Operator
 from service.kernel.ids import TenantId
 from service.kernel.refusal import Refused
 from service.runtime import Runtime
 from tests import given
-from tests.flows.upkeep.trails import a_tenant, checked, faults, run, seal_all, some_events
+from tests.flows.upkeep.trails import (
+    a_tenant,
+    checked,
+    faults,
+    run,
+    seal_all,
+    sign_all,
+    some_events,
+)
 
 Made = Callable[..., Call]
 OLD = datetime(2019, 3, 31, 23, 59, 50, tzinfo=UTC)
@@ -35,6 +43,7 @@ async def old(rt: Runtime, call: Made) -> AsyncIterator[TenantId]:
         rt.clock.freeze(OLD + timedelta(seconds=3 * number))
         await some_events(rt, call, tenant, 1)
         await seal_one(rt)
+    await sign_due(rt)
     rt.clock.freeze(today)
     await some_events(rt, call, tenant, 3)
     await some_events(rt, call, None, 2)
@@ -91,6 +100,31 @@ async def test_months_that_policy_keeps_no_longer_are_dropped_and_the_chain_stay
     await some_events(rt, call, old, 2)
     await seal_all(rt)
     assert (await checked(rt, old)).events == 5
+
+
+async def test_checkpoints_go_with_what_they_signed_but_the_one_where_the_chain_begins(
+    rt: Runtime, call: Made, old: TenantId
+) -> None:
+    await sign_all(rt)
+    assert await kinds_of_checkpoints(rt, old) == ["head", "head"]  # one then, one today
+    assert await drop_old_months(rt, call(actor=Operator())) == 3
+    assert await kinds_of_checkpoints(rt, old) == ["head", "retention"]
+    assert await faults(rt, old) == []
+    pruned = (await given.events(rt, "trail.pruned"))[-1]
+    assert pruned["detail"]["checkpoints"] == 1
+
+
+async def kinds_of_checkpoints(rt: Runtime, chain_id: TenantId) -> list[str]:
+    async with rt.pg.reading() as tx:
+        rows = await tx.fetch(
+            "SELECT kind FROM auth_event_checkpoints WHERE chain_id = $1 ORDER BY kind", chain_id
+        )
+    return [row["kind"] for row in rows]
+
+
+async def test_young_checkpoints_are_not_dropped_whoever_asks(rt: Runtime) -> None:
+    with pytest.raises(asyncpg.PostgresError, match="last 80 days"):
+        await run(rt, "SELECT auth_checkpoints_drop(now() - interval '79 days')")
 
 
 async def test_a_cut_between_two_months_leaves_the_later_one_verifiable(
