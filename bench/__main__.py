@@ -17,8 +17,10 @@ def main(arguments: list[str]) -> int:
         "what",
         nargs="?",
         default="paths",
-        choices=["paths", "revocation", "keys", "profile", "audit"],
+        choices=["paths", "growth", "peers", "revocation", "keys", "profile", "audit"],
         help="paths: every hot path with its reference (the default);"
+        " growth: the same with a thousand and with a million sessions, families and keys;"
+        " peers: the same work on other servers;"
         " revocation: how long a revoked token is accepted anywhere;"
         " keys: checks of API keys on one worker, with and without a query each time;"
         " profile: where the time of each path goes;"
@@ -53,6 +55,14 @@ def _work(what: str, *, quick: bool, only: list[str]) -> Coroutine[None, None, i
         from bench.audit import trail  # noqa: PLC0415
 
         return trail(100_000 if quick else 10_000_000)
+    if what == "growth":
+        from bench.growth import growth  # noqa: PLC0415
+
+        return growth(quick=quick)
+    if what == "peers":
+        from bench.peers import peers  # noqa: PLC0415
+
+        return peers(quick=quick, only=only)
     from bench.paths import paths  # noqa: PLC0415
 
     return paths(quick=quick, only=only)

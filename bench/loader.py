@@ -56,6 +56,20 @@ class Chains(Struct, frozen=True, tag="chains"):
     """One family, and every connection presents its newest token: all but one come too late."""
 
 
+class Renewals(Struct, frozen=True, tag="renewals"):
+    """Refresh chains as OAuth has them: a form, by a client; the answer's token is the next."""
+
+    url: str
+    connections: int
+    seconds: float
+    name: str
+    path: str
+    basic: tuple[str, str]
+    tokens: list[str]
+    expected: int = 200
+    least: int = 0
+
+
 class Loaded(Struct, frozen=True):
     """How often, in what time, and how long it took; `strange` counts answers not expected."""
 
@@ -66,7 +80,7 @@ class Loaded(Struct, frozen=True):
     strange: dict[str, int]
 
 
-Order: TypeAlias = Cycle | Chains
+Order: TypeAlias = Cycle | Chains | Renewals
 Asking: TypeAlias = tuple[bytes, Callable[[bytes], None] | None]
 
 
@@ -75,7 +89,7 @@ class Later(Struct, frozen=True):
 
 
 Next: TypeAlias = Callable[[], Asking | Later | None]
-"""Gives a request, and who is to be told the head of its answer; None when there is no more."""
+"""Gives a request, and who is to be told its answer; None when there is no more."""
 
 
 class _Connection(asyncio.Protocol):
@@ -116,7 +130,7 @@ class _Connection(asyncio.Protocol):
         self._buffer = b""
         self._load.note(data[9:12], time.perf_counter() - self._sent)
         if self._wants is not None:
-            self._wants(data[:end])
+            self._wants(data)
         self.send()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -262,6 +276,23 @@ def chaining(tokens: list[str]) -> Next:
     return give
 
 
+def renewing(order: Renewals, tokens: list[str]) -> Next:
+    """Give refreshes of the chains in turn, never two of one chain at a time."""
+
+    def give() -> Asking:
+        token = tokens.pop(0)
+
+        def renewed(answer: bytes) -> None:
+            body = answer.partition(b"\r\n\r\n")[2]
+            with contextlib.suppress(msgspec.DecodeError, KeyError):
+                tokens.append(msgspec.json.decode(body)["refresh_token"])
+
+        form = {"grant_type": "refresh_token", "refresh_token": token}
+        return request("POST", order.path, basic=order.basic, form=form), renewed
+
+    return give
+
+
 def refresh_token(head: bytes) -> str:
     """Return the refresh token that an answer sets; empty when it sets none."""
     _, _, after = head.partition(_COOKIE)
@@ -283,6 +314,8 @@ async def main() -> None:
             case Chains():
                 tokens = chains.setdefault(order.name, list(order.tokens))
                 give = Hammer(tokens) if order.together else chaining(tokens)
+            case Renewals():
+                give = renewing(order, chains.setdefault(order.name, list(order.tokens)))
         loaded = await _Load(order, give).run(order)
         sys.stdout.buffer.write(msgspec.json.encode(loaded) + b"\n")
         sys.stdout.buffer.flush()

@@ -24,7 +24,7 @@ from bench.children import Child, child
 from bench.deployment import PASSWORD, Deployment, ServiceAccount, Visitor, deployed
 from bench.figures import median
 from bench.floor import Hashes, Reached, Rotations, Verifications
-from bench.loader import Chains, Cycle, Loaded
+from bench.loader import Chains, Cycle, Loaded, Renewals
 from bench.machine import Machine, describe_machine
 from bench.processes import cpu_seconds, family, memory_mib
 from bench.wire import Wire, request
@@ -124,7 +124,7 @@ MEMORY_MIB = 120
 HASHING_MIB = 2 * 19
 """Of a worker; and what its threads hash in."""
 
-Order: TypeAlias = Cycle | Chains | Hashes | Rotations | Verifications
+Order: TypeAlias = Cycle | Chains | Renewals | Hashes | Rotations | Verifications
 Ask: TypeAlias = Callable[[int, float], Order]
 """Makes the order for so many connections and seconds."""
 

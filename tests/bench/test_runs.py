@@ -1,6 +1,9 @@
 """Small runs of the real thing: everything starts, every answer is the expected one."""
 
-from bench import keys, paths, revocation
+import msgspec
+
+from bench import growth, keys, paths, peers, revocation
+from bench.machine import describe_machine
 from bench.profiles import report
 
 
@@ -40,6 +43,36 @@ async def test_checks_of_keys_are_right_with_and_without_memory() -> None:
     assert result.problems == []
     assert {one.path for one in result.measured} == {keys.REMEMBERED, keys.QUERIED, keys.CONSTANT}
     assert len(keys.ratios(result)) == 1
+
+
+async def test_a_deployment_that_grows_is_measured_beside_one_that_does_not() -> None:
+    sizes = (growth.Size(0, 0), growth.Size(500, 300))
+    result = await growth.measure(sizes, paths.Plan(1, 0.3, (1,), (4,), 20), say=quiet)
+    assert result.problems == []
+    assert [(one.path, one.size) for one in result.shares] == [
+        (path, size) for size in sizes for path in growth.PATHS
+    ]
+    assert all(one.share > 0 for one in result.shares)
+    assert len(result.memory) == 2
+    assert "share (goal)" in growth.table(result)
+    assert "<svg" in growth.drawn(result)
+
+
+def test_peers_are_told_beside_us_with_versions_and_notes() -> None:
+    measured = [
+        peers.Measured(peers.OURS, "jwks", [30.0], [1.0]),
+        peers.Measured("another", "jwks", [10.0], [1.0]),
+        peers.Measured("a third", "jwks", [20.0], [1.0]),
+    ]
+    result = peers.Result(describe_machine(), {"another": "1.2"}, measured, ["it broke"])
+    told = peers.table(result)
+    assert "1.5x (1.3x)" in told
+    assert "another 1.2" in told
+    assert peers.NOTES in told
+    assert "PROBLEM: it broke" in told
+    assert peers.times_best(result, "login") is None
+    ours = msgspec.structs.replace(result, measured=measured[:1])
+    assert peers.times_best(ours, "jwks") is None
 
 
 def test_a_profile_says_what_share_each_function_has() -> None:
