@@ -1,0 +1,184 @@
+"""deploy/install.sh on a whole Debian: twice, dry, and undone."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.deploy.programs import DEPLOY, need, run
+from tests.deploy.roots import Debian, debian
+
+INSTALL = "/opt/checkout/deploy/install.sh"
+GIVEN = {
+    "TESSERRA_DOMAIN": "auth.example",
+    "TESSERRA_ACME_EMAIL": "root@acme.example",
+    "TESSERRA_SSH_USERS": "ada",
+}
+HOST = ["systemd", "nginx", "certificate", "fail2ban", "ufw", "ssh", "upgrades"]
+"""Every part that needs no package index."""
+CONFIGURED = ("/etc", "/usr/local")
+_MADE_ELSEWHERE = (
+    "/etc/tesserra-auth/",  # secrets, which stay
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/shadow",
+    "/etc/gshadow",
+    "/etc/sub",
+    "/etc/.pwd.lock",
+)
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Debian]:
+    """A Debian with the packages, one user who has a key, and the secrets of the service."""
+    with debian(tmp_path_factory.mktemp("debian")) as host:
+        script = (
+            "set -e; export DEBIAN_FRONTEND=noninteractive; "
+            "wanted='nginx-light certbot fail2ban python3-systemd nftables ufw openssh-server"
+            " openssh-client unattended-upgrades python3-venv ca-certificates openssl systemd'; "
+            "install='apt-get install -y -qq --no-install-recommends'; "
+            "$install $wanted || { apt-get update -qq && $install $wanted; };"
+            " useradd -m ada; cd ~ada; install -d -o ada -m 700 .ssh;"
+            " ssh-keygen -q -t ed25519 -N '' -f /tmp/key;"
+            " install -o ada -m 600 /tmp/key.pub .ssh/authorized_keys;"
+            " useradd -m bob; useradd -m eve; cd ~eve; install -d .ssh;"
+            " ssh-keygen -q -t rsa -b 3072 -N '' -f /tmp/weak;"
+            " cp /tmp/weak.pub .ssh/authorized_keys;"
+            " [ -e /etc/ssh/ssh_host_ed25519_key ] || ssh-keygen -A >/dev/null;"
+            " mkdir -p /etc/tesserra-auth"
+        )
+        done = host.run("sh", "-c", script, online=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield host
+
+
+def _line(host: Debian, *arguments: str, **env: str) -> str:
+    done = host.run(INSTALL, *arguments, env={**GIVEN, **env})
+    assert done.returncode != 0
+    (line,) = done.stderr.strip().splitlines()
+    return line
+
+
+def test_it_is_a_clean_script() -> None:
+    scripts = [DEPLOY / "install.sh", *sorted((DEPLOY / "bin").iterdir())]
+    done = run(need("shellcheck"), *scripts)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("missing", sorted(GIVEN))
+def test_a_missing_variable_is_named_and_nothing_is_changed(host: Debian, missing: str) -> None:
+    part = {"TESSERRA_DOMAIN": "nginx", "TESSERRA_ACME_EMAIL": "certificate"}.get(missing, "ssh")
+    before = host.state(*CONFIGURED)
+    assert missing in _line(host, part, **{missing: ""})
+    assert host.state(*CONFIGURED) == before
+
+
+@pytest.mark.parametrize(
+    ("env", "named"),
+    [
+        ({"TESSERRA_SSH_USERS": "root"}, "root"),
+        ({"TESSERRA_SSH_USERS": "nobody-here"}, "nobody-here"),
+        ({"TESSERRA_SSH_USERS": "ada bob"}, "bob has no Ed25519 or RSA-4096 key"),
+        ({"TESSERRA_SSH_USERS": "eve"}, "eve has no Ed25519 or RSA-4096 key"),
+        ({"TESSERRA_DOMAIN": "auth.example;reboot"}, "TESSERRA_DOMAIN"),
+    ],
+    ids=str,
+)
+def test_what_would_lock_people_out_or_break_a_file_is_refused(
+    host: Debian, env: dict[str, str], named: str
+) -> None:
+    assert named in _line(host, "ssh", **env)
+
+
+def test_a_missing_secret_and_an_unknown_part_are_named(host: Debian) -> None:
+    host.run("sh", "-c", "rm -f /etc/tesserra-auth/*")
+    assert "/etc/tesserra-auth/master.keys is missing" in _line(host, "systemd")
+    assert "no such part: all" in _line(host, "all")
+    assert "nothing to undo" in _line(host, "--undo")
+
+
+def test_it_installs_twice_and_is_undone(host: Debian) -> None:
+    for name in ("master.keys", "database.url", "redis.url"):
+        host.run("sh", "-c", f"echo something >/etc/tesserra-auth/{name}")
+    before = host.state(*CONFIGURED)
+
+    dry = host.run(INSTALL, "--dry-run", *HOST, env=GIVEN)
+    assert dry.returncode == 0, dry.stderr
+    assert "nothing was changed" in dry.stdout
+    assert "would write /etc/ssh/sshd_config.d/00-tesserra.conf" in dry.stdout
+    assert "+AllowUsers ada" in dry.stdout
+    assert host.state(*CONFIGURED, "/var/lib/tesserra-install") == before
+
+    first = host.run(INSTALL, *HOST, env=GIVEN)
+    assert first.returncode == 0, first.stdout + first.stderr
+    after = host.state(*CONFIGURED)
+    _is_installed(host, after)
+
+    second = host.run(INSTALL, *HOST, env=GIVEN)
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert "nothing to change" in second.stdout, second.stdout
+    assert host.state(*CONFIGURED) == after
+
+    host.run("sh", "-c", "echo '# mine' >>/etc/nginx/tesserra-auth/upstream.conf")
+    host.run("sh", "-c", "echo '# not mine' >>/etc/nginx/tesserra-auth/tls.conf")
+    third = host.run(INSTALL, "nginx", env=GIVEN)
+    assert "write /etc/nginx/tesserra-auth/tls.conf" in third.stdout
+    assert "# mine" in host.text("/etc/nginx/tesserra-auth/upstream.conf")
+    assert "# not mine" not in host.text("/etc/nginx/tesserra-auth/tls.conf")
+
+    undone = host.run(INSTALL, "--undo")
+    assert undone.returncode == 0, undone.stdout + undone.stderr
+    restored = host.state(*CONFIGURED)
+    assert _configured(restored) == _configured(before)
+    assert "/etc/tesserra-auth/master.keys" in restored
+
+
+def _configured(state: dict[str, str]) -> dict[str, str]:
+    return {path: told for path, told in state.items() if not path.startswith(_MADE_ELSEWHERE)}
+
+
+def _is_installed(host: Debian, after: dict[str, str]) -> None:
+    assert "/etc/nginx/sites-enabled/default" not in after
+    assert "/etc/nginx/sites-enabled/tesserra-auth" not in after  # no certificate yet
+    assert host.text("/etc/tesserra-auth/auth.env") == "AUTH_ISSUER=https://auth.example\n"
+    sshd = host.run("sh", "-c", "mkdir -p /run/sshd; sshd -T").stdout.splitlines()
+    assert "allowusers ada" in sshd
+    assert "passwordauthentication no" in sshd
+    for unit in (
+        "tesserra-auth.service",
+        "tesserra-auth-prune.timer",
+        "nginx.service",
+        "fail2ban.service",
+    ):
+        assert host.run("systemctl", "is-enabled", unit).stdout.strip() == "enabled", unit
+    assert "ENABLED=yes" in host.text("/etc/ufw/ufw.conf")
+    rules = host.text("/etc/ufw/user.rules")
+    assert all(f"allow tcp {port} " in rules for port in (25, 80, 443, 465, 587, 993))
+    assert "limit tcp 22 " in rules
+    assert 'DEFAULT_INPUT_POLICY="DROP"' in host.text("/etc/default/ufw")
+    assert host.run("fail2ban-client", "-t").returncode == 0
+    assert host.run("nginx", "-t").returncode == 0
+    hook = host.text("/etc/letsencrypt/renewal-hooks/deploy/tesserra-auth")
+    assert 'domain="auth.example"' in hook
+    left = host.run("grep", "-rlF", "${TESSERRA_", "/etc/nginx", "/etc/systemd/system", "/etc/ssh")
+    assert left.stdout == ""
+
+
+def test_the_application_is_installed_by_its_lock_and_rolled_back(host: Debian) -> None:
+    first = host.run(INSTALL, "app", env=GIVEN, online=True)
+    assert first.returncode == 0, first.stdout + first.stderr
+    again = host.run(INSTALL, "app", env=GIVEN, online=True)
+    assert "nothing to change" in again.stdout
+    told = host.run("/opt/tesserra-auth/current/bin/tesserra-auth", "--help")
+    assert "serve" in told.stdout, told.stderr
+    missing = host.run("/opt/tesserra-auth/current/bin/tesserra-auth", "serve")
+    assert missing.returncode != 0
+    assert "is not set" in missing.stderr
+    none = host.run(INSTALL, "--rollback")
+    assert "no release before this one" in none.stderr
+    # A release that is older than this one.
+    link = host.run("readlink", "/opt/tesserra-auth/current").stdout.strip()
+    host.run("sh", "-c", f"cd /opt/tesserra-auth && cp -R {link} releases/older")
+    host.run("sh", "-c", "ln -sfn releases/older /opt/tesserra-auth/previous")
+    assert host.run(INSTALL, "--rollback").returncode == 0
+    assert host.run("readlink", "/opt/tesserra-auth/current").stdout.strip() == "releases/older"
+    assert host.run("readlink", "/opt/tesserra-auth/previous").stdout.strip() == link
