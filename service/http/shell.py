@@ -4,7 +4,6 @@ Middleware is skipped on 404 and 405, so this wraps the whole application: reque
 headers, CORS, the access log, and a last answer when something below fails.
 """
 
-import os
 import re
 from collections.abc import Iterable
 from typing import TypeAlias
@@ -22,7 +21,7 @@ from litestar.types import (
 
 from service.http.hot import HOT, Hot
 from service.http.problem import STATUS, Problem
-from service.kernel import log, metrics
+from service.kernel import ids, log, metrics
 from service.kernel.clock import Clock
 from service.kernel.refusal import Reason
 from service.settings import Settings
@@ -126,7 +125,7 @@ class _Exchange:
         self._send = send
         self._headers = {name: value for name, value in scope["headers"] if name in _READ}
         given = self._headers.get(b"x-request-id", b"")
-        self.request_id = given.decode() if _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
+        self.request_id = given.decode() if _REQUEST_ID.fullmatch(given) else ids.of_request()
         self._origin = self._headers.get(b"origin")
         self._allowed = self._origin if self._origin in origins else None
         self.started = False

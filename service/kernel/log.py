@@ -3,11 +3,12 @@
 An allow-list, not a block-list: what nobody thought of is dropped, not printed.
 
 The line of a request is by far the most frequent, so it has a way of its own: a struct with a fixed
-set of fields, and the lines of one turn of the event loop are written together.  Everything else
-goes through structlog, after what waits.  A worker that is killed loses the lines of that turn.
+set of fields, and the lines of a hundredth of a second are written together.  Everything else goes
+through structlog, at once, after what waits.  A worker that is killed loses the lines that wait.
 """
 
 import asyncio
+import atexit
 import contextlib
 import logging
 import sys
@@ -52,6 +53,7 @@ FIELDS = (
 _LONGEST = 2000
 _ATOMIC = 4096
 """Bytes that are written to a pipe in one piece (PIPE_BUF): several workers share it."""
+_SOON_SECONDS = 0.01
 _encode = msgspec.json.Encoder().encode
 
 
@@ -103,14 +105,14 @@ class _Output:
         self._size = 0
 
     def gather(self, line: bytes) -> None:
-        """Write a line, with others of this turn of the loop; without a loop, at once."""
+        """Write a line, soon and with others; without a loop, at once."""
         if self._size + len(line) > _ATOMIC:
             self.flush()
         self._waiting.append(line)
         self._size += len(line)
         if len(self._waiting) == 1:
             try:
-                asyncio.get_running_loop().call_soon(self.flush)
+                asyncio.get_running_loop().call_later(_SOON_SECONDS, self.flush)
             except RuntimeError:
                 self.flush()
 
@@ -121,6 +123,8 @@ class _Output:
     def flush(self) -> None:
         """Write what waits; when nobody takes it, it is lost, and nothing else."""
         taken, self._waiting, self._size = self._waiting, [], 0
+        if not taken:
+            return
         with contextlib.suppress(OSError, ValueError):  # a pipe without a reader; closed
             sys.stdout.buffer.write(b"".join(taken))
             sys.stdout.buffer.flush()
@@ -128,6 +132,7 @@ class _Output:
 
 _output = _Output()
 flush = _output.flush
+atexit.register(flush)  # workers end without it, and flush themselves
 
 
 def answered(

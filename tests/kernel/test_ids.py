@@ -1,5 +1,7 @@
 """UUIDv7 (RFC 9562 section 5.7): ids sort by time and are never made twice."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
@@ -38,3 +40,25 @@ def test_what_is_random_in_an_id_is_not_the_same_twice() -> None:
     one, other = datetime(2030, 1, 1, tzinfo=UTC), datetime(2030, 1, 2, tzinfo=UTC)
     tails = {ids.new(at).int & (2**61 - 1) for _ in range(50) for at in (one, other)}
     assert len(tails) == 100
+
+
+def test_processes_that_were_one_draw_nothing_alike() -> None:
+    program = """
+import os
+from service.kernel import ids
+ids.of_request()
+reading, writing = os.pipe()
+for _ in range(3):
+    if os.fork() == 0:
+        os.write(writing, (" ".join(ids.of_request() for _ in range(20)) + "\\n").encode())
+        os._exit(0)
+    os.wait()
+os.close(writing)
+print(os.read(reading, 65536).decode(), *(ids.of_request() for _ in range(20)))
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    made = told.stdout.split()
+    assert len(made) == len(set(made)) == 80
+    assert {len(one) for one in made} == {32}
