@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -38,6 +38,11 @@ REACHED: msgspec.json.Decoder[Reached] = msgspec.json.Decoder(Reached)
 LOADED: msgspec.json.Decoder[Loaded] = msgspec.json.Decoder(Loaded)
 
 
+def _main(connections: Collection[int]) -> int:
+    """Return the number of connections that goals are for."""
+    return 32 if 32 in connections else min(connections)  # noqa: PLR2004 - as said
+
+
 class Plan(Struct, frozen=True):
     """How much of it."""
 
@@ -50,7 +55,7 @@ class Plan(Struct, frozen=True):
     @property
     def main(self) -> int:
         """The number of connections of the goals."""
-        return 32 if 32 in self.connections else self.connections[0]  # noqa: PLR2004 - as said
+        return _main(self.connections)
 
 
 FULL = Plan(3, 4.0, (1, 2), (1, 32, 256), 1_000)
@@ -478,9 +483,13 @@ def table(result: Result) -> str:
     heading = "".join(f"{name:>{width}}" for name, width in zip(names, widths, strict=True))
     lines = [f"{'path':24}{heading}  ratio (goal)"]
     reached: dict[int, list[str]] = {}
+    known = {one.connections for one in result.measured}
+    main = _main(known)
     for one, goal, ratio in ratios(result):
-        mark = "" if ratio >= goal.ratio else " MISSED"
-        text = f"{ratio:.2f} of {goal.reference} ({goal.ratio:.2f}{mark})"
+        text = f"{ratio:.2f} of {goal.reference}"
+        if one.connections == main:
+            mark = "" if ratio >= goal.ratio else " MISSED"
+            text += f" ({goal.ratio:.2f}{mark})"
         reached.setdefault(id(one), []).append(text)
     for one in result.measured:
         if one.path in P99:
