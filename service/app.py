@@ -77,6 +77,7 @@ def build(settings: Settings, opened: Runtime | None = None) -> Shell:
         if opened is not None:
             app.state.rt = opened
             yield
+            log.flush()
             return
         async with contextlib.AsyncExitStack() as stack:
             rt = app.state.rt = await _open(stack, settings)

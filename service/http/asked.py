@@ -148,12 +148,19 @@ def bearer(scope: Scope) -> str | None:
 
 def headers(scope: Scope, name: bytes) -> list[str]:
     """Return the values of a header, by its name in lower case, as ASGI has it."""
-    return [value.decode("latin-1") for given, value in scope["headers"] if given == name]
+    return [value.decode("latin-1") for value in _values(scope, name)]
 
 
 def header(scope: Scope, name: bytes) -> str | None:
     """Return the first value of a header, or None."""
     return next(iter(headers(scope, name)), None)
+
+
+def _values(scope: Scope, name: bytes) -> list[bytes]:
+    """Most requests lack most headers: the shell knows which there are, and nobody walks them."""
+    if name not in scope["state"]["headers"]:
+        return []
+    return [value for given, value in scope["headers"] if given == name]
 
 
 def runtime(scope: Scope) -> Runtime:
@@ -165,7 +172,7 @@ def runtime(scope: Scope) -> Runtime:
 def _asked(scope: Scope) -> Asked:
     rt = runtime(scope)
     client = scope.get("client")
-    forwarded = tuple(value for name, value in scope["headers"] if name == b"x-forwarded-for")
+    forwarded = tuple(_values(scope, b"x-forwarded-for"))
     call = Call(
         request_id=scope["state"]["request_id"],
         at=rt.clock.now(),
@@ -183,8 +190,8 @@ async def _signed(asked: Asked, token: str) -> Asked:
 
 
 def _agent(scope: Scope) -> str:
-    given = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
-    text = given.decode("utf-8", "replace")[:_LONGEST_AGENT]
+    given = _values(scope, b"user-agent")
+    text = (given[0] if given else b"").decode("utf-8", "replace")[:_LONGEST_AGENT]
     if text.isprintable():
         return text
     return "".join(

@@ -123,13 +123,17 @@ class _Exchange:
         self._began = self._clock.monotonic()
         self._scope = scope
         self._send = send
-        self._headers = {name: value for name, value in scope["headers"] if name in _READ}
+        self._headers = dict(scope["headers"])
         given = self._headers.get(b"x-request-id", b"")
         self.request_id = given.decode() if _REQUEST_ID.fullmatch(given) else ids.of_request()
         self._origin = self._headers.get(b"origin")
         self._allowed = self._origin if self._origin in origins else None
         self.started = False
-        scope["state"] = {**scope.get("state", {}), "request_id": self.request_id}
+        scope["state"] = {
+            **scope.get("state", {}),
+            "request_id": self.request_id,
+            "headers": self._headers,
+        }
 
     def is_preflight(self) -> bool:
         """Tell whether a browser asks, for a page we allow, whether it may ask."""
@@ -202,4 +206,3 @@ class _Exchange:
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 """Others are a caller's own words, and each would be a time series of its own."""
-_READ = frozenset({b"origin", b"x-request-id", b"access-control-request-method"})

@@ -43,7 +43,7 @@ class Minter:
         return _presented(handle, generation, given)
 
     def _write(self, handle: bytes, generation: int) -> str:
-        mac = hmac.digest(self._key, handle + generation.to_bytes(8), hashlib.sha256)
+        mac = hmac.digest(self._key, handle + generation.to_bytes(8), "sha256")
         return f"{jose.encode(handle)}.{generation}.{jose.encode(mac)}"
 
 
