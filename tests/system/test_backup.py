@@ -1,0 +1,58 @@
+"""Backup and restore as the README tells it: dump, restore into a fresh server, go on."""
+
+import asyncio
+from pathlib import Path
+
+import httpx2
+
+from service.embedded.servers import Postgres
+from tests import given
+from tests.deploy.programs import run
+from tests.processes import service
+from tests.servers import private_postgres
+from tests.system.visitors import Visitor, inside
+
+
+def _dump(server: Postgres, file: Path) -> None:
+    dump = server.program.with_name("pg_dump")
+    done = run(dump, "--format=custom", "--no-owner", f"--file={file}", server.url)
+    assert done.returncode == 0, done.stderr
+
+
+def _restore(server: Postgres, file: Path) -> None:
+    restore = server.program.with_name("pg_restore")
+    done = run(restore, "--exit-on-error", "--no-owner", f"--dbname={server.url}", file)
+    assert done.returncode == 0, done.stderr
+
+
+async def test_people_sign_in_and_sessions_go_on_after_a_restore(tmp_path: Path) -> None:
+    file = tmp_path / "auth.dump"
+    env = {"AUTH_ISSUER": "https://auth.example"}
+    with private_postgres() as first:
+        async with service(database_url=first.url, env=env) as running:
+            async with inside(running) as rt:
+                person = await given.a_person(rt)
+                stranger = await given.a_person(rt, "eve@acme.example")
+            device, ended = Visitor(running.url, person), Visitor(running.url, stranger)
+            for visitor in (device, ended):
+                assert (await visitor.sign_in()).status_code == httpx2.codes.OK
+            assert (await ended.sign_out()).status_code == httpx2.codes.NO_CONTENT
+            await asyncio.to_thread(_dump, first, file)
+            for visitor in (device, ended):
+                await visitor.client.aclose()
+    with private_postgres(migrated=False) as second:
+        await asyncio.to_thread(_restore, second, file)
+        async with service(database_url=second.url, env=env) as running:
+            again, out = Visitor(running.url, person), Visitor(running.url, stranger)
+            again.access_token, again.refresh_token = device.access_token, device.refresh_token
+            out.access_token, out.refresh_token = ended.access_token, ended.refresh_token
+            # Tokens of before are good, and what was revoked before stays so, with an empty Redis.
+            assert (await again.me()).status_code == httpx2.codes.OK
+            assert (await again.refresh()).status_code == httpx2.codes.OK
+            assert (await out.me()).status_code == httpx2.codes.UNAUTHORIZED
+            assert (await out.refresh()).status_code == httpx2.codes.UNAUTHORIZED
+            assert (await out.sign_in()).status_code == httpx2.codes.OK
+            verified = await asyncio.to_thread(running.cli, "audit", "verify")
+            assert verified.returncode == 0, verified.stdout + verified.stderr
+            for visitor in (again, out):
+                await visitor.client.aclose()
