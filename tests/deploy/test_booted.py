@@ -21,10 +21,10 @@ from tests.processes import MASTER_KEY
 from tests.servers import cloned_database, redis_database
 
 _PATH = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
-_UNIT = "[Service]\nExecStart=/root/probe\n[Install]\nWantedBy=multi-user.target\n"
+_UNIT = "[Service]\nExecStart=/opt/probe\n[Install]\nWantedBy=multi-user.target\n"
 _PROBE = """\
 #!/bin/bash
-exec >/root/report 2>&1
+exec >/opt/report 2>&1
 ready() { # PORT: within half a minute
     for n in $(seq 60); do
         python3 -c "import urllib.request as r; r.urlopen('http://127.0.0.1:$1/readyz')" \\
@@ -52,7 +52,7 @@ say restarts_after "$(systemctl show -p NRestarts --value tesserra-auth)"
 say private "$(stat -c %a /var/lib/private/tesserra-auth)"
 systemctl stop tesserra-auth
 say result "$(systemctl show -p Result --value tesserra-auth)"
-mv /etc/tesserra-auth/master.keys /root/
+mv /etc/tesserra-auth/master.keys /opt/
 systemctl start tesserra-auth; say without $?
 systemctl status tesserra-auth --no-pager | grep Assert
 systemctl poweroff
@@ -86,7 +86,7 @@ def report() -> Iterator[str]:
                 timeout=240,
                 check=False,
             )
-            yield (root / "root" / "report").read_text()
+            yield (root / "opt" / "report").read_text()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -107,7 +107,7 @@ def _configure(root: Path, database: str, redis: str, ports: tuple[int, int]) ->
         target = root / "opt" / "checkout" / part
         target.parent.mkdir(exist_ok=True)
         run("cp", "-a", ROOT / part, target)
-    probe = root / "root" / "probe"
+    probe = root / "opt" / "probe"
     probe.write_text(
         _PROBE.replace("ready $1)", f"ready {ports[0]})").replace("ready $2)", f"ready {ports[1]})")
     )

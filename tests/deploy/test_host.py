@@ -14,7 +14,7 @@ from service.embedded.servers import free_port
 from tests import given
 from tests.deploy.programs import DEPLOY, need, need_root, run
 from tests.processes import service
-from tests.system.visitors import inside
+from tests.system.visitors import inside, until
 
 # --- sshd -------------------------------------------------------------------------------------
 
@@ -177,6 +177,8 @@ async def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "192.0.2.5", FORGED, FORGED, user_agent=FORGED, x_request_id=FORGED, origin=FORGED
             )
             await http.get(f"/{FORGED}", headers={"x-forwarded-for": "192.0.2.5"})
+            last = (await http.get("/readyz")).headers["x-request-id"]
+            await until(lambda: f'"{last}"' in running.output().rpartition("\n")[0], 10)
         path = tmp_path_factory.mktemp("fail2ban") / "log"
         path.write_text(running.output())
         return path
