@@ -234,7 +234,7 @@ async def sign_ins(rt: Runtime) -> None:
 
     async def export() -> None:
         begun = await exports.begin(rt, call, ToExport(tenant_id=TenantId(BIG)))
-        async for _ in exports.run(rt, begun, rest=exports.REST):
+        async for _ in exports.run(rt, begun, resting=True):
             pass
 
     async def keep_sealing() -> None:

@@ -112,6 +112,11 @@ class Passwords:
         self._seconds_each = self._measure(lambda: self._matches(self._decoy, "decoy"))
         self._costs: dict[str, float] = {}
 
+    @property
+    def busy(self) -> bool:
+        """Whether a password is being hashed."""
+        return self._waiting > 0
+
     async def hash(self, password: str) -> str:
         """Hash a new password.  Refused(UNAVAILABLE) when the queue is full."""
         return await self._run(lambda: self._hasher.hash(password.encode()))

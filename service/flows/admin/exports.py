@@ -24,8 +24,8 @@ from service.kernel.refusal import Reason, Refused
 from service.kernel.sql import Tx
 from service.runtime import Runtime
 
-REST = 5.0
-"""How long an export inside the service rests, as a multiple of its work: a sixth of a core."""
+_REST, _REST_BESIDE_SIGN_INS = 1, 20
+"""How long an export inside the service rests after each page, as a multiple of its work."""
 
 _PAGE = 1000
 _GZIP = 31  # zlib's number for a gzip header and trailer (RFC 1952), here without a time
@@ -97,11 +97,13 @@ async def begin(rt: Runtime, call: Call, asked: ToExport) -> Begun:
     return Begun(chain_id, name, wanted)
 
 
-async def run(rt: Runtime, begun: Begun, *, rest: float = 0.0) -> AsyncGenerator[Progress, None]:
+async def run(
+    rt: Runtime, begun: Begun, *, resting: bool = False
+) -> AsyncGenerator[Progress, None]:
     """Write the file, telling how far it is; it is there when the last progress was told.
 
-    `rest`: how long to rest after each page, as a multiple of what the page took, so that sign-ins
-    do not wait.  Whoever stops listening leaves no file.  Refused(CONFLICT) when it grows too large
+    `resting`: rest after each page, and most of the time while people sign in, who do not notice
+    then.  Whoever stops listening leaves no file.  Refused(CONFLICT) when it grows too large
     or the folder cannot be written.
     """
     with ExitStack() as stack:
@@ -119,7 +121,9 @@ async def run(rt: Runtime, begun: Begun, *, rest: float = 0.0) -> AsyncGenerator
                 after = page[-1].event_id
                 done = _fraction(begun.wanted, page[-1].occurred_at)
                 yield Progress(begun.name, packer.events, done)
-                await asyncio.sleep(rest * (rt.clock.monotonic() - began))
+                if resting:
+                    times = _REST_BESIDE_SIGN_INS if rt.passwords.busy else _REST
+                    await asyncio.sleep(times * (rt.clock.monotonic() - began))
             await asyncio.to_thread(packer.finish)
             finish = stack.pop_all()
             await asyncio.to_thread(finish.close)

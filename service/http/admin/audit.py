@@ -188,7 +188,7 @@ async def export(asked: FromCaller, data: JSONBody[ExportForm]) -> Stream:
     async def lines() -> AsyncIterator[bytes]:
         yield _encode({"name": begun.name, "events": 0, "fraction": 0.0}) + b"\n"
         try:
-            async with aclosing(flows.run(asked.rt, begun, rest=flows.REST)) as progress:
+            async with aclosing(flows.run(asked.rt, begun, resting=True)) as progress:
                 async for one in progress:
                     yield _encode(_progress(one)) + b"\n"
         except Refused as refused:
