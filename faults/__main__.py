@@ -1,0 +1,70 @@
+"""`python -m faults`, called by `./dev faults`."""
+
+import argparse
+import asyncio
+import random
+import sys
+import time
+from pathlib import Path
+
+from faults.campaigns import CAMPAIGNS
+from faults.runner import Run, run, table, write_result
+from service.embedded.servers import EmbeddedError
+
+
+def main(arguments: list[str]) -> int:
+    """Return the exit status: 0 only when nothing was violated."""
+    names = [campaign.name for campaign in CAMPAIGNS]
+    parser = argparse.ArgumentParser(
+        prog="./dev faults", description="Break the service on purpose, and see what holds."
+    )
+    parser.add_argument(
+        "what",
+        nargs="?",
+        default="run",
+        choices=["run", "sabotage"],
+        help="run: attack the service (the default);"
+        " sabotage: break copies of it and see the attack find it each time",
+    )
+    parser.add_argument("--quick", action="store_true", help="under three minutes")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help=str(names))
+    parser.add_argument("--seed", type=int, help="repeat a run")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the full counts")
+    parser.add_argument("--result", type=Path, help="where the JSON goes")
+    asked = parser.parse_args(arguments)
+    chosen = [c for c in CAMPAIGNS if c.name in asked.only or c.name not in names]
+    if len(chosen) < len(set(asked.only)):
+        parser.error(f"--only takes {', '.join(names)}")
+    seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(10**9)
+    try:
+        wanted = Run(
+            seed=seed,
+            campaigns=chosen or CAMPAIGNS,
+            quick=asked.quick,
+            scale=asked.scale,
+            **({"result": asked.result} if asked.result else {}),
+        )
+        return asyncio.run(_attack(wanted))
+    except EmbeddedError as exc:
+        print(f"faults: {exc}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+async def _attack(wanted: Run) -> int:
+    began = time.monotonic()
+    reports = await run(wanted)
+    seconds = time.monotonic() - began
+    write_result(wanted, reports, seconds)
+    print(f"\n{table(reports)}\n\nseed {wanted.seed}, {seconds:.0f} s, {wanted.result}")
+    violations = [(report.name, one) for report in reports for one in report.violations]
+    for name, one in violations[:50]:
+        print(f"VIOLATION {one.invariant} ({name}): {one.what}")
+    if violations:
+        print(f"again: ./dev faults --seed {wanted.seed}" + (" --quick" if wanted.quick else ""))
+    return 1 if violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

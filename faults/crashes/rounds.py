@@ -1,0 +1,187 @@
+"""Hold some acts at a point, kill, look, and let everybody try again."""
+
+import asyncio
+import os
+import random
+import time
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from faults.client import Answer
+from faults.crashes.acts import ACTS, Act, Subject, TornError
+from faults.invariants import check_standing
+from faults.proxy import Moment, Point
+from faults.report import Report
+from faults.site import WORKERS, Site
+
+Victim: TypeAlias = Literal["a worker", "the service", "PostgreSQL"]
+VICTIMS: tuple[Victim, ...] = ("PostgreSQL", "a worker", "PostgreSQL", "the service")
+"""In turn.  PostgreSQL is back sooner than the others."""
+
+TOGETHER = 6
+"""Acts that are crashed by one kill; a worker has twelve connections."""
+
+SAMPLE = 1
+"""So few rounds mean: of some points, not of all."""
+
+_PATIENCE_SECONDS = 5.0
+RECOVERY_SECONDS = 2.0
+
+
+@dataclass
+class Held:
+    """One subject's act, under way."""
+
+    subject: Subject
+    task: "asyncio.Task[Answer]"
+
+
+async def crash_acts(site: Site, report: Report, dice: random.Random, rounds: int) -> None:
+    """Crash every act at every point, until each point had so many acts held at it."""
+    cells = [(act, point) for act in ACTS for point in act.points]
+    if rounds == SAMPLE:
+        cells = dice.sample(cells, 8)
+    for number, (act, point) in enumerate(cells):
+        held = turns = 0
+        while held < rounds:
+            victim = VICTIMS[(number + turns) % len(VICTIMS)]
+            report.progress(
+                f"{act.name}, {point}: {held} of {rounds}, then {victim}"
+                f" (point {number + 1} of {len(cells)})"
+            )
+            most = 1 if act.queues and point == "commit" else TOGETHER
+            reached = await _round(site, report, act, point, victim, min(most, rounds - held))
+            held += reached
+            turns += 1
+            if not report.expect("harness", reached, f"{act.name}: the point {point} is not met"):
+                break
+        report.faults[f"kill -9 at {point} of {act.name}"] += held
+        async with site.rt.pg.reading() as tx:
+            await check_standing(tx, report)
+    await at_random_delays(site, report, dice, max(2, rounds // 4))
+
+
+async def _round(
+    site: Site, report: Report, act: Act, point: Point, victim: Victim, together: int
+) -> int:
+    """Return how many acts were held at the point when the kill came."""
+    subjects = await asyncio.gather(*(act.prepare(site, report) for _ in range(together)))
+    site.tap.arm(lambda moment: act.at(point, moment))
+    under_way = [Held(one, asyncio.create_task(act.do(one))) for one in subjects]
+    await site.tap.reached(together, _PATIENCE_SECONDS)
+    caught = list(site.tap.held)
+    dead = await _kill(site, victim, caught)
+    for moment in dead:
+        moment.pair.reset()
+    site.tap.disarm()
+    answers = await asyncio.gather(*(one.task for one in under_way))
+    await recover(site, report, victim)
+    for subject, answer in zip(subjects, answers, strict=True):
+        await _judge(site, report, act, point, subject, answer)
+        subject.client.close()
+    report.rounds += len(dead)
+    return len(dead)
+
+
+async def _kill(site: Site, victim: Victim, caught: list[Moment]) -> list[Moment]:
+    """Kill, and return the moments whose transactions died with the victim."""
+    match victim:
+        case "PostgreSQL":
+            site.postgres.kill()
+            return caught
+        case "the service":
+            await site.kill_service()
+            return caught
+        case "a worker":
+            whose = {
+                moment: site.worker_behind(moment.pair.near_port(), site.to_postgres)
+                for moment in caught
+            }
+            pids = [pid for pid in whose.values() if pid is not None]
+            if not pids:
+                return []
+            doomed = max(set(pids), key=pids.count)
+            site.kill_worker(doomed)
+            return [moment for moment, pid in whose.items() if pid == doomed]
+
+
+async def recover(site: Site, report: Report, victim: Victim) -> None:
+    """Bring the victim back and wait for the first success of a stranger and of a query."""
+    match victim:
+        case "PostgreSQL":
+            site.postgres.start()
+        case "the service":
+            await site.start()
+        case "a worker":
+            pass  # is started again by its parent
+    back = time.monotonic()
+    client = site.client(report)
+    while not (await client.ask("GET", "/readyz")).ok:
+        if time.monotonic() - back > 20:
+            report.violate("recovery", f"no success 20 s after {victim} was back")
+            break
+        await asyncio.sleep(0.02)
+    took = time.monotonic() - back
+    client.close()
+    report.recoveries.append(took)
+    if victim == "PostgreSQL":
+        report.expect("recovery", took <= RECOVERY_SECONDS, f"{victim}: {took:.1f} s")
+    if victim == "a worker":
+        deadline = time.monotonic() + 20
+        while len(site.running.workers()) < WORKERS and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        report.expect("recovery", len(site.running.workers()) == WORKERS, "a worker is missing")
+
+
+async def _judge(
+    site: Site, report: Report, act: Act, point: Point, subject: Subject, answer: Answer
+) -> None:
+    where = f"{act.name}, killed at {point}"
+    try:
+        outcome = await act.look(site, subject)
+    except TornError as torn:
+        report.violate("I3", f"{where}: half of it has happened: {torn}")
+        return
+    if answer.ok:
+        report.expect("I7", outcome == "done", f"{where}: acknowledged, and not there")
+    elif answer.unknown:
+        # Whoever hears nothing may be either, but for where the kill came.
+        if point in ("begin", "inside", "commit"):
+            report.expect("I7", outcome == "not done", f"{where}: there, though it never committed")
+        else:
+            report.expect("I7", outcome == "done", f"{where}: committed, and lost")
+    else:
+        report.violate("I6", f"{where}: {answer.status} {answer.body[:120]!r}")
+    await act.converge(site, report, subject, outcome)
+
+
+async def at_random_delays(site: Site, report: Report, dice: random.Random, rounds: int) -> None:
+    """Kill at no point in particular: whatever is under way then."""
+    for number in range(rounds):
+        act = dice.choice(ACTS)
+        victim = VICTIMS[number % len(VICTIMS)]
+        report.progress(f"{victim} at a random delay: {number} of {rounds}")
+        subjects = await asyncio.gather(*(act.prepare(site, report) for _ in range(TOGETHER)))
+        under_way = [asyncio.create_task(act.do(one)) for one in subjects]
+        await asyncio.sleep(dice.random() * 0.1)
+        match victim:
+            case "PostgreSQL":
+                site.postgres.kill()
+            case "the service":
+                await site.kill_service()
+            case "a worker":
+                site.kill_worker(dice.choice(site.running.workers() or [os.getpid() + 10**7]))
+        answers = await asyncio.gather(*under_way)
+        await recover(site, report, victim)
+        for subject, answer in zip(subjects, answers, strict=True):
+            try:
+                outcome = await act.look(site, subject)
+            except TornError as torn:
+                report.violate("I3", f"{act.name}, killed at random: half has happened: {torn}")
+                continue
+            if answer.ok:
+                report.expect("I7", outcome == "done", f"{act.name}: acknowledged, and not there")
+            await act.converge(site, report, subject, outcome)
+            subject.client.close()
+        report.faults["kill -9 at a random delay"] += 1
+        report.rounds += 1

@@ -1,0 +1,157 @@
+"""Runs campaigns one after the other, tells how far it is, and what came of it."""
+
+import asyncio
+import random
+import time
+import traceback
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from bench.machine import describe_machine
+from faults.campaigns import Campaign
+from faults.invariants import check_standing, search_canaries
+from faults.report import Report
+from faults.site import Site, deployed
+from service.embedded.checkout import ROOT
+
+_STANDARD = ROOT / ".data" / "faults" / "last.json"
+
+
+class Run(msgspec.Struct, frozen=True):
+    """What was asked for."""
+
+    seed: int
+    campaigns: Sequence[Campaign]
+    quick: bool = False
+    scale: float = 1.0
+    """Of the full counts."""
+    source: Path = ROOT
+    stop_at_first: bool = False
+    """Whether one violation is enough, as when the service is broken on purpose."""
+    silent: bool = False
+    result: Path = _STANDARD
+
+    def rounds(self, campaign: Campaign) -> int:
+        """Return how many rounds a campaign goes."""
+        return campaign.quick if self.quick else max(1, round(campaign.full * self.scale))
+
+
+async def run(asked: Run) -> list[Report]:
+    """Run everything against one deployment.  Exceptions of a campaign are violations of it."""
+    began = time.monotonic()
+
+    def tell(line: str) -> None:
+        if not asked.silent:
+            print(f"[{_clock(time.monotonic() - began)}] {line}", flush=True)
+
+    # Connections that we cut ourselves end in tasks of libraries that nobody awaits.
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+    tell(f"seed {asked.seed}; starting PostgreSQL, Valkey, two proxies and the service")
+    reports: list[Report] = []
+    async with deployed(asked.source) as site:
+        for campaign in asked.campaigns:
+            rounds = asked.rounds(campaign)
+            tell(f"{campaign.name}: {campaign.about}: {rounds}")
+            name = campaign.name
+            report = Report(name, tell=lambda line, name=name: tell(f"{name}: {line}"))  # type: ignore[misc]
+            reports.append(report)
+            dice = random.Random(f"{asked.seed}/{campaign.name}")
+            await _campaign(site, campaign, report, dice, rounds)
+            if asked.stop_at_first and report.violations:
+                return reports
+        reports.append(await _at_the_end(site))
+        asked.result.parent.mkdir(parents=True, exist_ok=True)
+        asked.result.with_suffix(".log").write_text(site.said())
+    return reports
+
+
+async def _campaign(
+    site: Site, campaign: Campaign, report: Report, dice: random.Random, rounds: int
+) -> None:
+    try:
+        await campaign.run(site, report, dice, rounds)
+        async with site.rt.pg.reading() as tx:
+            await check_standing(tx, report)
+    except Exception as exc:  # noqa: BLE001 - a campaign that cannot go on is red, not lost
+        where = traceback.extract_tb(exc.__traceback__)[-1]
+        report.violate(
+            "harness", f"{type(exc).__name__}: {exc} ({Path(where.filename).name}:{where.lineno})"
+        )
+    finally:
+        site.tap.disarm()
+        site.to_postgres.heal()
+        site.to_valkey.heal()
+        report.seconds = time.monotonic() - report.began
+
+
+async def _at_the_end(site: Site) -> Report:
+    """I9 over everything that was written, while the processes still run."""
+    report = Report("secrets")
+    pids = [site.running.pid, *site.running.workers(), site.postgres.pid, site.valkey.pid]
+    async with site.rt.pg.reading() as tx:
+        await search_canaries(tx, report, site.canaries, site.said(), pids)
+        await check_standing(tx, report)
+    report.rounds = len(site.canaries)
+    report.seconds = time.monotonic() - report.began
+    return report
+
+
+def table(reports: Sequence[Report]) -> str:
+    """Return the table at the end, as Markdown."""
+    lines = [
+        "| campaign | rounds | faults injected | requests | 5xx but 503 | worst recovery | violations |",  # noqa: E501
+        "|---|---|---|---|---|---|---|",
+    ]
+    total: Counter[str] = Counter()
+    for report in reports:
+        worst = f"{max(report.recoveries):.2f} s" if report.recoveries else ""
+        bad = sum(n for status, n in report.statuses.items() if status >= 500 and status != 503)
+        faults = sum(report.faults.values())
+        total.update(rounds=report.rounds, faults=faults, requests=report.requests, bad=bad)
+        total["violations"] += len(report.violations)
+        lines.append(
+            f"| {report.name} | {report.rounds:,} | {faults:,} | {report.requests:,} | {bad} |"
+            f" {worst} | {len(report.violations)} |"
+        )
+    recoveries = [took for report in reports for took in report.recoveries]
+    worst = f"{max(recoveries):.2f} s" if recoveries else ""
+    lines.append(
+        f"| **all** | {total['rounds']:,} | {total['faults']:,} | {total['requests']:,} |"
+        f" {total['bad']} | {worst} | {total['violations']} |"
+    )
+    return "\n".join(lines)
+
+
+def write_result(asked: Run, reports: Sequence[Report], seconds: float) -> None:
+    """Write everything that was counted, with what it was counted on."""
+    told = {
+        "machine": describe_machine(),
+        "seed": asked.seed,
+        "quick": asked.quick,
+        "scale": asked.scale,
+        "seconds": round(seconds, 1),
+        "campaigns": [
+            {
+                "name": report.name,
+                "seconds": round(report.seconds, 1),
+                "rounds": report.rounds,
+                "requests": report.requests,
+                "statuses": dict(report.statuses),
+                "faults": dict(report.faults),
+                "worst_recovery_seconds": max(report.recoveries, default=None),
+                "recoveries": len(report.recoveries),
+                "figures": report.figures,
+                "violations": report.violations,
+            }
+            for report in reports
+        ],
+    }
+    asked.result.parent.mkdir(parents=True, exist_ok=True)
+    asked.result.write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60:3}:{int(seconds) % 60:02}"
