@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+from collections import defaultdict, deque
 from pathlib import Path
 
 import click
@@ -29,6 +30,9 @@ _OPENAPI = Path(__file__).resolve().parents[2] / "openapi" / "tesserra-auth.json
 _REDIS_TRIES = 4
 _TAKES_OVER_SECONDS = 5.0
 """After SIGHUP a new worker has this long to serve before the old one stops."""
+_DEATHS, _DEATHS_SECONDS = 10, 60.0
+"""So many deaths of one worker in so short a time are no accident: the manager starts all anew."""
+
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -89,6 +93,7 @@ def _serve(settings: Settings) -> None:
         log_dictconfig=log.SERVER,
         log_level=LogLevels.warning,
     )
+    server.respawned_wrks = _Respawned()
     if certificate is None:
         server.serve()
         return
@@ -97,6 +102,28 @@ def _serve(settings: Settings) -> None:
         server.serve()
     finally:
         certificate.forget()
+
+
+class _Respawned(dict[int, float]):
+    """When workers were started again, by number: what Granian asks whether it should give up.
+
+    It would end everything, healthy workers too, when one dies within 5.5 s of its last death.
+    Here that takes ten deaths of one worker within a minute.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._deaths: defaultdict[int, deque[float]] = defaultdict(lambda: deque(maxlen=_DEATHS))
+
+    def __setitem__(self, worker: int, at: float) -> None:
+        self._deaths[worker].append(at)
+        super().__setitem__(worker, at)
+
+    def get(self, worker: int, default: float = 0.0) -> float:  # type: ignore[override]
+        """Return when it was last started again; `default` as long as nobody need give up."""
+        deaths = self._deaths[worker]
+        hopeless = len(deaths) == _DEATHS and deaths[-1] - deaths[0] < _DEATHS_SECONDS
+        return super().get(worker, default) if hopeless else default
 
 
 @click.command()

@@ -18,6 +18,10 @@ from service.kernel.log import log
 
 T = TypeVar("T")
 
+_LOST = (RedisError, OSError, TimeoutError, RuntimeError)
+"""What a server that went away raises.  RuntimeError is uvloop's, of a connection that was reset while
+a command was on its way to it."""
+
 _TIMEOUT = 0.25
 _PAUSE = 1.0
 
@@ -60,11 +64,11 @@ class Redis:
             raise RedisLostError("breaker is open")
         try:
             answer = await question(self.client)
-        except (RedisError, OSError, TimeoutError) as exc:
+        except _LOST as exc:
             self._closed_until = self._clock.monotonic() + _PAUSE
             self._note(lost=True, error=type(exc).__name__)
             # A server that ended took the idle connections along; each would fail once more later.
-            with contextlib.suppress(RedisError, OSError):
+            with contextlib.suppress(*_LOST):
                 await self._pool.disconnect(inuse_connections=False)
             raise RedisLostError(type(exc).__name__) from exc
         self._note(lost=False)
@@ -77,7 +81,7 @@ class Redis:
         """
         try:
             streams: Any = await self._blocking.xread({stream: last}, block=int(seconds * 1000))
-        except (RedisError, OSError, TimeoutError) as exc:
+        except _LOST as exc:
             raise RedisLostError(type(exc).__name__) from exc
         newest: bytes = streams[0][1][-1][0] if streams else last
         return newest

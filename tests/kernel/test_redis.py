@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+import uvloop
 
 from service.embedded.servers import free_port
 from service.kernel.clock import Clock
@@ -106,6 +107,22 @@ async def test_a_server_that_comes_back_is_used_again(
         server.start()
         watch.reading += 2
         assert await redis.ask(ping)
+
+
+def test_a_connection_reset_under_a_command_is_a_lost_server_also_to_uvloop() -> None:
+    """uvloop, which workers run on, raises a RuntimeError where asyncio raises an OSError."""
+
+    async def work() -> None:
+        redis = Redis(url, "public", Watch())
+        assert await redis.ping()
+        (connection,) = redis._pool._available_connections
+        connection._writer.transport.abort()
+        with pytest.raises(RedisLostError):
+            await redis.ask(ping)
+        await redis.close()
+
+    with servers.redis_database() as url:
+        uvloop.run(work())
 
 
 async def test_every_key_of_a_deployment_is_in_one_slot_of_a_cluster(

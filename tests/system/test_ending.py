@@ -57,6 +57,18 @@ async def test_a_killed_worker_is_replaced_and_its_visitors_lose_a_connection_at
         assert "Unexpected exit" in str([line.get("error") for line in log_lines(running)])
 
 
+async def test_a_worker_that_dies_again_at_once_takes_no_other_with_it() -> None:
+    """Granian by itself gives up, healthy workers included, within 5.5 s of the first death."""
+    async with service(workers=2, policy=UNLIMITED) as running:
+        for _ in range(3):
+            before = set(running.workers())
+            victim = max(before)  # the youngest
+            os.kill(victim, signal.SIGKILL)
+            await until(lambda gone=victim: len(set(running.workers()) - {gone}) == 2)  # type: ignore[misc]
+        assert running.is_running()
+        await until_all_serve(running)
+
+
 async def _busiest(running: Running) -> int:
     """Return the worker of some connection, so that its death is felt."""
     async with connection(running.url) as client:
