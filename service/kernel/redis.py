@@ -19,8 +19,8 @@ from service.kernel.log import log
 T = TypeVar("T")
 
 _LOST = (RedisError, OSError, TimeoutError, RuntimeError)
-"""What a server that went away raises.  RuntimeError is uvloop's, of a connection that was reset while
-a command was on its way to it."""
+"""What a server that went away raises.  RuntimeError is uvloop's, of a connection that was reset
+while a command was on its way to it."""
 
 _TIMEOUT = 0.25
 _PAUSE = 1.0
