@@ -25,7 +25,10 @@ mount -t overlay overlay -o "lowerdir=$2,upperdir=$1/upper,workdir=$1/work" "$1/
 mount -t proc proc "$1/root/proc"; mount --rbind /dev "$1/root/dev"
 mount -t tmpfs tmpfs "$1/root/run"; mount -t tmpfs tmpfs "$1/root/tmp"
 mkdir -p "$1/root/opt/checkout"; mount --bind "$3" "$1/root/opt/checkout"
-ln -sf /bin/false "$1/root/usr/sbin/policy-rc.d"
+# Whom this machine trusts, who may stand between it and the package index.
+[ "$2" = / ] || cp -L /etc/ssl/certs/ca-certificates.crt "$1/root/etc/ssl/certs/" || :
+policy=$1/root/usr/sbin/policy-rc.d
+rm -f "$policy"; printf '#!/bin/sh\\nexit 101\\n' >"$policy"; chmod +x "$policy"
 echo ready
 exec sleep infinity
 """
