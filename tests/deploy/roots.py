@@ -36,7 +36,7 @@ exec sleep infinity
 
 @dataclass(frozen=True)
 class Debian:
-    """The root, as seen from a process that lives in its mount namespace."""
+    """The root, as seen from the first process in it; what is started there ends with that."""
 
     pid: int
     folder: Path
@@ -45,7 +45,7 @@ class Debian:
         self, *command: str, env: Mapping[str, str] | None = None, online: bool = False
     ) -> "subprocess.CompletedProcess[str]":
         """Run a command in it; without `online` with no network at all, its firewall its own."""
-        enter = ["nsenter", "-t", str(self.pid), "-m"]
+        enter = ["nsenter", "-t", str(self.pid), "-m", "-p"]
         alone = [] if online else ["unshare", "-n"]
         kept = {n: v for n, v in os.environ.items() if n.startswith(("PIP_", "SSL_CERT"))}
         given = [f"{k}={v}" for k, v in {**kept, "PATH": _PATH, **(env or {})}.items()]
@@ -78,7 +78,7 @@ def debian(folder: Path) -> Iterator[Debian]:
     need_root("mounts")
     if not (BELOW / "etc" / "debian_version").exists():
         pytest.skip("this machine is no Debian, and TESSERRA_TEST_ROOT names none")
-    unshare = [need("unshare"), "-m", "--propagation", "private"]
+    unshare = [need("unshare"), "-m", "--propagation", "private", "-p", "--fork", "--kill-child"]
     child = subprocess.Popen(
         [*unshare, "bash", "-c", _MOUNT, "mount", folder, BELOW, ROOT],
         stdout=subprocess.PIPE,
@@ -90,7 +90,8 @@ def debian(folder: Path) -> Iterator[Debian]:
         assert child.stderr
         if child.stdout.readline() != "ready\n":
             pytest.skip(f"no overlay can be mounted here: {child.stderr.read().strip()}")
-        yield Debian(child.pid, folder)
+        (first,) = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
+        yield Debian(int(first), folder)
     finally:
-        child.terminate()
+        child.kill()  # and with it, by the kernel, everything in it
         child.communicate(timeout=20)
