@@ -21,7 +21,11 @@ BEGIN
      WHERE c.chain_id = b.chain_id
        AND c.checkpoint_id <> b.checkpoint_id
        AND c.position <= b.position
-       AND c.signed_at < before;
+       AND c.signed_at < before
+       AND NOT EXISTS (SELECT
+                         FROM auth_event_seals s
+                        WHERE s.chain_id = c.chain_id
+                          AND s.position <= c.position);
     GET DIAGNOSTICS dropped = ROW_COUNT;
     RETURN dropped;
 END $$;

@@ -127,6 +127,24 @@ async def test_young_checkpoints_are_not_dropped_whoever_asks(rt: Runtime) -> No
         await run(rt, "SELECT auth_checkpoints_drop(now() - interval '79 days')")
 
 
+async def test_who_may_add_a_checkpoint_drops_none_of_what_is_there(
+    rt: Runtime, old: TenantId
+) -> None:
+    """One that says retention has come to the end of time."""
+    await run(
+        rt,
+        "INSERT INTO auth_event_checkpoints"
+        " SELECT gen_random_uuid(), chain_id, 9000000000, 'retention', now(), kid, public_jwk,"
+        "        token, mac"
+        "   FROM auth_event_checkpoints WHERE chain_id = $1",
+        old,
+    )
+    before = await kinds_of_checkpoints(rt, old)
+    assert before == ["head", "retention"]
+    await run(rt, "SELECT auth_checkpoints_drop(now() - interval '81 days')")
+    assert await kinds_of_checkpoints(rt, old) == before
+
+
 async def test_a_cut_between_two_months_leaves_the_later_one_verifiable(
     rt: Runtime, call: Made, old: TenantId
 ) -> None:
