@@ -169,7 +169,7 @@ class Deployment:
         made = await create_client(
             self.rt, self.call(), NewClient(name="bench", scopes=scopes or ("agentes",))
         )
-        issued = issue_to_client(self.rt, self.call(), made.client, None)
+        issued = await issue_to_client(self.rt, self.call(), made.client, None)
         return ServiceAccount(made.client, made.secret or "", issued.access_token)
 
 

@@ -30,7 +30,7 @@ from bench.processes import cpu_seconds, family, memory_mib
 from bench.wire import Wire, request
 from service.embedded.checkout import ROOT
 from service.embedded.servers import free_port, launched
-from service.flows.oauth.client_credentials import issue_to_client
+from service.flows.oauth.client_credentials import mint_for_client
 from service.kernel import jose
 
 _WARM_SECONDS = 0.5
@@ -298,7 +298,7 @@ class Bench:
     ) -> list[bytes]:
         """Ask for the revocation of as many tokens, none of which is revoked yet."""
         rt, call = self.made.rt, self.made.call()
-        tokens = [issue_to_client(rt, call, service.client, None) for _ in range(count)]
+        tokens = [mint_for_client(rt, call.at, service.client, None) for _ in range(count)]
         return [
             request("POST", "/oauth/revoke", basic=basic, form={"token": token.access_token})
             for token in tokens

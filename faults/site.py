@@ -284,7 +284,7 @@ class Site:
         """Make a service of the platform, with a token of its own."""
         new = NewClient(name="faults", scopes=scopes or ("revocations:read",))
         made = await create_client(self.rt, self.call(), new)
-        issued = issue_to_client(self.rt, self.call(), made.client, None)
+        issued = await issue_to_client(self.rt, self.call(), made.client, None)
         return Machine(made.client.client_id, made.secret or "", issued.access_token)
 
     # --- looking ------------------------------------------------------------------------------

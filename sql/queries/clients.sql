@@ -10,6 +10,16 @@ SELECT client_id, tenant_id, name, scopes, secret_mac, jwks::text AS jwks, creat
   FROM auth_clients
  WHERE client_id = $1;
 
+-- name: find_enabled(client_id)
+-- Who may act: neither it nor its organization is disabled.
+SELECT c.client_id, c.tenant_id, c.name, c.scopes, c.secret_mac, c.jwks::text AS jwks, c.created_at,
+       c.disabled_at, c.previous_mac, c.previous_until
+  FROM auth_clients c
+  LEFT JOIN auth_organizations o USING (tenant_id)
+ WHERE c.client_id = $1
+   AND c.disabled_at IS NULL
+   AND o.disabled_at IS NULL;
+
 -- name: lock(client_id)
 -- Whoever disables, enables or rotates holds the client: of two, one acts.
 SELECT client_id, tenant_id, name, scopes, secret_mac, jwks::text AS jwks, created_at, disabled_at,

@@ -1,10 +1,11 @@
 """OAuth clients: services with a name, a secret or a key, and scopes.  Table auth_clients."""
 
 from service.domain.clients.assertion import AssertionRefusedError, check_assertion
-from service.domain.clients.known import BELIEVED, KnownClients
+from service.domain.clients.known import BELIEVED, Known, KnownClients
 from service.domain.clients.model import Client, new_secret, secret_mac
 from service.domain.clients.store import (
     find,
+    find_enabled,
     insert,
     list_page,
     lock,
@@ -16,9 +17,11 @@ __all__ = [
     "BELIEVED",
     "AssertionRefusedError",
     "Client",
+    "Known",
     "KnownClients",
     "check_assertion",
     "find",
+    "find_enabled",
     "insert",
     "list_page",
     "lock",

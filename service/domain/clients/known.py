@@ -1,6 +1,7 @@
 """The clients a worker has seen: authenticating one costs no query.
 
-An entry is believed for a minute, and not at all once a revocation by `client_id` is newer than it.
+An entry is believed for a minute, and by the caller not at all once a revocation of the client or
+of its organization is newer than it.
 """
 
 from collections import OrderedDict
@@ -20,10 +21,15 @@ _NOT_AT_ALL = timedelta(0)
 _REMEMBERED = 5_000
 
 
-class _Entry(Struct, frozen=True):
-    """A client as it was at a moment; `doubted`: read because a secret did not fit."""
+class Known(Struct, frozen=True):
+    """A client as it was at a moment.
+
+    `seq`: the newest revocation known before it was read; `doubted`: read because a secret did not
+    fit.
+    """
 
     at: datetime
+    seq: int
     client: Client
     doubted: bool
 
@@ -33,32 +39,30 @@ class KnownClients:
 
     def __init__(self, pg: Postgres) -> None:
         self._pg = pg
-        self._known: OrderedDict[str, _Entry] = OrderedDict()
+        self._known: OrderedDict[str, Known] = OrderedDict()
 
-    async def find(
-        self,
-        client_id: str,
-        at: datetime,
-        changed_at: datetime | None,
-        *,
-        doubtful: bool = False,
-    ) -> Client | None:
-        """Return a client that is not disabled; `changed_at` is the newest revocation of it.
+    def find(self, client_id: str, at: datetime, *, doubtful: bool = False) -> Known | None:
+        """Return what is known of a client and not too old.
 
         `doubtful`: its secret did not fit.  It may be a new one: the client is read again, once a
         second at most.
         """
         known = self._known.get(client_id)
-        if known is not None and (changed_at is None or changed_at < known.at):
-            longest = BELIEVED if not doubtful else _DOUBTED if known.doubted else _NOT_AT_ALL
-            if at - known.at < longest:
-                return known.client
-        async with self._pg.reading() as tx:
-            found = await store.find(tx, client_id)
-        self._known.pop(client_id, None)
-        if found is None or found.disabled_at is not None:
+        if known is None:
             return None
-        self._known[client_id] = _Entry(at, found, doubtful)
+        longest = BELIEVED if not doubtful else _DOUBTED if known.doubted else _NOT_AT_ALL
+        return known if at - known.at < longest else None
+
+    async def read(
+        self, client_id: str, at: datetime, seq: int, *, doubtful: bool = False
+    ) -> Client | None:
+        """Read a client that may act, and remember it.  Refused(UNAVAILABLE)."""
+        async with self._pg.reading() as tx:
+            found = await store.find_enabled(tx, client_id)
+        self._known.pop(client_id, None)
+        if found is None:
+            return None
+        self._known[client_id] = Known(at, seq, found, doubtful)
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
         return found

@@ -9,6 +9,7 @@ from service.kernel.sql import Queries, Tx
 queries = Queries("clients")
 _insert = queries.command("insert")
 _find = queries.rows("find", Client)
+_find_enabled = queries.rows("find_enabled", Client)
 _lock = queries.rows("lock", Client)
 _list_page = queries.rows("list_page", Client)
 _set_disabled = queries.command("set_disabled")
@@ -32,6 +33,11 @@ async def insert(tx: Tx, client: Client) -> None:
 async def find(tx: Tx, client_id: str) -> Client | None:
     """Return a client, disabled or not."""
     return await _find.maybe(tx, client_id=client_id)
+
+
+async def find_enabled(tx: Tx, client_id: str) -> Client | None:
+    """Return a client that may act: neither it nor its organization is disabled."""
+    return await _find_enabled.maybe(tx, client_id=client_id)
 
 
 async def lock(tx: Tx, client_id: str) -> Client | None:

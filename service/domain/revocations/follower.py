@@ -49,7 +49,7 @@ class Follower:
 
     async def start(self) -> None:
         """Load what is in force, then follow.  Refused(UNAVAILABLE) when it cannot be loaded."""
-        await self._catch_up()
+        await self.catch_up()
         self._tasks = [
             asyncio.create_task(self._follow(), name="revocations: follow"),
             asyncio.create_task(self._listen(), name="revocations: listen"),
@@ -99,34 +99,13 @@ class Follower:
         Refused(UNAVAILABLE) when it cannot be made fresh.
         """
         if not self.is_fresh():
-            await self._catch_up()
+            await self.catch_up()
         if not self.is_fresh():
             raise unavailable("revocations are stale")
         return self.memory
 
-    async def catch_up_to(self, seq: int) -> bool:
-        """Look once more whether the table has come as far as `seq`."""
-        if seq > self.memory.seq:
-            await self._catch_up()
-        return seq <= self.memory.seq
-
-    def changed_at(self, kind: Kind, value: str) -> Revocation | None:
-        """Return the revocation in force of one mark."""
-        return self.memory.find_mark(kind, value)
-
-    async def announce(self, entries: Sequence[Revocation]) -> None:
-        """Spread entries whose transaction has committed: here at once, elsewhere by the stream.
-
-        Whatever fails here is made up for by every worker's own look at the table.
-        """
-        if not entries:
-            return
-        with contextlib.suppress(Refused):
-            await self._catch_up()
-        with contextlib.suppress(RedisLostError):
-            await self._fanout.wake(entries[-1].seq)
-
-    async def _catch_up(self) -> None:
+    async def catch_up(self) -> None:
+        """Know every revocation committed before this was asked.  Refused(UNAVAILABLE)."""
         async with self._pg.reading() as tx:
             while True:
                 asked, known = self._clock.monotonic(), self.memory.seq
@@ -142,6 +121,28 @@ class Follower:
                 await self._tell_of_killed_keys(page)
                 self.memory.apply(page, head if complete else page[-1].seq)
         self._fresh_as_of = max(self._fresh_as_of, asked)
+
+    async def catch_up_to(self, seq: int) -> bool:
+        """Look once more whether the table has come as far as `seq`."""
+        if seq > self.memory.seq:
+            await self.catch_up()
+        return seq <= self.memory.seq
+
+    def changed_at(self, kind: Kind, value: str) -> Revocation | None:
+        """Return the revocation in force of one mark."""
+        return self.memory.find_mark(kind, value)
+
+    async def announce(self, entries: Sequence[Revocation]) -> None:
+        """Spread entries whose transaction has committed: here at once, elsewhere by the stream.
+
+        Whatever fails here is made up for by every worker's own look at the table.
+        """
+        if not entries:
+            return
+        with contextlib.suppress(Refused):
+            await self.catch_up()
+        with contextlib.suppress(RedisLostError):
+            await self._fanout.wake(entries[-1].seq)
 
     def _begin_anew(self) -> None:
         """The table went back: restored from a backup, or a failover that lost commits.
@@ -181,7 +182,7 @@ class Follower:
                     await self._wake.wait()
             self._wake.clear()
             try:
-                await self._catch_up()
+                await self.catch_up()
                 failing = False
                 if self._clock.monotonic() - pruned > _PRUNE_SECONDS:
                     self.memory.prune(self._clock.now())

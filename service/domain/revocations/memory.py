@@ -95,9 +95,12 @@ class Memory:
 
 
 def _both(before: Revocation, entry: Revocation) -> Revocation:
-    """Join two of one mark: nothing either hits escapes, until both have expired."""
+    """Join two of one mark, in the place of the newer: nothing either hits escapes.
+
+    Until both have expired.
+    """
     if entry.cutoff is not None and before.cutoff is not None:
         later = entry if entry.cutoff >= before.cutoff else before
     else:
         later = entry if entry.expires_at >= before.expires_at else before
-    return replace(later, expires_at=max(before.expires_at, entry.expires_at))
+    return replace(later, seq=entry.seq, expires_at=max(before.expires_at, entry.expires_at))

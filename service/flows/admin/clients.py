@@ -1,5 +1,6 @@
 """Administrators keep the services of an organization, the platform's the platform's."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -57,10 +58,7 @@ async def create(rt: Runtime, call: Call, tenant_id: TenantId | None, new: NewCl
     person = require(call, Act.KEEP_CLIENTS)
     await limiting.spend(rt, "create_client", rt.policy.limits.create, str(person.user_id))
     check_client(rt, new)
-    if not (is_platform_admin(person) or set(new.scopes) <= set(person.scopes)):
-        raise Refused(
-            Reason.FORBIDDEN, "nobody grants a scope they do not hold", fields=("scopes",)
-        )
+    _refuse_beyond(person, new.scopes, "scopes")
     async with rt.pg.decision() as tx:
         there = await _there(tx, call, person, tenant_id, Act.KEEP_CLIENTS)
         crossed = None if there is None else crossing_from(person, there)
@@ -68,30 +66,36 @@ async def create(rt: Runtime, call: Call, tenant_id: TenantId | None, new: NewCl
 
 
 async def disable(rt: Runtime, call: Call, client_id: str) -> None:
-    """Disable it: it authenticates no more, and its tokens die everywhere within a second."""
+    """Disable it: it authenticates no more, and its tokens die everywhere within a second.
+
+    Asked again it revokes again, whatever got a token meanwhile.
+    """
     entries: list[Revocation] = []
     async with rt.pg.decision() as tx:
         person, client = await _hold(tx, call, client_id)
-        if client.disabled_at is not None:
-            return
-        await clients.set_disabled(tx, client, call.at)
-        await audit.record(
-            tx,
-            call,
-            events.ClientDisabled(
-                tenant_id=client.tenant_id,
-                client_id=client_id,
-                crossing_from=_crossed(person, client),
-            ),
-        )
+        if client.disabled_at is None:
+            await clients.set_disabled(tx, client, call.at)
+            await audit.record(
+                tx,
+                call,
+                events.ClientDisabled(
+                    tenant_id=client.tenant_id,
+                    client_id=client_id,
+                    crossing_from=_crossed(person, client),
+                ),
+            )
         entries = await _revoke(rt, tx, client, "client disabled")
     await rt.revocations.announce(entries)
 
 
 async def enable(rt: Runtime, call: Call, client_id: str) -> None:
-    """Take that back; it fetches new tokens with the secret it has."""
+    """Take that back; it fetches new tokens with the secret it has.
+
+    Refused: NOT_FOUND; FORBIDDEN for a scope the person does not hold.
+    """
     async with rt.pg.decision() as tx:
         person, client = await _hold(tx, call, client_id)
+        _refuse_beyond(person, client.scopes)
         if client.disabled_at is None:
             return
         await clients.set_disabled(tx, client, None)
@@ -111,7 +115,8 @@ async def rotate_secret(rt: Runtime, call: Call, client_id: str, overlap: int) -
 
     None (0) is for a secret that leaked: the tokens it got die as well.  Else a minute to 7 days:
     a worker believes what it knows of a client for a minute.  Refused: INVALID_REQUEST; NOT_FOUND;
-    TOO_MANY; CONFLICT for a client that signs with a key of its own.
+    TOO_MANY; FORBIDDEN for a scope the person does not hold: a secret is what it grants; CONFLICT
+    for a client that signs with a key of its own.
     """
     person = require(call, Act.KEEP_CLIENTS)
     await limiting.spend(rt, "rotate_client", rt.policy.limits.create, str(person.user_id))
@@ -125,6 +130,7 @@ async def rotate_secret(rt: Runtime, call: Call, client_id: str, overlap: int) -
     entries: list[Revocation] = []
     async with rt.pg.decision() as tx:
         person, client = await _hold(tx, call, client_id)
+        _refuse_beyond(person, client.scopes)
         if client.secret_mac is None:
             raise Refused(Reason.CONFLICT, "this client signs with a key of its own")
         await clients.replace_secret(tx, client, mac, until)
@@ -139,6 +145,11 @@ async def rotate_secret(rt: Runtime, call: Call, client_id: str, overlap: int) -
             entries = await _revoke(rt, tx, client, "client secret rotated")
     await rt.revocations.announce(entries)
     return secret
+
+
+def _refuse_beyond(person: Person, scopes: Sequence[str], *fields: str) -> None:
+    if not (is_platform_admin(person) or set(scopes) <= set(person.scopes)):
+        raise Refused(Reason.FORBIDDEN, "nobody grants a scope they do not hold", fields=fields)
 
 
 async def _there(

@@ -4,9 +4,9 @@ import msgspec
 from msgspec import Struct
 
 from service.domain import clients
-from service.domain.clients import AssertionRefusedError, Client
+from service.domain.clients import AssertionRefusedError, Client, Known
 from service.domain.keyring import Usage
-from service.domain.revocations import Kind
+from service.domain.revocations import Kind, Memory
 from service.flows.access import limiting
 from service.flows.access.granting import CONSOLE
 from service.kernel import jose
@@ -33,7 +33,7 @@ class _Claimed(Struct, frozen=True):
 async def authenticate_client(rt: Runtime, call: Call, presented: Presented) -> Client:
     """Return the client.  No query, as a rule.
 
-    Refused: INVALID_CLIENT, all failures alike; TOO_MANY of them from one address.
+    Refused: INVALID_CLIENT, all failures alike; TOO_MANY of them from one address; UNAVAILABLE.
     """
     try:
         return await _authenticate(rt, call, presented)
@@ -87,10 +87,32 @@ async def _by_assertion(rt: Runtime, call: Call, presented: Presented) -> Client
 async def _find(
     rt: Runtime, call: Call, client_id: str, *, doubtful: bool = False
 ) -> Client | None:
-    changed = rt.revocations.changed_at(Kind.CLIENT_ID, client_id)
-    return await rt.clients.find(
-        client_id, call.at, changed.revoked_at if changed else None, doubtful=doubtful
+    """Return a client that may act, as of revocations that are fresh.
+
+    Afterwards they include what the client was read after: who issues to it sees every cutoff.
+    """
+    memory = await rt.revocations.current()
+    known = rt.clients.find(client_id, call.at, doubtful=doubtful)
+    if known is not None and not _is_outdated(memory, known):
+        return known.client
+    found = await rt.clients.read(client_id, call.at, memory.seq, doubtful=doubtful)
+    if found is not None:
+        await rt.revocations.catch_up()
+    return found
+
+
+def _is_outdated(memory: Memory, known: Known) -> bool:
+    """Tell whether it or its organization was revoked since it was read.
+
+    By place in the order of commits, not by time: however long the act took that revoked it.
+    """
+    client = known.client
+    entries = (
+        memory.find_mark(Kind.CLIENT_ID, client.client_id),
+        memory.find_mark(Kind.TENANT_ID, str(client.tenant_id)),
     )
+    newest = max((entry.seq for entry in entries if entry), default=0)
+    return not newest <= known.seq <= memory.seq
 
 
 def _claimed_id(assertion: str) -> str:

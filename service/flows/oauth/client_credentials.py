@@ -1,13 +1,23 @@
 """A token for a service itself (RFC 6749 section 4.4).  Nothing is written."""
 
+import math
+from datetime import datetime
+from typing import Final
+
 from msgspec import Struct
 
+from service.domain import clients
 from service.domain.clients import Client
+from service.domain.revocations import Marks
 from service.domain.tokens import Claims
 from service.kernel import ids, metrics
 from service.kernel.call import Call
-from service.kernel.refusal import Reason, Refused
+from service.kernel.refusal import Reason, Refused, unavailable
 from service.runtime import Runtime
+
+_LONGEST_WAIT: Final = 2.5
+_MARGIN: Final = 0.01
+"""Seconds.  A timer may fire a little early."""
 
 
 class Issued(Struct, frozen=True):
@@ -19,24 +29,68 @@ class Issued(Struct, frozen=True):
     refresh_token: str | None = None
 
 
-def issue_to_client(rt: Runtime, call: Call, client: Client, scope: str | None) -> Issued:
-    """Issue it.  Refused(INVALID_SCOPE) when more is asked for than the client holds."""
+async def issue_to_client(rt: Runtime, call: Call, client: Client, scope: str | None) -> Issued:
+    """Issue it, after any cutoff on the client: at once, as a rule, else within two seconds.
+
+    Refused: INVALID_SCOPE when more is asked for than the client holds; UNAVAILABLE.
+    """
+    return mint_for_client(rt, await _after_cutoffs(rt, call.at, client), client, scope)
+
+
+def mint_for_client(rt: Runtime, at: datetime, client: Client, scope: str | None) -> Issued:
+    """Mint it as of a moment.  Refused(INVALID_SCOPE)."""
     asked = tuple(dict.fromkeys(scope.split())) if scope else client.scopes
     if not set(asked) <= set(client.scopes):
         raise Refused(Reason.INVALID_SCOPE, "the client does not hold this scope")
     expires_in = rt.policy.tokens.access_token_ttl
-    issued = int(call.at.timestamp())
+    issued = int(at.timestamp())
     claims = Claims(
         iss=rt.settings.issuer,
         sub=client.client_id,
         aud=rt.tokens.audience,
         exp=issued + expires_in,
         iat=issued,
-        jti=str(ids.new(call.at)),
+        jti=str(ids.new(at)),
         client_id=client.client_id,
         scope=" ".join(asked),
         tenant_id=str(client.tenant_id) if client.tenant_id else None,
     )
-    token = rt.tokens.mint(rt.keyring.signing(call.at), claims)
+    token = rt.tokens.mint(rt.keyring.signing(at), claims)
     metrics.issued("client_credentials")
     return Issued(token, expires_in, claims.scope)
+
+
+async def _after_cutoffs(rt: Runtime, at: datetime, client: Client) -> datetime:
+    """Return a moment after which a token is not dead on arrival.
+
+    A rotation's cutoff lies up to a second ahead and counts to the end of its second.  Whoever
+    waited is still to be the client that authenticated: another secret may be the good one by now.
+    """
+    ahead = _seconds_cut(rt, at, client)
+    if ahead is None:
+        return at
+    if ahead > _LONGEST_WAIT:
+        raise unavailable("client: cutoff ahead", math.ceil(ahead))
+    await rt.clock.sleep_until(rt.clock.monotonic() + ahead)
+    at = rt.clock.now()
+    async with rt.pg.reading() as tx:
+        still = await clients.find_enabled(tx, client.client_id)
+    if still != client or _seconds_cut(rt, at, client) is not None:
+        raise unavailable("client: changed while it waited")
+    return at
+
+
+def _seconds_cut(rt: Runtime, at: datetime, client: Client) -> float | None:
+    """Return for how many seconds yet what is issued is dead; None: what is issued `at` is good."""
+    marks = Marks(
+        jti="",
+        iat=int(at.timestamp()),
+        kid="",
+        sub="",
+        client_id=client.client_id,
+        tenant_id=str(client.tenant_id) if client.tenant_id else None,
+    )
+    found = rt.revocations.memory.find(marks)
+    if found is None or found.cutoff is None:
+        return None
+    return math.floor(found.cutoff.timestamp()) + 1 - rt.clock.now().timestamp() + _MARGIN

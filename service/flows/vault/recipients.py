@@ -76,8 +76,8 @@ async def delete_recipient(rt: Runtime, call: Call, name: str) -> None:
 
 
 async def _find(tx: Tx, client_id: str) -> clients.Client:
-    client = await clients.find(tx, client_id)
-    if client is None or client.disabled_at is not None:
+    client = await clients.find_enabled(tx, client_id)
+    if client is None:
         raise Refused(Reason.NOT_FOUND, "no such client")
     if Act.OPEN_SECRETS not in client.scopes:
         raise Refused(Reason.INVALID_REQUEST, f"the client lacks the scope {Act.OPEN_SECRETS}")

@@ -109,7 +109,7 @@ async def revoke(form: FromForm) -> Response[bytes]:
 async def _client_credentials(form: Form) -> Issued:
     rt, call = form.asked.rt, form.asked.call
     client = await _client(form)
-    return issue_to_client(rt, call, client, form.get("scope"))
+    return await issue_to_client(rt, call, client, form.get("scope"))
 
 
 async def _exchange(form: Form) -> Issued:

@@ -3,14 +3,21 @@
 import asyncio
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 import msgspec
 import pytest
 from joserfc.jwk import ECKey
 
-from service.domain.keyring import Usage
+from service.domain import clients, revocations
+from service.domain.clients import Client
+from service.domain.revocations import Kind
+from service.flows.oauth.authenticate_client import Presented, authenticate_client
+from service.flows.oauth.client_credentials import mint_for_client
 from service.kernel import jose
+from service.kernel.call import Call
+from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime, open_runtime
 from tests import given
 from tests.clients import a_service
@@ -176,21 +183,18 @@ async def test_during_an_overlap_both_secrets_work_on_every_worker(
 ) -> None:
     """Also on one that has just seen the client with its old secret."""
     service = await a_service(rt, client, "revocations:read", organization="top")
-    key, at = rt.keyring.derived(Usage.CLIENT), rt.clock.now()
     async with open_runtime(
         rt.settings, clock=rt.clock, policy=rt.policy, passwords=rt.passwords
     ) as other:
-        assert await other.clients.find(service.client_id, at, None) is not None
+        known = Presented(service.client_id, service.secret)
+        await authenticate_client(other, call_at(other), known)
         path = f"/admin/clients/{service.client_id}/rotate-secret"
         answer = await root.post(path, json={"overlap_seconds": 3600})
         fresh = answer.json()["client_secret"]
         for secret in (service.secret, fresh):
             assert (await token(client, service.client_id, secret)).status_code == 200
-        later = at + 2 * given.A_SECOND
-        found = await other.clients.find(service.client_id, later, None, doubtful=True)
-        assert found is not None
-        assert found.has_secret(key, fresh, later)
-        assert found.has_secret(key, service.secret, later)
+            shown = Presented(service.client_id, secret)
+            await authenticate_client(other, call_at(other), shown)
     assert (await service.get("/revocations")).status_code == 200
     rt.clock.advance(3601 * given.A_SECOND)
     assert (await token(client, service.client_id, service.secret)).status_code == 401
@@ -301,3 +305,164 @@ async def test_pages_of_services_join(owner: httpx2.AsyncClient) -> None:
 @pytest.mark.parametrize("name", ["%00", "a%00b", "x" * 5000, "%ff", "%E2%80%AE", "..%2f..", "'"])
 async def test_a_name_that_is_none_is_404(owner: httpx2.AsyncClient, name: str) -> None:
     assert (await owner.get(f"/admin/clients/{name}")).status_code in (400, 404)
+
+
+async def test_services_of_a_disabled_organization_get_no_token_on_any_worker(
+    rt: Runtime, owner: httpx2.AsyncClient, root: httpx2.AsyncClient, client: httpx2.AsyncClient
+) -> None:
+    """Nor on one that has just seen the client; enabled again, they get good ones at once."""
+    made = await make(owner)
+    own = await make(root, "?organization_id=platform", scopes=["revocations:read"])
+    mine = presented(made)
+    async with open_runtime(
+        rt.settings, clock=rt.clock, policy=rt.policy, passwords=rt.passwords
+    ) as other:
+        await authenticate_client(other, call_at(other), mine)
+        path = f"/admin/organizations/{made['tenant_id']}"
+        assert (await root.post(f"{path}/disable")).status_code == 204
+        await other.revocations.catch_up()
+        with pytest.raises(Refused) as refused:
+            await authenticate_client(other, call_at(other), mine)
+        assert refused.value.reason is Reason.INVALID_CLIENT
+    assert (await token(client, made["client_id"], made["client_secret"])).status_code == 401
+    assert (await token(client, own["client_id"], own["client_secret"])).status_code == 200
+    assert (await root.post(f"{path}/enable")).status_code == 204
+    assert await is_active(
+        client, own, await token(client, made["client_id"], made["client_secret"])
+    )
+
+
+async def test_nobody_takes_scopes_they_do_not_hold_by_another_s_service(
+    owner: httpx2.AsyncClient, root: httpx2.AsyncClient
+) -> None:
+    there = (await owner.get("/auth/me")).json()["organization"]["id"]
+    made = await make(root, f"?organization_id={there}", scopes=["revocations:read"])
+    path = f"/admin/clients/{made['client_id']}"
+    for body in ({}, {"overlap_seconds": 60}):
+        assert (await owner.post(f"{path}/rotate-secret", json=body)).status_code == 403
+    assert (await owner.post(f"{path}/disable")).status_code == 204
+    assert (await owner.post(f"{path}/enable")).status_code == 403
+    assert (await owner.get(path)).json()["disabled_at"] is not None
+    assert (await root.post(f"{path}/enable")).status_code == 204
+    assert (await root.post(f"{path}/rotate-secret", json={})).status_code == 200
+
+
+async def test_a_stale_worker_asks_before_it_believes_a_client(
+    rt: Runtime, root: httpx2.AsyncClient, client: httpx2.AsyncClient
+) -> None:
+    """Its own loops dead, a client disabled by another worker; then nobody to ask."""
+    kept, gone = await make(root), await make(root)
+    async with open_runtime(
+        rt.settings, clock=rt.clock, policy=rt.policy, passwords=rt.passwords
+    ) as other:
+        for made in (kept, gone):
+            await authenticate_client(other, call_at(other), presented(made))
+        await other.revocations.stop()
+        assert (await root.post(f"/admin/clients/{gone['client_id']}/disable")).status_code == 204
+        await until_stale(other)
+        with pytest.raises(Refused) as refused:
+            await authenticate_client(other, call_at(other), presented(gone))
+        assert refused.value.reason is Reason.INVALID_CLIENT
+        await other.pg.close()
+        await until_stale(other)
+        with pytest.raises(Refused) as refused:
+            await authenticate_client(other, call_at(other), presented(kept))
+        assert refused.value.reason is Reason.UNAVAILABLE
+
+
+async def test_a_client_read_while_it_is_being_disabled_is_not_believed(
+    rt: Runtime, root: httpx2.AsyncClient
+) -> None:
+    """However long the act takes between its cutoff and its commit."""
+    made = await make(root)
+    async with rt.pg.decision() as tx:
+        await clients.set_disabled(tx, await a_client_row(rt, made["client_id"]), rt.clock.now())
+        entries = await revocations.revoke(
+            tx,
+            Kind.CLIENT_ID,
+            [made["client_id"]],
+            tenant_id=None,
+            reason="a long act",
+            at=rt.clock.now(),
+            expires_at=rt.clock.now() + 3600 * given.A_SECOND,
+        )
+        rt.clock.advance(5 * given.A_SECOND)
+        await authenticate_client(rt, call_at(rt), presented(made))
+    await rt.revocations.announce(entries)
+    with pytest.raises(Refused) as refused:
+        await authenticate_client(rt, call_at(rt), presented(made))
+    assert refused.value.reason is Reason.INVALID_CLIENT
+
+
+async def test_disabling_again_kills_what_was_granted_in_between(
+    rt: Runtime, root: httpx2.AsyncClient, client: httpx2.AsyncClient
+) -> None:
+    service = await a_service(rt, client, "revocations:read", organization="top")
+    path = f"/admin/clients/{service.client_id}/disable"
+    assert (await root.post(path)).status_code == 204
+    known = await a_client_row(rt, service.client_id)
+    rt.clock.advance(3 * given.A_SECOND)
+    late = mint_for_client(rt, rt.clock.now(), known, None).access_token
+    bearing = {"authorization": f"Bearer {late}"}
+    assert (await client.get("/revocations", headers=bearing)).status_code == 200
+    assert (await root.post(path)).status_code == 204
+    assert (await client.get("/revocations", headers=bearing)).status_code == 401
+    assert (await given.kinds(rt)).count("client.disabled") == 1
+
+
+async def test_the_token_fetched_right_after_a_change_is_good(
+    rt: Runtime, root: httpx2.AsyncClient, client: httpx2.AsyncClient
+) -> None:
+    """A rotation, and an end of being disabled: the good secret waits, but never for nothing."""
+    own, made = await make(root, scopes=["api-keys:verify"]), await make(root)
+    path = f"/admin/clients/{made['client_id']}"
+    fresh = (await root.post(f"{path}/rotate-secret", json={})).json()["client_secret"]
+    assert await is_active(client, own, await token(client, made["client_id"], fresh))
+    for act in ("disable", "enable"):
+        assert (await root.post(f"{path}/{act}")).status_code == 204
+    assert await is_active(client, own, await token(client, made["client_id"], fresh))
+
+
+async def test_who_waits_for_a_cutoff_while_the_secret_changes_gets_nothing(
+    rt: Runtime, root: httpx2.AsyncClient, client: httpx2.AsyncClient
+) -> None:
+    """A secret that leaked is not carried over a rotation by the wait."""
+    made = await make(root)
+    path = f"/admin/clients/{made['client_id']}"
+    leaked = (await root.post(f"{path}/rotate-secret", json={})).json()["client_secret"]
+    waiting = asyncio.create_task(token(client, made["client_id"], leaked))
+    await asyncio.sleep(0.1)
+    assert (await root.post(f"{path}/rotate-secret", json={})).status_code == 200
+    answer = await waiting
+    assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
+
+
+def presented(made: dict[str, Any]) -> Presented:
+    return Presented(made["client_id"], made["client_secret"])
+
+
+def call_at(rt: Runtime) -> Call:
+    return Call(request_id=uuid4().hex, at=rt.clock.now())
+
+
+async def until_stale(rt: Runtime) -> None:
+    while rt.revocations.is_fresh():
+        await asyncio.sleep(0.05)
+
+
+async def a_client_row(rt: Runtime, client_id: str) -> Client:
+    async with rt.pg.reading() as tx:
+        found = await clients.find(tx, client_id)
+    assert found is not None
+    return found
+
+
+async def is_active(http: httpx2.AsyncClient, by: dict[str, Any], issued: httpx2.Response) -> bool:
+    assert issued.status_code == 200, issued.text
+    answer = await http.post(
+        "/oauth/introspect",
+        data={"token": issued.json()["access_token"]},
+        auth=(by["client_id"], by["client_secret"]),
+    )
+    active: bool = answer.json()["active"]
+    return active
