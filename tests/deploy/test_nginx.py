@@ -390,7 +390,7 @@ OWN_ANSWERS: list[tuple[int, Callable[[Perimeter], Answer]]] = [
 ]
 
 
-@pytest.mark.parametrize(("status", "ask"), OWN_ANSWERS, ids=str)
+@pytest.mark.parametrize(("status", "ask"), OWN_ANSWERS)
 async def test_its_own_4xx_and_5xx_carry_the_headers_and_say_a_problem(
     edge: Perimeter, status: int, ask: Callable[[Perimeter], Answer]
 ) -> None:

@@ -116,6 +116,7 @@ def test_a_connection_reset_under_a_command_is_a_lost_server_also_to_uvloop() ->
         redis = Redis(url, "public", Watch())
         assert await redis.ping()
         (connection,) = redis._pool._available_connections
+        assert connection._writer is not None
         connection._writer.transport.abort()
         with pytest.raises(RedisLostError):
             await redis.ask(ping)
