@@ -10,6 +10,9 @@ from service.http import oauth_error, problem
 from service.kernel.log import log, place
 from service.kernel.refusal import Reason, Refused
 
+_CUT_SHORT = "client disconnected prematurely"
+"""What the framework says of a body that ended before its end, or whose chunks are none."""
+
 _BY_STATUS = {
     400: Reason.INVALID_REQUEST,
     401: Reason.UNAUTHENTICATED,
@@ -39,7 +42,7 @@ def is_oauth(request: Request[Any, Any, State]) -> bool:
 
 def on_http_exception(request: Request[Any, Any, State], exc: HTTPException) -> Response[Any]:
     """Answer the framework's own refusals; its texts may repeat the request and are dropped."""
-    reason = _BY_STATUS.get(exc.status_code)
+    reason = _BY_STATUS.get(400 if exc.detail == _CUT_SHORT else exc.status_code)
     if reason is None and exc.status_code >= 500:  # noqa: PLR2004 - HTTP's own number
         return on_fault(request, exc)
     reason = reason or Reason.INVALID_REQUEST

@@ -17,6 +17,20 @@ _PROBLEM = {
     "description": "Refused: problem+json (RFC 9457)",
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
+_OAUTH_ERROR = {
+    "description": "Refused (RFC 6749 section 5.2)",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/OAuthError"}}},
+}
+_OAUTH_ERROR_SCHEMA = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
+}
+_JWKS_SCHEMA = {
+    "type": "object",
+    "required": ["keys"],
+    "properties": {"keys": {"type": "array", "items": {"type": "object"}}},
+}
 _PROBLEM_SCHEMA = {
     "type": "object",
     "required": ["type", "title", "status", "request_id"],
@@ -36,6 +50,8 @@ def finished(schema: dict[str, Any]) -> dict[str, Any]:
     components = schema.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     schemas["Problem"] = _PROBLEM_SCHEMA
+    schemas["OAuthError"] = _OAUTH_ERROR_SCHEMA
+    schemas["JWKS"] = _JWKS_SCHEMA
     for name, model in schemas.items():
         if name.endswith("Form"):
             model["additionalProperties"] = False
@@ -49,8 +65,10 @@ def finished(schema: dict[str, Any]) -> dict[str, Any]:
             operation["operationId"] = _operation_id(method, path)
             responses = operation["responses"]
             responses.pop("400", None)
-            responses["4XX"] = _PROBLEM
-            responses["503"] = _PROBLEM
+            refused = _OAUTH_ERROR if path.startswith("/oauth/") else _PROBLEM
+            responses["4XX"] = responses["503"] = refused
+    jwks = schema["paths"]["/.well-known/jwks.json"]["get"]["responses"]["200"]
+    jwks["content"] = {"application/json": {"schema": {"$ref": "#/components/schemas/JWKS"}}}
     return schema
 
 
