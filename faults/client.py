@@ -144,15 +144,17 @@ class Client:
         self._reader = self._writer = None
 
 
-async def read_answer(reader: asyncio.StreamReader) -> Answer:
-    """Read one answer off a connection."""
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    first, *lines = head.rstrip("\r\n").split("\r\n")
+async def read_answer(reader: asyncio.StreamReader, *, head: bool = False) -> Answer:
+    """Read one answer off a connection; an answer to HEAD has no body."""
+    text = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    first, *lines = text.rstrip("\r\n").split("\r\n")
     headers: dict[str, list[str]] = {}
     for line in lines:
         name, _, value = line.partition(":")
         headers.setdefault(name.lower(), []).append(value.strip())
-    if headers.get("transfer-encoding") == ["chunked"]:
+    if head:
+        body = b""
+    elif headers.get("transfer-encoding") == ["chunked"]:
         body = await _chunks(reader)
     else:
         body = await reader.readexactly(int(headers.get("content-length", ["0"])[0]))

@@ -128,8 +128,9 @@ STATEMENTS = (
         "   AND f.occurred_at < e.occurred_at + interval '15 minutes'"
         " WHERE e.event_type = 'sign_in.failed' AND e.detail->>'why' = 'wrong_password'"
         "   AND NOT EXISTS (SELECT FROM auth_eventos s WHERE s.user_id = e.user_id"
-        "                     AND s.event_type IN ('sign_in.succeeded', 'lockout.lifted')"
-        "                     AND s.occurred_at > e.occurred_at)"
+        "                     AND s.event_type IN"
+        "                         ('sign_in.succeeded', 'password.changed', 'lockout.lifted')"
+        "                     AND s.recorded_xid > e.recorded_xid)"
         "   AND NOT EXISTS (SELECT FROM auth_devices d WHERE d.user_id = e.user_id)"
         " GROUP BY e.user_id, e.event_id HAVING count(*) > 5",
     ),

@@ -1,0 +1,58 @@
+"""Run the machine in a thread of its own, beside the loop that talks to the service."""
+
+import asyncio
+import random
+import time
+
+import hypothesis
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from faults.model.machine import Ports, machine
+from faults.report import Report
+from faults.site import Site
+
+STEPS = 50
+_TOKEN_SECONDS = 600.0
+
+
+async def follow_model(site: Site, report: Report, dice: random.Random, rounds: int) -> None:
+    """Walk so many sequences.  A failure is not made smaller: that would take as many again."""
+    admin = await site.newcomer(role="owner", platform_admin=True)
+    left, began = rounds, 0.0
+    while left > 0 and not report.violations:
+        if time.monotonic() - began > _TOKEN_SECONDS:
+            began = time.monotonic()
+            admin = await site.newcomer(role="owner", platform_admin=True)
+        workers = await site.connection_to_each(report)
+        checker = await site.machine("api-keys:verify")
+        ports = Ports(site, report, asyncio.get_running_loop(), workers, admin, checker)
+        count = min(left, 100)
+        report.progress(f"{rounds - left} of {rounds} sequences of {STEPS} steps")
+        await asyncio.to_thread(_walk, ports, dice.randrange(2**32), count)
+        left -= count
+        report.rounds += count
+        for client in workers:
+            client.close()
+
+
+def _walk(ports: Ports, seed: int, count: int) -> None:
+    house = hypothesis.seed(seed)(machine(ports))
+    try:
+        run_state_machine_as_test(
+            house,
+            _min_steps=STEPS,
+            settings=settings(
+                max_examples=count,
+                stateful_step_count=STEPS,
+                deadline=None,
+                database=None,
+                phases=[Phase.generate],
+                suppress_health_check=list(HealthCheck),
+                report_multiple_bugs=False,
+                verbosity=hypothesis.Verbosity.quiet,
+                print_blob=False,
+            ),
+        )
+    except AssertionError as exc:
+        ports.report.violate("model", str(exc)[:3000])

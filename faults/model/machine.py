@@ -1,0 +1,350 @@
+"""The rules: what may happen next, and what must be answered."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar, TypeVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from faults.client import Answer, Client
+from faults.model.world import Home, Key, Session, Who
+from faults.report import Report
+from faults.site import Device, Machine, Site
+from service.domain.users import Account
+
+T = TypeVar("T")
+
+_BOUND_SECONDS = 1.0
+_GRACE_SECONDS = 25.0
+"""Within this a retry is forgiven for sure."""
+
+_CUTOFF_SECONDS = 2.5
+"""So long after a cutoff a token may be counted as issued before it: cutoffs have whole seconds."""
+
+_NUMBERS = st.integers(0, 999)
+
+
+class Ports:
+    """What a machine works on: a site in another thread's loop."""
+
+    def __init__(
+        self,
+        site: Site,
+        report: Report,
+        loop: asyncio.AbstractEventLoop,
+        workers: list[Client],
+        admin: Device,
+        checker: Machine,
+    ) -> None:
+        self.site = site
+        self.report = report
+        self.workers = workers
+        self.admin = admin
+        self.checker = checker
+        self._loop = loop
+
+    def do(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for something that runs there."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(120)
+
+
+class Difference(AssertionError):  # noqa: N818 - not an error of ours
+    """The service and the model part ways."""
+
+
+class House(RuleBasedStateMachine):
+    """Two organizations, three people, and what they do."""
+
+    ports: ClassVar[Ports]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.homes: list[Home] = []
+        self.people: list[Who] = []
+        self.sessions: list[Session] = []
+        self.keys: list[Key] = []
+        self.trace: list[str] = []
+        self.rotated: dict[str, float] = {}
+        self.issued: dict[str, float] = {}
+        self.cut: dict[str, float] = {}
+
+    # --- helpers --------------------------------------------------------------------------
+
+    def ask(self, method: str, path: str, at: int = 0, **given: Any) -> Answer:
+        client = self.ports.workers[at % len(self.ports.workers)]
+        answer = self.ports.do(client.ask(method, path, **given))
+        self.ports.report.faults["acts of the model"] += 1
+        self.trace.append(f"{method} {path} -> {answer.status}")
+        return answer
+
+    def must(self, what: str, found: object, expected: object) -> None:
+        if found != expected:
+            story = "; ".join(self.trace)
+            raise Difference(f"{what}: {found!r}, the model says {expected!r}; after: {story}")
+
+    def settles(self, what: str, look: Callable[[], object], expected: object) -> None:
+        """It must come true within the bound."""
+        began = time.monotonic()
+        while (found := look()) != expected:
+            if time.monotonic() - began > _BOUND_SECONDS:
+                self.must(what, found, expected)
+            time.sleep(0.005)
+
+    def pick_session(self, number: int) -> Session:
+        return self.sessions[number % len(self.sessions)]
+
+    def certain(self, session: Session) -> bool:
+        """Whether no cutoff is so near that its token might be counted as older."""
+        cut = self.cut.get(str(session.owner.account.user_id), float("-inf"))
+        return self.issued[session.access] > cut + _CUTOFF_SECONDS
+
+    def keep(self, session: Session, answer: Answer) -> None:
+        session.access = answer.json()["access_token"]
+        self.issued[session.access] = time.monotonic()
+        self.rotated[session.session_id] = time.monotonic()
+
+    def settled(self) -> None:
+        """What has ended is known to every worker before anything else is asked."""
+        for session in self.sessions:
+            if session.live or not session.access:
+                continue
+            for at in range(len(self.ports.workers)):
+                self.settles(
+                    "the token of a session that ended",
+                    lambda session=session, at=at: (
+                        self.ports.do(  # type: ignore[misc]
+                            self.ports.workers[at].ask("GET", "/auth/me", bearer=session.access)
+                        ).status
+                    ),
+                    401,
+                )
+            session.access = ""
+
+    # --- the world ------------------------------------------------------------------------
+
+    @initialize(hasty=st.integers(0, 9))
+    def begin(self, hasty: int) -> None:
+        async def made() -> list[tuple[Home, Account]]:
+            homes = [Home(await self.ports.site.organization()) for _ in range(2)]
+            if hasty == 0:
+                homes[1] = Home(await self.ports.site.hasty())
+            places = (homes[0], homes[0], homes[1])
+            return [(home, await self.ports.site.person(home.organization)) for home in places]
+
+        for home, account in self.ports.do(made()):
+            self.people.append(Who(account, home))
+            if home not in self.homes:
+                self.homes.append(home)
+        for who in self.people:
+            self.arrive(who, who.password)
+
+    def arrive(self, who: Who, password: str) -> None:
+        form = {"email": who.account.email, "password": password}
+        answer = self.ask("POST", "/auth/login", len(self.trace), json=form)
+        opens = who.guess(right=password == who.password) and not who.home.disabled
+        self.must("a sign-in", answer.status, 200 if opens else 401)
+        if opens:
+            session_id = answer.json()["session_id"]
+            session = Session(session_id, who, [answer.cookie()], "")
+            self.keep(session, answer)
+            who.sessions.append(session)
+            self.sessions.append(session)
+
+    # --- rules ----------------------------------------------------------------------------
+
+    @rule(number=_NUMBERS, dice=st.integers(0, 11))
+    def sign_in(self, number: int, dice: int) -> None:
+        if dice > 3:  # hashing is what takes time: other rules come more often
+            return
+        who = self.people[number % len(self.people)]
+        self.arrive(who, who.password if dice else "wrong")
+
+    @rule(number=_NUMBERS, at=_NUMBERS, back=st.sampled_from([0, 0, 0, 0, 0, 1, 1, 2, 3]))
+    def refresh(self, number: int, at: int, back: int) -> None:
+        session = self.pick_session(number)
+        hasty = session.owner.home.organization.slug == "hasty"
+        since = time.monotonic() - self.rotated[session.session_id]
+        if back >= len(session.tokens) or (back == 1 and (hasty or since > _GRACE_SECONDS)):
+            back = 0
+        token = session.tokens[-1 - back]
+        answer = self.ask("POST", "/auth/refresh", at, cookie=token, json={})
+        given = session.refresh(back)
+        self.must(f"a refresh {back} back", answer.status, 200 if given else 401)
+        if given == "same":
+            self.must("the successor again", answer.cookie(), session.tokens[-1])
+        if given == "new":
+            self.must("a successor", answer.cookie() in session.tokens, False)
+            session.tokens.append(answer.cookie())
+        if given:
+            rotated = self.rotated[session.session_id]
+            self.keep(session, answer)
+            if given == "same":
+                self.rotated[session.session_id] = rotated
+        self.settled()
+
+    @precondition(lambda self: any(h.organization.slug == "hasty" for h in self.homes))
+    @rule(late=st.booleans())
+    def retry_where_grace_is_short(self, late: bool) -> None:  # noqa: FBT001 - drawn
+        found = [s for s in self.people[2].sessions if s.live and len(s.tokens) > 1]
+        if not found or self.people[2].cannot_act:
+            return
+        session = found[0]
+        since = time.monotonic() - self.rotated[session.session_id]
+        if late:
+            time.sleep(max(0.0, 1.4 - since))
+        elif since > 0.6:
+            return
+        token = session.tokens[-2]
+        answer = self.ask("POST", "/auth/refresh", cookie=token, json={})
+        self.must("a retry where grace is short", answer.status, 401 if late else 200)
+        if late:
+            session.end()
+            self.settled()
+
+    @rule(number=_NUMBERS, at=_NUMBERS)
+    def sign_out(self, number: int, at: int) -> None:
+        session = self.pick_session(number)
+        answer = self.ask("POST", "/auth/logout", at, cookie=session.tokens[-1], json={})
+        self.must("a sign-out", answer.status, 204)
+        session.end()
+        self.settled()
+
+    @rule(number=_NUMBERS, at=_NUMBERS)
+    def sign_out_everywhere(self, number: int, at: int) -> None:
+        session = self.pick_session(number)
+        answer = self.ask("POST", "/auth/logout-all", at, cookie=session.tokens[-1], json={})
+        self.must("a sign-out everywhere", answer.status, 204 if session.live else 401)
+        if session.live:
+            session.owner.end_all()
+        self.settled()
+
+    @rule(number=_NUMBERS, other=_NUMBERS, at=_NUMBERS)
+    def end_another_session(self, number: int, other: int, at: int) -> None:
+        session, doomed = self.pick_session(number), self.pick_session(other)
+        if not (session.live and self.certain(session)):
+            return
+        path = f"/auth/sessions/{doomed.session_id}"
+        answer = self.ask("DELETE", path, at, bearer=session.access)
+        own = doomed.owner is session.owner and doomed.live
+        self.must("the end of a session", answer.status, 204 if own else 404)
+        if own:
+            doomed.end()
+        self.settled()
+
+    @rule(number=_NUMBERS, at=_NUMBERS)
+    def look(self, number: int, at: int) -> None:
+        session = self.pick_session(number)
+        if not (session.live and self.certain(session)):
+            return
+        answer = self.ask("GET", "/auth/me", at, bearer=session.access)
+        self.must("me", answer.status, 200)
+        listed = self.ask("GET", "/auth/sessions", at, bearer=session.access)
+        found = {item["id"] for item in listed.json()["items"]}
+        live = {one.session_id for one in session.owner.sessions if one.live}
+        self.must("one's sessions", found, live)
+
+    @rule(number=_NUMBERS, at=_NUMBERS, dice=st.integers(0, 5))
+    def change_password(self, number: int, at: int, dice: int) -> None:
+        session = self.pick_session(number)
+        who = session.owner
+        if dice > 2 or not (session.live and self.certain(session)):
+            return
+        current = who.password if dice else "wrong"
+        body = {"current_password": current, "new_password": who.other_password}
+        answer = self.ask("PUT", "/auth/password", at, bearer=session.access, json=body)
+        opens = who.guess(right=current == who.password)
+        self.must("a change of password", answer.status, 204 if opens else 401)
+        if opens:
+            who.password, who.other_password = who.other_password, who.password
+            who.end_all(kept=session)
+        self.settled()
+
+    @rule(number=_NUMBERS, word=st.sampled_from(["disable", "enable", "enable", "unlock"]))
+    def administer(self, number: int, word: str) -> None:
+        who = self.people[number % len(self.people)]
+        path = f"/admin/users/{who.account.user_id}/{word}"
+        if word == "unlock":
+            path += f"?organization_id={who.home.organization.tenant_id}"
+        self.must("an act of the platform", self.admin(path), 204)
+        match word:
+            case "disable":
+                who.disabled = True
+                who.end_all()
+                self.cut[str(who.account.user_id)] = time.monotonic()
+            case "enable":
+                who.disabled = False
+            case _:
+                who.failures, who.locked = 0, False
+        self.settled()
+
+    @rule(number=_NUMBERS, word=st.sampled_from(["disable", "enable", "enable"]))
+    def administer_organizations(self, number: int, word: str) -> None:
+        home = self.homes[number % len(self.homes)]
+        path = f"/admin/organizations/{home.organization.tenant_id}/{word}"
+        self.must("an act of the platform", self.admin(path), 204)
+        home.disabled = word == "disable"
+        if home.disabled:
+            for who in self.people:
+                if who.home is home:
+                    who.end_all()
+                    self.cut[str(who.account.user_id)] = time.monotonic()
+        self.settled()
+
+    def admin(self, path: str) -> int:
+        answer = self.ask("POST", path, bearer=self.ports.admin.access_token, json={})
+        if answer.status == 401:  # fifteen minutes have passed
+            cookie = self.ports.admin.refresh_token
+            self.ports.admin.keep(self.ask("POST", "/auth/refresh", cookie=cookie, json={}))
+            answer = self.ask("POST", path, bearer=self.ports.admin.access_token, json={})
+        return answer.status
+
+    @rule(number=_NUMBERS, at=_NUMBERS)
+    def issue_key(self, number: int, at: int) -> None:
+        session = self.pick_session(number)
+        if not (session.live and self.certain(session)):
+            return
+        body = {"name": "model", "scopes": ["agentes"]}
+        answer = self.ask("POST", "/api-keys", at, bearer=session.access, json=body)
+        if answer.status == 429:
+            return
+        self.must("the issue of a key", answer.status, 201)
+        told = answer.json()
+        key = Key(told["id"], told["secret"], session.owner)
+        session.owner.keys.append(key)
+        self.keys.append(key)
+
+    @precondition(lambda self: self.keys)
+    @rule(number=_NUMBERS, at=_NUMBERS)
+    def verify_key(self, number: int, at: int) -> None:
+        key = self.keys[number % len(self.keys)]
+
+        def found() -> object:
+            answer = self.ask(
+                "POST",
+                "/api-keys/verify",
+                at,
+                bearer=self.ports.checker.access_token,
+                json={"key": key.secret},
+            )
+            return answer.json()["valid"] if answer.ok else answer.status
+
+        self.settles("a key", found, key.good)
+
+    @precondition(lambda self: self.keys)
+    @rule(number=_NUMBERS, other=_NUMBERS, at=_NUMBERS)
+    def revoke_key(self, number: int, other: int, at: int) -> None:
+        key, session = self.keys[number % len(self.keys)], self.pick_session(other)
+        if not (session.live and self.certain(session)):
+            return
+        path = f"/api-keys/{key.key_id}/revoke"
+        answer = self.ask("POST", path, at, bearer=session.access, json={})
+        own = key.owner is session.owner
+        self.must("the revocation of a key", answer.status, 200 if own else 404)
+        key.revoked = key.revoked or own
+
+
+def machine(ports: Ports) -> type[House]:
+    """Return the machine for a site."""
+    return type("House", (House,), {"ports": ports})

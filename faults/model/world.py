@@ -1,0 +1,102 @@
+"""The model: what families, accounts, sessions, keys and organizations ought to be."""
+
+from dataclasses import dataclass, field
+
+from faults.site import PASSWORD
+from service.domain.organizations import Organization
+from service.domain.users import Account
+
+FAILURES = 5
+
+
+@dataclass
+class Key:
+    """An API key."""
+
+    key_id: str
+    secret: str
+    owner: "Who"
+    revoked: bool = False
+
+    @property
+    def good(self) -> bool:
+        """Whether it opens anything."""
+        who = self.owner
+        return not (self.revoked or who.disabled or who.home.disabled or self.owner.suspended)
+
+
+@dataclass
+class Home:
+    """An organization."""
+
+    organization: Organization
+    disabled: bool = False
+
+
+@dataclass
+class Session:
+    """One sign-in, its family and everything it was given."""
+
+    session_id: str
+    owner: "Who"
+    tokens: list[str]
+    """Refresh tokens; the last is the current one, generation n stands at n - 1."""
+    access: str
+    live: bool = True
+
+    def end(self) -> None:
+        """It is over, for good."""
+        self.live = False
+
+    def refresh(self, back: int) -> str | None:
+        """Present the token `back` generations before the last; return what is given.
+
+        "new", "same" (the successor again), or None, which may have burned it.
+        """
+        if not self.live or self.owner.cannot_act:
+            return None
+        if back == 0:
+            return "new"
+        if back == 1:
+            return "same"
+        self.end()
+        return None
+
+
+@dataclass
+class Who:
+    """A person."""
+
+    account: Account
+    home: Home
+    password: str = PASSWORD
+    other_password: str = "another canary paperclip"
+    disabled: bool = False
+    suspended: bool = False
+    failures: int = 0
+    locked: bool = False
+    sessions: list[Session] = field(default_factory=list)
+    keys: list[Key] = field(default_factory=list)
+
+    @property
+    def cannot_act(self) -> bool:
+        """Whether neither old tokens nor new ones are theirs."""
+        return self.disabled or self.suspended or self.home.disabled
+
+    def guess(self, *, right: bool) -> bool:
+        """Try a password; return whether it opens."""
+        if self.locked:
+            return False
+        if right:
+            if not self.disabled:
+                self.failures = 0
+            return not self.disabled
+        self.failures += 1
+        self.locked = self.failures >= FAILURES
+        return False
+
+    def end_all(self, kept: Session | None = None) -> None:
+        """End every session but one."""
+        for session in self.sessions:
+            if session is not kept:
+                session.end()
