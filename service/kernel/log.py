@@ -106,10 +106,7 @@ class _Output:
 
     def gather(self, line: bytes) -> None:
         """Write a line, soon and with others; without a loop, at once."""
-        if self._size + len(line) > _ATOMIC:
-            self.flush()
-        self._waiting.append(line)
-        self._size += len(line)
+        self._add(line)
         if len(self._waiting) == 1:
             try:
                 asyncio.get_running_loop().call_later(_SOON_SECONDS, self.flush)
@@ -118,7 +115,13 @@ class _Output:
 
     def write(self, text: str) -> None:
         """Write at once, after what waits (for structlog)."""
-        self._waiting.append(text.encode())
+        self._add(text.encode())
+
+    def _add(self, line: bytes) -> None:
+        if self._size + len(line) > _ATOMIC:
+            self.flush()
+        self._waiting.append(line)
+        self._size += len(line)
 
     def flush(self) -> None:
         """Write what waits; when nobody takes it, it is lost, and nothing else."""

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -109,6 +110,27 @@ def test_lines_of_one_turn_come_out_whole_in_order_and_none_is_lost() -> None:
     )
     ids = [line.get("request_id") for line in told]
     assert ids == [*map(str, range(51)), None, *map(str, range(51, 100))]
+
+
+def test_what_waits_is_written_in_pieces_a_pipe_takes_whole() -> None:
+    program = PROGRAM.format(
+        act="""
+    for number in range(100):
+        answered(str(number), None, None, "GET", "/", 200, 0, address=None, reason="x" * 90)
+        if number % 11 == 10:
+            log().info("in between", error="y" * 1900, where="z" * 1900)
+"""
+    )
+    # A socket that keeps what is written apart shows each piece as it was written.
+    reading, writing = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    command = [sys.executable, "-c", program]
+    with reading, subprocess.Popen(command, stdout=writing.fileno()) as running:
+        writing.close()
+        pieces = list(iter(lambda: reading.recv(65536), b""))
+        assert running.wait() == 0
+    assert b"".join(pieces).count(b"in between") == 9
+    assert max(len(piece) for piece in pieces) <= 4096
+    assert all(piece.endswith(b"\n") for piece in pieces)
 
 
 def test_without_a_reader_nothing_fails() -> None:
