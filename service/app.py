@@ -90,9 +90,11 @@ def build(settings: Settings, opened: Runtime | None = None) -> Shell:
             while not upkeep.done():
                 upkeep.cancel()  # again: a library loses a cancellation that meets its answer
                 await asyncio.wait({upkeep}, timeout=1)
-            await finish(rt)
-            metrics.hand_over()
-            log.flush()
+            try:
+                await finish(rt)
+            finally:
+                metrics.hand_over()
+                log.flush()
 
     app = litestar_app(settings, [lifespan])
     return Shell(app, settings, opened.clock if opened else Clock())
