@@ -40,7 +40,7 @@ from service.http.gate import check_request
 from service.http.oauth import endpoints
 from service.http.openapi import OPENAPI, finished
 from service.http.shell import Shell
-from service.kernel import log, metrics
+from service.kernel import connections, log, metrics
 from service.kernel.clock import Clock
 from service.kernel.postgres import LOST
 from service.kernel.refusal import Refused
@@ -82,6 +82,8 @@ def build(settings: Settings, opened: Runtime | None = None) -> Shell:
         async with contextlib.AsyncExitStack() as stack:
             rt = app.state.rt = await _open(stack, settings)
             upkeep = asyncio.create_task(tend(rt), name="upkeep")
+            if settings.tls_cert is not None:
+                await stack.enter_async_context(connections.ending_silent(_port(settings)))
             gc.collect()
             gc.freeze()  # what is here now stays; collections need not look at it again
             gc.set_threshold(50_000, 20, 20)
@@ -181,6 +183,10 @@ async def _open(stack: contextlib.AsyncExitStack, settings: Settings) -> Runtime
         if not signal.sigpending().isdisjoint(_STOPS):
             os._exit(0)  # nothing is open
         await asyncio.sleep(_AGAIN_SECONDS)
+
+
+def _port(settings: Settings) -> int:
+    return int(settings.bind.rpartition(":")[2])
 
 
 def _heed_signals() -> None:

@@ -1,6 +1,7 @@
 """A service that ends TLS itself: HTTP/2, and a certificate that is replaced while it serves."""
 
 import asyncio
+import contextlib
 import http.client
 import os
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from service.kernel.connections import SILENT_SECONDS
 from tests.deploy.programs import need, run
 from tests.processes import Running, service
 from tests.system.certificates import make_certificate
@@ -20,6 +22,8 @@ from tests.system.visitors import until
 
 REPLACED_WITHIN = 30
 LANES = 4
+H2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
+"""RFC 9113 section 3.4, with settings that set nothing."""
 
 
 @asynccontextmanager
@@ -140,3 +144,25 @@ async def test_a_certificate_that_cannot_be_used_does_not_replace_one_that_can(
         await until(lambda: not set(old) & set(running.workers()), REPLACED_WITHIN)
         await until(lambda: _answers(port), 10)
         assert _served(port) == before
+
+
+@pytest.mark.parametrize("said", [b"", H2_PREFACE], ids=["nothing", "preface"])
+async def test_who_says_nothing_is_not_waited_for_without_end(tmp_path: Path, said: bytes) -> None:
+    async with ending_tls(tmp_path) as (_, port):
+        context = ssl.create_default_context(cafile=tmp_path / "cert.pem")
+        context.set_alpn_protocols(["h2"])
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=60) as plain,
+            context.wrap_socket(plain, server_hostname="localhost") as secure,
+        ):
+            secure.sendall(said)
+            began = time.monotonic()
+            await asyncio.to_thread(_read_to_the_end, secure)
+            assert SILENT_SECONDS - 1 < time.monotonic() - began < SILENT_SECONDS + 10
+        assert _answers(port)
+
+
+def _read_to_the_end(secure: ssl.SSLSocket) -> None:
+    with contextlib.suppress(ssl.SSLEOFError, ConnectionResetError):
+        while secure.recv(4096):
+            pass
