@@ -134,9 +134,13 @@ def _header(name: str, value: str) -> tuple[bytes, bytes]:
 
 
 async def _read(scope: Scope, receive: Receive, largest: int) -> bytes:
-    """Read the body.  Refused: TOO_LARGE, before it is read where it says so itself."""
+    """Read the body.  Refused: INVALID_REQUEST; TOO_LARGE, unread where it says so itself."""
     announced = header(scope, b"content-length")
-    if announced is not None and announced.isdecimal() and int(announced) > largest:
+    try:
+        too_large = announced is not None and int(announced) > largest
+    except ValueError:  # no number, or one of thousands of digits
+        raise Refused(Reason.INVALID_REQUEST) from None
+    if too_large:
         raise Refused(Reason.TOO_LARGE)
     body = b""
     while True:

@@ -155,6 +155,7 @@ BODIES = (
 )
 ODD: Headers = [
     (b"content-length", str(LARGEST + 1).encode()),
+    *((b"content-length", told) for told in (b"x", b"", b"\xb2", b"-1", b"9" * 30, b"9" * 5000)),
     (b"cookie", f"{asking.REFRESH}=another".encode()),
     (b"if-none-match", b"*"),
     (b"sec-fetch-site", b"cross-site"),
