@@ -68,11 +68,12 @@ async def check_request(request: Request[Any, Any, State]) -> None:
 
     A stranger is told to sign in, not what was wrong with it.
     """
+    expected = Expected.of(request.route_handler)
+    body = await request.body() if expected is not None else b""
     try:
         _check_query(request)
-        expected = Expected.of(request.route_handler)
         if expected is not None:
-            expected.read(request.scope, await request.body())
+            expected.read(request.scope, body)
     except Refused:
         provide = request.route_handler.resolve_dependencies().get("asked")
         if provide is not None:

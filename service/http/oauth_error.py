@@ -20,6 +20,7 @@ STATUS: dict[Reason, tuple[int, str]] = {
     Reason.NOT_FOUND: (404, "invalid_request"),
     Reason.METHOD_NOT_ALLOWED: (405, "invalid_request"),
     Reason.CONFLICT: (409, "invalid_request"),
+    Reason.TOO_SLOW: (408, "invalid_request"),
     Reason.TOO_LARGE: (413, "invalid_request"),
     Reason.UNSUPPORTED_MEDIA: (415, "invalid_request"),
     Reason.TOO_MANY: (429, "temporarily_unavailable"),
@@ -44,6 +45,8 @@ def render(refused: Refused) -> Response[OAuthError]:
     headers = dict(_NO_STORE)
     if refused.retry_after is not None:
         headers["Retry-After"] = str(refused.retry_after)
+    if refused.reason is Reason.TOO_SLOW:  # RFC 9110 section 15.5.9
+        headers["Connection"] = "close"
     if refused.reason is Reason.INVALID_CLIENT:
         headers["WWW-Authenticate"] = 'Basic realm="tesserra", charset="UTF-8"'
     elif refused.reason in (Reason.UNAUTHENTICATED, Reason.INSUFFICIENT_SCOPE):

@@ -20,6 +20,7 @@ STATUS: dict[Reason, tuple[int, str]] = {
     Reason.NOT_FOUND: (404, "There is nothing here"),
     Reason.METHOD_NOT_ALLOWED: (405, "The method is not allowed"),
     Reason.CONFLICT: (409, "It is in conflict with what exists"),
+    Reason.TOO_SLOW: (408, "The request took too long to arrive"),
     Reason.TOO_LARGE: (413, "The request is too large"),
     Reason.UNSUPPORTED_MEDIA: (415, "The media type is not supported"),
     Reason.TOO_MANY: (429, "Too many requests"),
@@ -63,6 +64,8 @@ def headers(refused: Refused, status: int) -> dict[str, str]:
     found = {}
     if refused.retry_after is not None:
         found["Retry-After"] = str(refused.retry_after)
+    if refused.reason is Reason.TOO_SLOW:  # RFC 9110 section 15.5.9
+        found["Connection"] = "close"
     if status == 401:  # noqa: PLR2004 - HTTP's own number
         error = ', error="invalid_token"' if refused.reason is Reason.UNAUTHENTICATED else ""
         found["WWW-Authenticate"] = f'Bearer realm="tesserra"{error}'

@@ -21,6 +21,7 @@ class Reason(StrEnum):
     METHOD_NOT_ALLOWED = "method_not_allowed"
     CONFLICT = "conflict"
     TOO_LARGE = "too_large"
+    TOO_SLOW = "too_slow"
     UNSUPPORTED_MEDIA = "unsupported_media"
     TOO_MANY = "too_many"
     UNAVAILABLE = "unavailable"
