@@ -9,6 +9,7 @@ from pathlib import Path
 
 from faults.campaigns import CAMPAIGNS
 from faults.runner import Run, run, table, write_result
+from faults.sabotage import sabotage
 from service.embedded.servers import EmbeddedError
 
 
@@ -32,11 +33,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full counts")
     parser.add_argument("--result", type=Path, help="where the JSON goes")
     asked = parser.parse_args(arguments)
-    chosen = [c for c in CAMPAIGNS if c.name in asked.only or c.name not in names]
-    if len(chosen) < len(set(asked.only)):
+    chosen = [c for c in CAMPAIGNS if c.name in asked.only]
+    if asked.what == "run" and len(chosen) < len(set(asked.only)):
         parser.error(f"--only takes {', '.join(names)}")
     seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(10**9)
     try:
+        if asked.what == "sabotage":
+            return 1 if asyncio.run(sabotage(seed, asked.only)) else 0
         wanted = Run(
             seed=seed,
             campaigns=chosen or CAMPAIGNS,

@@ -17,6 +17,10 @@ class Violation(Struct, frozen=True):
     what: str
 
 
+class EnoughError(Exception):
+    """One violation was enough."""
+
+
 @dataclass
 class Report:
     """One campaign under way.  `tell` is called now and then with a line of progress."""
@@ -34,6 +38,8 @@ class Report:
     figures: dict[str, float] = field(default_factory=dict)
     """Whatever else was measured, by name and unit."""
     violations: list[Violation] = field(default_factory=list)
+    stop_at_first: bool = False
+    """Whether a violation ends the campaign (EnoughError)."""
     began: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
     _told: float = 0.0
@@ -44,6 +50,8 @@ class Report:
         if found not in self.violations:  # a query finds one and the same again and again
             self.violations.append(found)
             self.tell(f"VIOLATION of {invariant}: {what}")
+            if self.stop_at_first and invariant != "harness":
+                raise EnoughError
 
     def expect(self, invariant: str, so: object, what: str) -> bool:
         """Note a violation unless it is so; return whether it is."""

@@ -1,6 +1,7 @@
 """Runs campaigns one after the other, tells how far it is, and what came of it."""
 
 import asyncio
+import logging
 import random
 import time
 import traceback
@@ -13,7 +14,7 @@ import msgspec
 from bench.machine import describe_machine
 from faults.campaigns import Campaign
 from faults.invariants import check_standing, search_canaries
-from faults.report import Report
+from faults.report import EnoughError, Report
 from faults.site import Site, deployed
 from service.embedded.checkout import ROOT
 
@@ -49,6 +50,7 @@ async def run(asked: Run) -> list[Report]:
 
     # Connections that we cut ourselves end in tasks of libraries that nobody awaits.
     asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+    logging.getLogger("asyncpg").setLevel(logging.CRITICAL)
     tell(f"seed {asked.seed}; starting PostgreSQL, Valkey, two proxies and the service")
     reports: list[Report] = []
     async with deployed(asked.source) as site:
@@ -57,6 +59,7 @@ async def run(asked: Run) -> list[Report]:
             tell(f"{campaign.name}: {campaign.about}: {rounds}")
             name = campaign.name
             report = Report(name, tell=lambda line, name=name: tell(f"{name}: {line}"))  # type: ignore[misc]
+            report.stop_at_first = asked.stop_at_first
             reports.append(report)
             dice = random.Random(f"{asked.seed}/{campaign.name}")
             await _campaign(site, campaign, report, dice, rounds)
@@ -75,6 +78,8 @@ async def _campaign(
         await campaign.run(site, report, dice, rounds)
         async with site.rt.pg.reading() as tx:
             await check_standing(tx, report)
+    except EnoughError:
+        pass
     except Exception as exc:  # noqa: BLE001 - a campaign that cannot go on is red, not lost
         where = traceback.extract_tb(exc.__traceback__)[-1]
         report.violate(

@@ -45,6 +45,8 @@ class Recorder:
 async def explain_histories(site: Site, report: Report, dice: random.Random, rounds: int) -> None:
     """Make so many histories of families, and a tenth as many of accounts, and explain each."""
     clients = [site.client(report) for _ in range(_CLIENTS * _TOGETHER)]
+    for client in clients[len(clients) // 2 :]:
+        client.agent = "faults, elsewhere"  # what these do is decided, not routine
     admin = await site.newcomer(role="owner", platform_admin=True)
     done = 0
     while done < rounds:

@@ -19,6 +19,7 @@ _TOKEN_SECONDS = 600.0
 async def follow_model(site: Site, report: Report, dice: random.Random, rounds: int) -> None:
     """Walk so many sequences.  A failure is not made smaller: that would take as many again."""
     admin = await site.newcomer(role="owner", platform_admin=True)
+    await _grace_ends(site, report)
     left, began = rounds, 0.0
     while left > 0 and not report.violations:
         if time.monotonic() - began > _TOKEN_SECONDS:
@@ -34,6 +35,21 @@ async def follow_model(site: Site, report: Report, dice: random.Random, rounds: 
         report.rounds += count
         for client in workers:
             client.close()
+
+
+async def _grace_ends(site: Site, report: Report) -> None:
+    """A retry is forgiven within the grace of an organization, and not after it."""
+    client = site.client(report)
+    for late, status in ((False, 200), (True, 401)):
+        device = await site.newcomer(await site.hasty())
+        token = device.refresh_token
+        answer = await client.ask("POST", "/auth/refresh", cookie=token, json={})
+        report.expect("harness", answer.ok, f"a refresh: {answer.status}")
+        await asyncio.sleep(1.4 if late else 0)
+        answer = await client.ask("POST", "/auth/refresh", cookie=token, json={})
+        told = f"a retry {'after' if late else 'within'} the grace: {answer.status}"
+        report.expect("I2", answer.status == status, told)
+    client.close()
 
 
 def _walk(ports: Ports, seed: int, count: int) -> None:

@@ -1,0 +1,263 @@
+"""The ways to break it.  Each is a few words exchanged in one file of a copy."""
+
+import shutil
+from pathlib import Path
+
+from msgspec import Struct
+
+from service.embedded.checkout import ROOT
+
+
+class NotThereError(Exception):
+    """The words to be exchanged are not in the file, or twice: follow the code."""
+
+
+class Breakage(Struct, frozen=True):
+    """What is broken, how, and which campaign must see it, in how many rounds."""
+
+    name: str
+    file: str
+    exchange: tuple[tuple[str, str], ...]
+    campaign: str
+    rounds: int
+
+    def text(self) -> str:
+        """Return the file, broken.  NotThereError when it has changed."""
+        text = (ROOT / self.file).read_text()
+        for old, new in self.exchange:
+            if text.count(old) != 1:
+                raise NotThereError(f"{self.name}: {old[:60]!r} is there {text.count(old)} times")
+            text = text.replace(old, new)
+        return text
+
+    def apply(self, folder: Path) -> None:
+        """Make a broken copy of the service in a folder."""
+        ignored = shutil.ignore_patterns("__pycache__")
+        for part in ("service", "sql"):
+            shutil.copytree(ROOT / part, folder / part, ignore=ignored)
+        (folder / self.file).write_text(self.text())
+
+
+BREAKAGES = (
+    Breakage(
+        "the family is not locked",
+        "sql/queries/families.sql",
+        (("   FOR UPDATE OF s, f;", ";"),),
+        "histories",
+        400,
+    ),
+    Breakage(
+        "a refusal rolls back what it wrote",
+        "service/kernel/postgres.py",
+        (
+            (
+                "                    refusal = refused\n",
+                '                    await tx.execute("ROLLBACK")\n                    raise\n',
+            ),
+        ),
+        "guesses",
+        3,
+    ),
+    Breakage(
+        "the grace is twice as long",
+        "service/flows/access/refresh.py",
+        ((").refresh_grace\n", ").refresh_grace * 2\n"),),
+        "model",
+        1,
+    ),
+    Breakage(
+        "revocations stay on the worker that made them",
+        "service/domain/revocations/follower.py",
+        (
+            (
+                "            try:\n                await self.catch_up()\n                failing",
+                "            try:\n                self._fresh_as_of = self._clock.monotonic()\n"
+                "                failing",
+            ),
+        ),
+        "revoked",
+        6,
+    ),
+    Breakage(
+        "the limiter reads, then writes",
+        "service/domain/ratelimits/budgets.py",
+        (
+            (
+                "            waits: list[int] = await self._script(keys=keys, args=arguments,"
+                " client=client)\n",
+                "            waits = []\n"
+                "            seen = [await client.llen(a.key) for a in asked]\n"
+                "            for a, spent in zip(asked, seen, strict=True):\n"
+                "                if spent < a.budget.count:\n"
+                "                    await client.rpush(a.key, 1)\n"
+                "                    await client.expire(a.key, a.budget.window)\n"
+                "                waits.append(0 if spent < a.budget.count else 1000)\n",
+            ),
+        ),
+        "guesses",
+        1,
+    ),
+    Breakage(
+        "a list forgets the organization",
+        "sql/queries/apikeys.sql",
+        (
+            (
+                " WHERE tenant_id = $1\n   AND ($2::uuid IS NULL OR owner_id = $2)",
+                " WHERE $1::uuid IS NOT NULL\n   AND ($2::uuid IS NULL OR owner_id = $2)",
+            ),
+        ),
+        "walls",
+        1,
+    ),
+    Breakage(
+        "no hash for an unknown account, and refusals are not held",
+        "service/kernel/passwords.py",
+        (
+            (
+                "        return 2 * max([self._seconds_each, *self._costs.values()])",
+                "        return 0.0",
+            ),
+            (
+                "        stored = on_file if usable",
+                "        if not usable:\n            return Verdict(ok=False)\n"
+                "        stored = on_file if usable",
+            ),
+        ),
+        "guesses",
+        1,
+    ),
+    Breakage(
+        "the event comes in a transaction after the sign-in",
+        "service/flows/access/sign_in.py",
+        (
+            (
+                "        opened = await open_session(rt, call, tx, account.user_id, membership,"
+                " device, AMR)\n",
+                "        opened = await open_session(rt, call, tx, account.user_id, membership,"
+                " device, AMR)\n"
+                '        await tx.execute("COMMIT")\n        await tx.execute("BEGIN")\n',
+            ),
+        ),
+        "crashes",
+        2,
+    ),
+    Breakage(
+        "any typ will do",
+        "service/domain/keyring/ring.py",
+        (
+            (
+                "        found = self._by_header.get(header)\n"
+                "        if found is None or not self._lives",
+                "        found = self._by_header.get(header)\n"
+                "        if found is None:\n"
+                "            try:\n"
+                '                kid = msgspec.json.decode(jose.decode(header))["kid"]\n'
+                "                found = self._keys.get(kid)\n"
+                "            except (ValueError, KeyError, TypeError):\n"
+                "                return None\n"
+                "        if found is None or not self._lives",
+            ),
+        ),
+        "forgeries",
+        1,
+    ),
+    Breakage(
+        "cookies are read as frameworks read them",
+        "service/http/cookies.py",
+        (
+            (
+                '(part.strip(b" \\t") for part in value.split(b";"))',
+                '(part.decode("latin-1").strip().encode("latin-1") for part in value.split(b";"))',
+            ),
+        ),
+        "forgeries",
+        1,
+    ),
+    Breakage(
+        "of two cookies the last one counts",
+        "service/http/cookies.py",
+        (
+            ("    if len(found) > 1 or len(found[0])", "    if len(found[0])"),
+            ('    return found[0].decode("ascii")', '    return found[-1].decode("ascii")'),
+        ),
+        "forgeries",
+        1,
+    ),
+    Breakage(
+        "a hash gives its permit back before it is done",
+        "service/kernel/passwords.py",
+        (
+            (
+                "        future.add_done_callback(lambda _: loop.call_soon_threadsafe"
+                "(self._release))\n",
+                "        loop.call_soon(self._release)\n",
+            ),
+        ),
+        "flood",
+        1,
+    ),
+    Breakage(
+        "the feed skips a number",
+        "sql/queries/revocations.sql",
+        ((" WHERE seq > $1\n", " WHERE seq > $1 AND seq % 7 <> 3\n"),),
+        "revoked",
+        6,
+    ),
+    Breakage(
+        "an attempt is not reserved before it is hashed",
+        "service/domain/lockouts/store.py",
+        (("    return admitted is not None\n", "    return True\n"),),
+        "guesses",
+        2,
+    ),
+    Breakage(
+        "a sign-out leaves the refresh family alive",
+        "service/flows/access/ending.py",
+        (
+            (
+                "    await families.end_by_session(tx, [one.session_id for one in ended], status)\n",
+                "",
+            ),
+        ),
+        "revoked",
+        1,
+    ),
+    Breakage(
+        "a lost PostgreSQL is told as 401",
+        "service/kernel/postgres.py",
+        (
+            (
+                "        except LOST as lost:\n"
+                '            raise unavailable(f"postgresql: {type(lost).__name__}") from lost\n'
+                "\n    @asynccontextmanager\n    async def decision",
+                "        except LOST as lost:\n"
+                '            raise Refused(__import__("service.kernel.refusal").kernel.refusal'
+                ".Reason.UNAUTHENTICATED) from lost\n"
+                "\n    @asynccontextmanager\n    async def decision",
+            ),
+        ),
+        "outages",
+        1,
+    ),
+    Breakage(
+        "a key that is remembered is good whatever the feed says",
+        "service/flows/apikeys/check.py",
+        ((" and not await rt.revocations.is_revoked(marks)", ""),),
+        "revoked",
+        6,
+    ),
+    Breakage(
+        "a change of password keeps the other sessions",
+        "service/flows/account/password.py",
+        (
+            (
+                "        ended = await sessions.end_all(\n"
+                "            tx, person.user_id, call.at, Why.PASSWORD_CHANGED,"
+                " kept=person.session_id\n        )\n",
+                "        ended: list[sessions.Ended] = []\n",
+            ),
+        ),
+        "model",
+        40,
+    ),
+)
