@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
@@ -161,13 +162,16 @@ def _ask(edge: Perimeter) -> bytes:
         return wire.recv(65536).split(b"\r\n")[0]
 
 
-def _upload_slowly(edge: Perimeter, seconds: int) -> bytes:
-    """Send a body of as many bytes, one each second, and return the first line of the answer."""
+_SLOW_BYTES = 60
+
+
+def _upload_slowly(edge: Perimeter, hurry: threading.Event) -> bytes:
+    """Send a body, a byte each second until told to hurry; return the first line of the answer."""
     with closing(_open(edge)) as wire:
         head = f"POST /auth/login HTTP/1.1\r\nHost: {DOMAIN}\r\nContent-Type: application/json\r\n"
-        wire.sendall(f"{head}Content-Length: {seconds}\r\n\r\n".encode())
-        for _ in range(seconds):
-            time.sleep(1)
+        wire.sendall(f"{head}Content-Length: {_SLOW_BYTES}\r\n\r\n".encode())
+        for _ in range(_SLOW_BYTES):
+            hurry.wait(1)
             wire.sendall(b" ")
         return wire.recv(65536).split(b"\r\n")[0]
 
@@ -203,13 +207,15 @@ async def test_a_certificate_is_issued_and_renewed_and_no_request_fails(
                 answers.append(await asyncio.to_thread(_ask, edge))
 
         asking = [asyncio.create_task(keep_asking()) for _ in range(LANES)]
-        slow = asyncio.create_task(asyncio.to_thread(_upload_slowly, edge, 9))
+        hurry = threading.Event()
+        slow = asyncio.create_task(asyncio.to_thread(_upload_slowly, edge, hurry))
         await asyncio.sleep(0.5)
         renewed = await asyncio.to_thread(host.renew)
         assert renewed.returncode == 0, renewed.stdout + renewed.stderr
         assert host.told() == ["reload nginx"] * 2
         await _changes(edge, first)
         assert not slow.done()  # it began before the reload, with a worker that is ending
+        hurry.set()
         assert b" 400 " in await slow
         ended.set()
         await asyncio.gather(*asking)

@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -168,7 +169,7 @@ def test_preparing_names_what_is_missing(tmp_path: Path) -> None:
 def _prepare(root: Path, domain: str) -> "subprocess.CompletedProcess[str]":
     script = ROOT / "deploy" / "compose" / "prepare.py"
     env = {"TESSERRA_DOMAIN": domain, "TESSERRA_ROOT": str(root)}
-    return run(ROOT / ".venv" / "bin" / "python", script, env=env)
+    return run(Path(sys.executable), script, env=env)
 
 
 # --- the image --------------------------------------------------------------------------------
