@@ -31,6 +31,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help=str(names))
     parser.add_argument("--seed", type=int, help="repeat a run")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full counts")
+    parser.add_argument(
+        "--rounds", action="append", default=[], metavar="NAME=N", help="so many of one campaign"
+    )
     parser.add_argument("--result", type=Path, help="where the JSON goes")
     asked = parser.parse_args(arguments)
     chosen = [c for c in CAMPAIGNS if c.name in asked.only]
@@ -45,6 +48,7 @@ def main(arguments: list[str]) -> int:
             campaigns=chosen or CAMPAIGNS,
             quick=asked.quick,
             scale=asked.scale,
+            counts={name: int(n) for name, _, n in (r.partition("=") for r in asked.rounds)},
             **({"result": asked.result} if asked.result else {}),
         )
         return asyncio.run(_attack(wanted))

@@ -29,6 +29,8 @@ class Run(msgspec.Struct, frozen=True):
     quick: bool = False
     scale: float = 1.0
     """Of the full counts."""
+    counts: dict[str, int] = {}  # noqa: RUF012 - msgspec copies it
+    """Rounds of some campaigns, by name."""
     source: Path = ROOT
     stop_at_first: bool = False
     """Whether one violation is enough, as when the service is broken on purpose."""
@@ -37,6 +39,8 @@ class Run(msgspec.Struct, frozen=True):
 
     def rounds(self, campaign: Campaign) -> int:
         """Return how many rounds a campaign goes."""
+        if campaign.name in self.counts:
+            return self.counts[campaign.name]
         return campaign.quick if self.quick else max(1, round(campaign.full * self.scale))
 
 
@@ -50,7 +54,8 @@ async def run(asked: Run) -> list[Report]:
 
     # Connections that we cut ourselves end in tasks of libraries that nobody awaits.
     asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
-    logging.getLogger("asyncpg").setLevel(logging.CRITICAL)
+    for library in ("asyncpg", "asyncio"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     tell(f"seed {asked.seed}; starting PostgreSQL, Valkey, two proxies and the service")
     reports: list[Report] = []
     async with deployed(asked.source) as site:
@@ -136,7 +141,7 @@ def write_result(asked: Run, reports: Sequence[Report], seconds: float) -> None:
         "machine": describe_machine(),
         "seed": asked.seed,
         "quick": asked.quick,
-        "scale": asked.scale,
+        "rounds": {campaign.name: asked.rounds(campaign) for campaign in asked.campaigns},
         "seconds": round(seconds, 1),
         "campaigns": [
             {

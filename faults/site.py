@@ -4,6 +4,7 @@ The service runs from a folder of its own (`source`), which sabotage may have ch
 people and looks at the database is always this checkout's.
 """
 
+import asyncio
 import base64
 import json
 import os
@@ -126,6 +127,22 @@ class Site:
         stack = AsyncExitStack()
         self._running = await stack.enter_async_context(started(self.environment, self.log))
         self._service = stack
+        await self.all_serve()
+
+    async def all_serve(self) -> bool:
+        """Wait until every worker answers; one that is killed before has nobody to stand in for it.
+
+        Return whether they did in time.
+        """
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            found = await self.connection_to_each(Report("workers"))
+            for client in found:
+                client.close()
+            if len(found) == WORKERS:
+                return True
+            await asyncio.sleep(0.05)
+        return False
 
     async def kill_service(self) -> None:
         """SIGKILL to the main process and every worker, at once."""
@@ -164,20 +181,21 @@ class Site:
 
     async def connection_to_each(self, report: Report) -> list[Client]:
         """Return one client per worker, as the kernel tells who serves whom."""
-        workers = self.running.workers()
         found: dict[int, Client] = {}
         spare: list[Client] = []
         deadline = time.monotonic() + 20
-        while len(found) < len(workers) and time.monotonic() < deadline:
+        while len(found) < WORKERS and time.monotonic() < deadline:
+            workers = self.running.workers()
             client = self.client(report)
             answer = await client.ask("GET", "/healthz")
             if not answer.ok:
                 client.close()
-                workers = self.running.workers()
+                await asyncio.sleep(0.01)
                 continue
             pid = worker_serving(self.url, workers, client.port())
             if pid is None or pid in found:
                 spare.append(client)
+                await asyncio.sleep(0.01)
             else:
                 found[pid] = client
         for client in spare:

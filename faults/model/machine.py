@@ -82,7 +82,9 @@ class House(RuleBasedStateMachine):
     def must(self, what: str, found: object, expected: object) -> None:
         if found != expected:
             story = "; ".join(self.trace)
-            raise Difference(f"{what}: {found!r}, the model says {expected!r}; after: {story}")
+            told = f"{what}: {found!r}, the model says {expected!r}; after: {story}"
+            self.ports.report.violate("model", told[:3000])
+            raise Difference(told)
 
     def settles(self, what: str, look: Callable[[], object], expected: object) -> None:
         """It must come true within the bound."""
