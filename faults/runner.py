@@ -29,7 +29,7 @@ class Run(msgspec.Struct, frozen=True):
     quick: bool = False
     scale: float = 1.0
     """Of the full counts."""
-    counts: dict[str, int] = {}  # noqa: RUF012 - msgspec copies it
+    counts: dict[str, int] = {}
     """Rounds of some campaigns, by name."""
     source: Path = ROOT
     stop_at_first: bool = False
