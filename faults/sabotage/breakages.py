@@ -131,11 +131,13 @@ BREAKAGES = (
         "service/flows/access/sign_in.py",
         (
             (
-                "        opened = await open_session(rt, call, tx, account.user_id, membership,"
-                " device, AMR)\n",
-                "        opened = await open_session(rt, call, tx, account.user_id, membership,"
-                " device, AMR)\n"
-                '        await tx.execute("COMMIT")\n        await tx.execute("BEGIN")\n',
+                "        opened = await open_session(rt, call, writes, account.user_id,"
+                " membership, device, AMR)\n",
+                "        opened = await open_session(rt, call, writes, account.user_id,"
+                " membership, device, AMR)\n"
+                "        await writes.run(tx)\n"
+                '        await tx.execute("COMMIT")\n        await tx.execute("BEGIN")\n'
+                "        writes = Together()\n",
             ),
         ),
         "crashes",
@@ -206,7 +208,13 @@ BREAKAGES = (
     Breakage(
         "an attempt is not reserved before it is hashed",
         "service/domain/lockouts/store.py",
-        (("    return admitted is not None\n", "    return True\n"),),
+        (
+            ("    return admitted is not None\n", "    return True\n"),
+            (
+                "subject_id=subject, device_id=device_id, at=at) > 0",
+                "subject_id=subject, device_id=device_id, at=at) >= 0",
+            ),
+        ),
         "guesses",
         2,
     ),

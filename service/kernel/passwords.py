@@ -38,6 +38,8 @@ _BCRYPT_BYTES = 72
 _BCRYPT_MOST = 14
 _MEMORY_FLOOR, _MEMORY_MOST = 19 * 1024, 256 * 1024
 _TIME_MOST, _LANES_MOST = 10, 8
+_MEMORY_OF_PACE = 8
+"""Hashes, of which the queue's pace is a moving mean."""
 
 
 class HashParameters(Struct, frozen=True):
@@ -110,12 +112,19 @@ class Passwords:
         self._waiting = 0
         self._decoy = self._hasher.hash(os.urandom(16))
         self._seconds_each = self._measure(lambda: self._matches(self._decoy, "decoy"))
+        self._pace = self._seconds_each
         self._costs: dict[str, float] = {}
 
     @property
     def busy(self) -> bool:
         """Whether a password is being hashed."""
         return self._waiting > 0
+
+    def require_room(self) -> None:
+        """Refused(UNAVAILABLE) when whoever came now would wait longer than the queue may be."""
+        expected = self._waiting * self._pace / self._threads
+        if self._waiting >= self._threads and expected > self._queue_seconds:
+            raise unavailable("password hashing queue is full", retry_after=2)
 
     async def hash(self, password: str) -> str:
         """Hash a new password.  Refused(UNAVAILABLE) when the queue is full."""
@@ -149,9 +158,7 @@ class Passwords:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, job: Callable[[], T]) -> T:
-        expected = self._waiting * self._seconds_each / self._threads
-        if self._waiting >= self._threads and expected > self._queue_seconds:
-            raise unavailable("password hashing queue is full", retry_after=2)
+        self.require_room()
         self._waiting += 1
         future = self._executor.submit(self._timed, job)
         loop = asyncio.get_running_loop()
@@ -166,7 +173,11 @@ class Passwords:
         try:
             return job()
         finally:
-            metrics.hashing.observe(self._clock.monotonic() - began)
+            took = self._clock.monotonic() - began
+            metrics.hashing.observe(took)
+            # As slow as it is of late: others hash on the same cores.  Two threads that meet here
+            # lose one observation.
+            self._pace += (took - self._pace) / _MEMORY_OF_PACE
 
     def _measure(self, job: Callable[[], object]) -> float:
         began = self._clock.monotonic()

@@ -1,9 +1,9 @@
-"""PostgreSQL: a pool, and the two ways to use it - reading, and deciding."""
+"""PostgreSQL: a pool, and the two ways to use it - statement by statement, and deciding."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -90,9 +90,16 @@ class Postgres:
                 return
         self._pool.terminate()
 
+    def reading(self) -> AbstractAsyncContextManager[Tx]:
+        """Lend a connection to look something up: `autocommit`, by whoever writes nothing."""
+        return self.autocommit()
+
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[Tx]:
-        """Lend a connection; each statement stands alone.  Refused(UNAVAILABLE) when it is lost."""
+    async def autocommit(self) -> AsyncIterator[Tx]:
+        """Lend a connection; each statement is a transaction of its own.
+
+        Refused(UNAVAILABLE) when it is lost.
+        """
         try:
             async with self._pool.acquire(timeout=3) as tx:
                 yield tx

@@ -6,6 +6,7 @@ TypeError that names the signature.  A test prepares every statement on the migr
 compares its columns with the struct its rows become.
 """
 
+import functools
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
@@ -23,6 +24,7 @@ Tx: TypeAlias = "Connection[Record] | PoolConnectionProxy[Record]"
 SQL = Path(__file__).resolve().parents[2] / "sql"
 _HEADER = re.compile(r"^-- name: (\w+)\(([\w, ]*)\)$", re.MULTILINE)
 _MARK = re.compile(r"^\s*--\s*name\b", re.MULTILINE)
+_PARAMETER = re.compile(r"\$(\d+)")
 
 
 class Statement(Struct, frozen=True):
@@ -64,14 +66,55 @@ class Rows(Struct, Generic[Row], frozen=True):
         return [msgspec.convert(dict(record), self.row) for record in records]
 
 
+class Together:
+    """Writes that go out as one statement, in one round trip, in place of one each.
+
+    PostgreSQL runs them on one snapshot and in no promised order: none may look for, or write, a
+    row that another of them writes.  Foreign keys among them hold, as those are checked at the end.
+    """
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._arguments: list[Any] = []
+
+    def add(self, text: str, arguments: list[Any]) -> None:
+        """Let a statement, without parts of its own (WITH), go with the others."""
+        self._texts.append(text)
+        self._arguments += arguments
+
+    async def run(self, tx: Tx) -> None:
+        """Send them."""
+        await tx.execute(_together(tuple(self._texts)), *self._arguments)
+
+
+@functools.cache
+def _together(texts: tuple[str, ...]) -> str:
+    """Make one statement of several, each one's parameters counted on from those before it."""
+    numbered, before = [], 0
+    for text in texts:
+        shift = before
+        numbered.append(_PARAMETER.sub(lambda n, shift=shift: f"${int(n[1]) + shift}", text))  # type: ignore[misc]
+        before += max((int(n) for n in _PARAMETER.findall(text)), default=0)
+    *parts, last = numbered
+    names = ", ".join(f"part_{n} AS (\n{part}\n)" for n, part in enumerate(parts, 1))
+    return f"WITH {names}\n{last}" if parts else last
+
+
+Writes: TypeAlias = "Tx | Together"
+
+
 class Command(Struct, frozen=True):
     """A statement that answers with how many rows it touched."""
 
     statement: Statement
 
-    async def run(self, tx: Tx, **given: Any) -> int:
-        """Run it; return the number of rows."""
-        tag = await tx.execute(self.statement.text, *self.statement.arguments(given))
+    async def run(self, tx: Writes, **given: Any) -> int:
+        """Run it; return the number of rows.  Among others (`Together`) it runs later: 0."""
+        arguments = self.statement.arguments(given)
+        if isinstance(tx, Together):
+            tx.add(self.statement.text, arguments)
+            return 0
+        tag = await tx.execute(self.statement.text, *arguments)
         return int(tag.rsplit(" ", 1)[-1]) if tag[-1:].isdigit() else 0
 
 

@@ -18,7 +18,7 @@ UPDATE auth_devices
  WHERE device_id = $1;
 
 -- name: forget_oldest(user_id, most)
--- A bounded number per account, the longest unused go first.
+-- A bounded number per account beside one to come, the longest unused go first.
 DELETE FROM auth_devices
  WHERE device_id IN (
         SELECT device_id FROM auth_devices WHERE user_id = $1

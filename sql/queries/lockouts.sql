@@ -1,5 +1,15 @@
 -- Strikes and lockouts, per account and device.  Writes auth_lockouts.
 
+-- name: reserve_first(subject_id, device_id, at)
+-- The routine attempt in one round trip: nothing is held against the account, and it is not locked.
+-- Whoever is not answered here is decided by `hold` and model.py.
+INSERT INTO auth_lockouts AS l (subject_id, device_id, attempts, touched_at)
+VALUES ($1, $2, ARRAY[$3::timestamptz], $3)
+ON CONFLICT (subject_id, device_id) DO UPDATE
+   SET attempts = excluded.attempts, locked_until = NULL, touched_at = excluded.touched_at
+ WHERE l.attempts = '{}'
+   AND (l.locked_until IS NULL OR l.locked_until <= $3);
+
 -- name: hold(subject_id, device_id, touched_at)
 -- The row, made if it is not there, and held: parallel guesses queue here, each sees those before it.
 INSERT INTO auth_lockouts AS l (subject_id, device_id, touched_at)
@@ -19,6 +29,14 @@ UPDATE auth_lockouts
    SET attempts = $3, locked_until = $4, touched_at = $5
  WHERE subject_id = $1
    AND device_id = $2;
+
+-- name: clear(subject_id, device_id, at)
+-- No row: nothing is held against the account, or it is locked.
+UPDATE auth_lockouts
+   SET attempts = '{}', locked_until = NULL, touched_at = $3
+ WHERE subject_id = $1
+   AND device_id = $2
+   AND (locked_until IS NULL OR locked_until <= $3);
 
 -- name: prune(before)
 DELETE FROM auth_lockouts

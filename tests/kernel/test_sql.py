@@ -1,11 +1,12 @@
 """The loader refuses what it does not understand, and a call that does not fit."""
 
+import asyncpg
 import pytest
 from msgspec import Struct
 
 from service.kernel import sql
 from service.kernel.postgres import Postgres
-from service.kernel.sql import Queries, Rows, Statement
+from service.kernel.sql import Command, Queries, Rows, Statement, Together
 
 TWO = """\
 -- Things.  Writes things.
@@ -78,4 +79,25 @@ async def test_rows_become_structs_and_a_missing_one_is_none(database_url: str) 
         assert await rows.maybe(tx, n=0) is None
         with pytest.raises(LookupError):
             await rows.one(tx, n=0)
+    await pg.close()
+
+
+async def test_writes_together_are_one_statement_and_all_or_nothing(database_url: str) -> None:
+    pg = await Postgres.connect(database_url, "public")
+    parent = Command(Statement("p", ("n", "b"), "INSERT INTO parent VALUES ($1, $2)"))
+    child = Command(Statement("c", ("n",), "INSERT INTO child VALUES ($1, $1)"))
+    async with pg.autocommit() as tx:
+        await tx.execute("CREATE TABLE parent (n int PRIMARY KEY, b text)")
+        await tx.execute("CREATE TABLE child (n int PRIMARY KEY, of int REFERENCES parent)")
+        whole, torn = Together(), Together()
+        await child.run(whole, n=1)  # before its parent: that is checked at the end
+        await parent.run(whole, n=1, b="$1")
+        await whole.run(tx)
+        await child.run(torn, n=9)
+        await parent.run(torn, n=2, b="")
+        with pytest.raises(asyncpg.ForeignKeyViolationError):
+            await torn.run(tx)
+        assert [tuple(row) for row in await tx.fetch("SELECT * FROM parent")] == [(1, "$1")]
+        assert [tuple(row) for row in await tx.fetch("SELECT * FROM child")] == [(1, 1)]
+        await tx.execute("DROP TABLE child, parent")
     await pg.close()

@@ -8,7 +8,7 @@ from msgspec import Struct
 from service.domain.audit.events import Event
 from service.kernel import ids
 from service.kernel.call import Call
-from service.kernel.sql import Queries, Tx
+from service.kernel.sql import Queries, Tx, Writes
 
 
 class _Made(Struct, frozen=True):
@@ -22,7 +22,7 @@ _make_partitions = queries.rows("make_partitions", _Made)
 _COLUMNS = frozenset({"type", "tenant_id", "user_id", "session_id"})
 
 
-async def record(tx: Tx, call: Call, event: Event) -> None:
+async def record(tx: Writes, call: Call, event: Event) -> None:
     """Write an event, in the transaction of the state it describes."""
     told = msgspec.to_builtins(event)
     detail = {name: value for name, value in told.items() if name not in _COLUMNS}

@@ -5,7 +5,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from service.kernel.ids import DeviceId, UserId
-from service.kernel.sql import Queries, Tx
+from service.kernel.sql import Queries, Tx, Writes
 
 
 class _Device(Struct, frozen=True):
@@ -28,14 +28,14 @@ async def find(tx: Tx, device_id: DeviceId, user_id: UserId, at: datetime) -> De
 
 
 async def insert(
-    tx: Tx, device_id: DeviceId, user_id: UserId, at: datetime, expires_at: datetime, most: int
+    tx: Writes, device_id: DeviceId, user_id: UserId, at: datetime, expires_at: datetime, most: int
 ) -> None:
     """Remember a device; of more than `most` the longest unused is forgotten."""
+    await _forget_oldest.run(tx, user_id=user_id, most=most - 1)
     await _insert.run(tx, device_id=device_id, user_id=user_id, at=at, expires_at=expires_at)
-    await _forget_oldest.run(tx, user_id=user_id, most=most)
 
 
-async def touch(tx: Tx, device_id: DeviceId, at: datetime, expires_at: datetime) -> None:
+async def touch(tx: Writes, device_id: DeviceId, at: datetime, expires_at: datetime) -> None:
     """Keep a device known for longer."""
     await _touch.run(tx, device_id=device_id, at=at, expires_at=expires_at)
 

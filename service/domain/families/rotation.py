@@ -60,7 +60,7 @@ class Rotations:
         return await self._batcher.ask(_Asked(presented, successor, at, where))
 
     async def _rotate(self, asked: list[_Asked]) -> list[Rotation | None]:
-        async with self._pg.reading() as tx:
+        async with self._pg.autocommit() as tx:
             rotated = await _rotate.all(
                 tx,
                 handle_hashes=[a.presented.handle_hash for a in asked],

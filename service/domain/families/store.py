@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from service.domain.families.model import Family, Presented, Status, Where
 from service.kernel.ids import SessionId, TenantId, UserId
-from service.kernel.sql import Queries, Tx
+from service.kernel.sql import Queries, Tx, Writes
 
 
 class Owner(Struct, frozen=True):
@@ -47,7 +47,7 @@ _end_by_session = queries.command("end_by_session")
 
 
 async def insert(
-    tx: Tx,
+    tx: Writes,
     first: Presented,
     session_id: SessionId,
     *,

@@ -8,11 +8,22 @@ from service.kernel.ids import DeviceId
 from service.kernel.sql import Queries, Tx
 
 queries = Queries("lockouts")
+_reserve_first = queries.command("reserve_first")
+_clear = queries.command("clear")
 _hold = queries.rows("hold", Strikes)
 _lock = queries.rows("lock", Strikes)
 _put = queries.command("put")
 _unlock = queries.command("unlock")
 _prune = queries.command("prune")
+
+
+async def reserve_first(tx: Tx, subject: UUID, device: DeviceId | None, at: datetime) -> bool:
+    """Reserve an attempt when no other is held; False decides nothing: ask `reserve`.
+
+    What `reserve` would say, in one statement that needs no transaction around it.
+    """
+    device_id = device or ANY_DEVICE
+    return await _reserve_first.run(tx, subject_id=subject, device_id=device_id, at=at) > 0
 
 
 async def reserve(
@@ -53,13 +64,9 @@ async def release(tx: Tx, subject: UUID, device: DeviceId | None, reserved_at: d
 async def clear(tx: Tx, subject: UUID, device: DeviceId | None, at: datetime) -> bool:
     """Forget the strikes after a right password; False, and nothing is forgotten, while locked."""
     device_id = device or ANY_DEVICE
-    strikes = await _lock.maybe(tx, subject_id=subject, device_id=device_id)
-    if strikes is None:
+    if await _clear.run(tx, subject_id=subject, device_id=device_id, at=at):
         return True
-    if strikes.locked(at):
-        return False
-    await _write(tx, subject, device_id, Strikes((), None), at)
-    return True
+    return await _lock.maybe(tx, subject_id=subject, device_id=device_id) is None
 
 
 async def prune(tx: Tx, before: datetime) -> int:

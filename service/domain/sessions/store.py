@@ -4,7 +4,7 @@ from datetime import datetime
 
 from service.domain.sessions.model import Ended, Found, Held, LiveSession, Why
 from service.kernel.ids import DeviceId, SessionId, TenantId, UserId
-from service.kernel.sql import Queries, Tx
+from service.kernel.sql import Queries, Tx, Writes
 
 queries = Queries("sessions")
 _insert = queries.command("insert")
@@ -19,7 +19,7 @@ _prune = queries.command("prune")
 
 
 async def insert(  # noqa: PLR0913 - a session is this much
-    tx: Tx,
+    tx: Writes,
     session_id: SessionId,
     *,
     tenant_id: TenantId,

@@ -12,7 +12,7 @@ from service.domain.users import Account, Membership, Profile
 from service.kernel import ids, metrics
 from service.kernel.call import Call
 from service.kernel.ids import DeviceId, SessionId, TenantId, UserId
-from service.kernel.sql import Tx
+from service.kernel.sql import Writes
 from service.policy import seconds
 from service.runtime import Runtime
 
@@ -112,7 +112,7 @@ def where(call: Call) -> Where:
 async def open_session(
     rt: Runtime,
     call: Call,
-    tx: Tx,
+    tx: Writes,
     user_id: UserId,
     membership: Membership,
     device_id: DeviceId | None,

@@ -16,7 +16,7 @@ from service.kernel.call import Call
 from service.kernel.ids import DeviceId
 from service.kernel.passwords import Verdict
 from service.kernel.refusal import Reason, Refused
-from service.kernel.sql import Tx
+from service.kernel.sql import Together, Tx, Writes
 from service.policy import seconds
 from service.runtime import Runtime
 
@@ -48,6 +48,7 @@ async def sign_in(rt: Runtime, call: Call, given: Credentials) -> Granted:
     Refused: TOO_MANY by address; BAD_CREDENTIALS for an unknown, wrong, locked or disabled account
     alike; UNAVAILABLE when hashing or PostgreSQL cannot keep up.
     """
+    rt.passwords.require_room()  # before anything is paid for it: sheds a flood at the door
     await limiting.spend_address(rt, call, "login", rt.policy.limits.login)
     began = rt.clock.monotonic()
     try:
@@ -60,9 +61,7 @@ async def sign_in(rt: Runtime, call: Call, given: Credentials) -> Granted:
 
 async def _sign_in(rt: Runtime, call: Call, given: Credentials) -> Granted:
     email = users.canonical_email(given.email) or given.email.casefold()
-    async with rt.pg.decision() as tx:
-        account = await users.find_by_email(tx, email)
-        attempt = await reserve(rt, call, tx, account, email, given.device)
+    attempt = await _reserve(rt, call, email, given.device)
     verdict = await verify(rt, call, attempt, given.password)
 
     async with rt.pg.decision() as tx:
@@ -87,10 +86,11 @@ async def _sign_in(rt: Runtime, call: Call, given: Credentials) -> Granted:
 
         if verdict.rehash:
             await users.replace_password_hash(tx, account.user_id, verdict.rehash)
-        device = await _remember_device(rt, call, tx, account, attempt.device)
-        opened = await open_session(rt, call, tx, account.user_id, membership, device, AMR)
+        writes = Together()
+        device = await _remember_device(rt, call, writes, account, attempt.device)
+        opened = await open_session(rt, call, writes, account.user_id, membership, device, AMR)
         await audit.record(
-            tx,
+            writes,
             call,
             events.SignedIn(
                 tenant_id=membership.tenant_id,
@@ -100,24 +100,42 @@ async def _sign_in(rt: Runtime, call: Call, given: Credentials) -> Granted:
                 password_rehashed=verdict.rehash is not None,
             ),
         )
+        await writes.run(tx)
     metrics.logins.labels("succeeded", "").inc()
     grantee = Grantee.of(account, membership, opened, auth_time=call.at, amr=AMR)
     device_token = devices.write(rt.keyring.derived(Usage.DEVICE), device)
     return grant(rt, call, grantee, opened.refresh_token, device_token=device_token)
 
 
-async def reserve(
-    rt: Runtime, call: Call, tx: Tx, account: Account | None, email: str, device: str | None
-) -> Attempt:
+async def _reserve(rt: Runtime, call: Call, email: str, device: str | None) -> Attempt:
+    """Reserve an attempt, without a transaction where the account has no other one held."""
+    async with rt.pg.autocommit() as tx:
+        account = await users.find_by_email(tx, email)
+        subject, known = await _recognise(rt, call, tx, account, email, device)
+        if await lockouts.reserve_first(tx, subject, known, call.at):
+            return Attempt(subject, account, known, admitted=True)
+    async with rt.pg.decision() as tx:
+        admitted = await lockouts.reserve(tx, subject, known, call.at, rules(rt))
+    return Attempt(subject, account, known, admitted)
+
+
+async def reserve(rt: Runtime, call: Call, tx: Tx, account: Account, device: str | None) -> Attempt:
     """Reserve an attempt before hashing, so that parallel guesses buy nothing."""
-    phantom = lockouts.phantom(rt.keyring.derived(Usage.PHANTOM), email)
-    presented = devices.read(rt.keyring.derived(Usage.DEVICE), device)
-    known = None
-    if presented and account:
-        known = await devices.find(tx, presented, account.user_id, call.at)
-    subject = account.user_id if account else phantom
+    subject, known = await _recognise(rt, call, tx, account, account.email, device)
     admitted = await lockouts.reserve(tx, subject, known, call.at, rules(rt))
     return Attempt(subject, account, known, admitted)
+
+
+async def _recognise(
+    rt: Runtime, call: Call, tx: Tx, account: Account | None, email: str, device: str | None
+) -> tuple[UUID, DeviceId | None]:
+    """Return whose counter an attempt is held against, and the device if that is known."""
+    if account is None:
+        return lockouts.phantom(rt.keyring.derived(Usage.PHANTOM), email), None
+    presented = devices.read(rt.keyring.derived(Usage.DEVICE), device)
+    if presented is None:
+        return account.user_id, None
+    return account.user_id, await devices.find(tx, presented, account.user_id, call.at)
 
 
 async def verify(rt: Runtime, call: Call, attempt: Attempt, password: str) -> Verdict:
@@ -191,7 +209,7 @@ async def _find_membership(
 
 
 async def _remember_device(
-    rt: Runtime, call: Call, tx: Tx, account: Account, known: DeviceId | None
+    rt: Runtime, call: Call, tx: Writes, account: Account, known: DeviceId | None
 ) -> DeviceId:
     policy = rt.policy.lockout
     expires_at = call.at + seconds(policy.device_ttl)

@@ -29,7 +29,7 @@ async def change_password(
         users.refuse_weak(
             new, email=account.email, organization=here.name if here else "", field="new_password"
         )
-        attempt = await sign_in.reserve(rt, call, tx, account, account.email, device)
+        attempt = await sign_in.reserve(rt, call, tx, account, device)
     verdict = await sign_in.verify(rt, call, attempt, current)
     new_hash = await rt.passwords.hash(new) if verdict.ok else ""
 

@@ -15,7 +15,7 @@ async def settle_keys(rt: Runtime) -> None:
     uses = rt.tally.take_uses()
     if uses:
         try:
-            async with rt.pg.reading() as tx:
+            async with rt.pg.autocommit() as tx:
                 await apikeys.add_uses(tx, uses)
         except BaseException:  # whatever it was, a cancellation too: they are counted next time
             rt.tally.give_back(uses)

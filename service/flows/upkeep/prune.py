@@ -13,7 +13,7 @@ _LOCKOUTS_KEPT = timedelta(days=2)
 
 async def prune(rt: Runtime, call: Call) -> dict[str, int]:
     """Drop it; return how many rows of each kind."""
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         return {
             "sessions": await sessions.prune(tx, call.at - _SESSIONS_KEPT),
             "devices": await devices.prune(tx, call.at),

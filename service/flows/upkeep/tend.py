@@ -64,7 +64,7 @@ async def read_gauges(rt: Runtime) -> None:
 
 async def make_partitions(rt: Runtime) -> None:
     """Make the audit trail's partitions of the months to come."""
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await audit.make_partitions(tx, rt.clock.now(), _PARTITION_MONTHS)
 
 

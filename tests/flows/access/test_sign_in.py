@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import bcrypt
 import httpx2
 import pytest
 
+from service.domain import lockouts
 from service.flows.access.sign_in import Credentials, sign_in
 from service.kernel.call import Call
 from service.kernel.refusal import Reason, Refused
@@ -206,6 +208,26 @@ async def test_a_full_hashing_queue_sheds_and_takes_no_strike(
         assert shed.value.reason is Reason.UNAVAILABLE
         assert shed.value.retry_after
     monkeypatch.setattr(rt.passwords, "_waiting", 0)
+    await sign_in(rt, call(), Credentials(ada.email, ada.password))
+
+
+async def test_an_attempt_shed_after_it_was_reserved_is_given_back(
+    rt: Runtime, call: Callable[..., Call], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await given.a_person(rt)
+    reserve = lockouts.reserve_first
+
+    async def reserve_then_fill(*asked: Any) -> bool:
+        monkeypatch.setattr(rt.passwords, "_waiting", 1_000_000)
+        return await reserve(*asked)
+
+    monkeypatch.setattr(lockouts, "reserve_first", reserve_then_fill)
+    for _ in range(8):
+        monkeypatch.setattr(rt.passwords, "_waiting", 0)
+        with pytest.raises(Refused) as shed:
+            await sign_in(rt, call(), Credentials(ada.email, ada.password))
+        assert shed.value.reason is Reason.UNAVAILABLE
+    monkeypatch.undo()
     await sign_in(rt, call(), Credentials(ada.email, ada.password))
 
 
