@@ -10,8 +10,9 @@ import asyncio
 import base64
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import argon2
@@ -110,6 +111,7 @@ class Passwords:
         self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="hash")
         self._queue_seconds = queue_seconds
         self._waiting = 0
+        self._coming = 0
         self._decoy = self._hasher.hash(os.urandom(16))
         self._seconds_each = self._measure(lambda: self._matches(self._decoy, "decoy"))
         self._pace = self._seconds_each
@@ -120,10 +122,22 @@ class Passwords:
         """Whether a password is being hashed."""
         return self._waiting > 0
 
-    def require_room(self) -> None:
-        """Refused(UNAVAILABLE) when whoever came now would wait longer than the queue may be."""
-        expected = self._waiting * self._pace / self._threads
-        if self._waiting >= self._threads and expected > self._queue_seconds:
+    @contextmanager
+    def coming(self) -> Iterator[None]:
+        """Be counted among those who are about to have a password looked at.
+
+        So that of a thousand who come at once the most are told at the door, and not after all that
+        goes before a hash was paid for each.  Refused(UNAVAILABLE) when the queue is full.
+        """
+        self._require_room(max(self._coming, self._waiting))
+        self._coming += 1
+        try:
+            yield
+        finally:
+            self._coming -= 1
+
+    def _require_room(self, before: int) -> None:
+        if before >= self._threads and before * self._pace / self._threads > self._queue_seconds:
             raise unavailable("password hashing queue is full", retry_after=2)
 
     async def hash(self, password: str) -> str:
@@ -158,7 +172,7 @@ class Passwords:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, job: Callable[[], T]) -> T:
-        self.require_room()
+        self._require_room(self._waiting)
         self._waiting += 1
         future = self._executor.submit(self._timed, job)
         loop = asyncio.get_running_loop()

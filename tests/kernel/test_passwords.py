@@ -225,6 +225,17 @@ async def test_a_full_queue_sheds_with_503_and_says_when_to_come_back(
     assert (await passwords.verify(GOOD_ARGON2, "pw")).ok
 
 
+async def test_whoever_is_still_on_the_way_counts_too() -> None:
+    hasher = made(threads=1, queue_seconds=0.0)
+    with hasher.coming():
+        with pytest.raises(Refused, match="queue is full"), hasher.coming():
+            pass
+        assert (await hasher.verify(GOOD_ARGON2, "pw")).ok  # they had been let in
+    with hasher.coming():
+        pass
+    hasher.close()
+
+
 async def test_one_who_hangs_up_frees_nothing_before_the_hash_is_done(
     passwords: Passwords,
 ) -> None:
