@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 
 from faults.client import Answer, Client
@@ -148,6 +149,7 @@ async def _account(  # noqa: C901 - one function per act
     email = person.email
 
     guesses = iter(range(_GUESSES))
+    turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def plain(answer: Answer) -> tuple[str, ...]:
         return ("ok",) if answer.ok else ("refused",)
@@ -167,12 +169,13 @@ async def _account(  # noqa: C901 - one function per act
 
     async def refresh(client: Client) -> None:
         device = dice.choice(list(sessions.values()))
-        answer = await recorder.record(
-            ("refresh", device.session_id),
-            lambda: client.ask("POST", "/auth/refresh", cookie=device.refresh_token, json={}),
-            plain,
-        )
-        device.keep(answer)
+        async with turns[device.session_id]:  # an old token would be a theft: that is families'
+            answer = await recorder.record(
+                ("refresh", device.session_id),
+                lambda: client.ask("POST", "/auth/refresh", cookie=device.refresh_token, json={}),
+                plain,
+            )
+            device.keep(answer)
 
     async def sign_out(client: Client) -> None:
         device = dice.choice(list(sessions.values()))
