@@ -10,11 +10,11 @@ import json
 import os
 import shutil
 import signal
-import sys
+import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -101,6 +101,8 @@ class Site:
     rt: Runtime
     canaries: dict[str, str]
     """Secrets that must show up nowhere, by what they are."""
+    disk: Path | None = None
+    """Where PostgreSQL's data are, when that is a file system of their own: it can be filled."""
     _service: AsyncExitStack = field(default_factory=AsyncExitStack)
     _running: Running | None = None
     _hash: str = ""
@@ -335,8 +337,16 @@ async def deployed(
         folder = Path(tempfile.mkdtemp(prefix="tesserra-faults-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         os.chmod(folder, 0o711)  # noqa: PTH101, S103 - the servers may be another user's
-        durable = {"fsync": "off", "synchronous_commit": "on", "max_connections": "100"}
-        database, cache = postgres(folder / "postgres", durable), valkey(folder / "valkey")
+        durable = {
+            "fsync": "off",
+            "synchronous_commit": "on",
+            "max_connections": "100",
+            "max_wal_size": "256MB",
+            "wal_recycle": "off",  # a full disk has no segment left over
+        }
+        disk = stack.enter_context(small_disk(folder / "disk"))
+        database = postgres((disk or folder) / "postgres", durable)
+        cache = valkey(folder / "valkey")
         for server in (database, cache):
             stack.callback(server.stop)
             server.start()
@@ -378,6 +388,7 @@ async def deployed(
             to_valkey=near_valkey,
             tap=tap,
             rt=rt,
+            disk=disk,
             canaries={"password": PASSWORD, "master key": master},
         )
         stack.push_async_callback(site.stop)
@@ -385,12 +396,23 @@ async def deployed(
         yield site
 
 
+@contextmanager
+def small_disk(at: Path) -> Iterator[Path | None]:
+    """Mount a file system of two gigabytes, of memory; None where we may not."""
+    at.mkdir(mode=0o711)
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=2g,mode=711", "none", str(at)]
+    try:
+        mounted = subprocess.run(mounting, capture_output=True, check=False).returncode == 0
+    except OSError:
+        mounted = False
+    try:
+        yield at if mounted else None
+    finally:
+        if mounted:
+            subprocess.run(["umount", "-l", str(at)], check=False)  # noqa: S607 - the system's
+
+
 def through(url: str, proxy: Proxy) -> str:
     """Return a server's address by way of a proxy."""
     head, _, tail = url.rpartition("@")
     return f"{head}@127.0.0.1:{proxy.port}/" + tail.partition("/")[2]
-
-
-def own_python() -> str:
-    """Return the interpreter that runs us: commands of the service run under it, too."""
-    return sys.executable

@@ -5,8 +5,8 @@ import os
 import random
 import signal
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 
 from msgspec import Struct
 
@@ -19,6 +19,8 @@ _VISITORS = 4
 _ACTS = ("refresh", "me", "sign-out")
 _RECOVERY_SECONDS = 2.0
 _PATIENCE_SECONDS = 20.0
+_LONG_LOG = "SELECT pg_logical_emit_message(false, 'faults', repeat('x', 40000000))"
+"""More than one segment."""
 
 
 class Fault(Struct, frozen=True):
@@ -27,11 +29,17 @@ class Fault(Struct, frozen=True):
     name: str
     inflict: Callable[[Site], Awaitable[None]]
     harmless: bool = False
+    needs_a_disk: bool = False
+    felt: bool = False
+    """Whether somebody must have noticed: else it was none."""
 
 
 async def endure_outages(site: Site, report: Report, dice: random.Random, rounds: int) -> None:
     """Inflict each fault so many times, in an order that the dice choose."""
-    faults = [fault for fault in FAULTS for _ in range(rounds)]
+    kinds = [fault for fault in FAULTS if site.disk is not None or not fault.needs_a_disk]
+    if len(kinds) < len(FAULTS):
+        report.tell("no file system can be mounted here: no disk is filled")
+    faults = [fault for fault in kinds for _ in range(rounds)]
     dice.shuffle(faults)
     async with visiting(site, report, _VISITORS) as promises:
         first = await promises.again(_ACTS, time.monotonic(), _PATIENCE_SECONDS)
@@ -58,9 +66,11 @@ async def _endure(site: Site, report: Report, fault: Fault, promises: Promises) 
     report.worst(f"s until all is well after: {fault.name}", round(took, 2))
     report.expect("recovery", took <= _RECOVERY_SECONDS, f"{fault.name}: {took:.1f} s")
     report.expect("recovery", await site.all_serve(), f"{fault.name}: a worker is missing")
+    bad = {s for statuses in promises.seen.values() for s in statuses if s >= 500 or s == 0}
     if fault.harmless:
-        bad = {s for statuses in promises.seen.values() for s in statuses if s >= 500 or s == 0}
         report.expect("I6", not bad, f"{fault.name}: visitors saw {sorted(bad)}")
+    if fault.felt:
+        report.expect("harness", bad, f"{fault.name}: nobody noticed")
 
 
 # --- PostgreSQL -----------------------------------------------------------------------------------
@@ -114,6 +124,36 @@ async def _commits_lose_their_answer(site: Site) -> None:
     for moment in site.tap.held:
         moment.pair.reset()
     site.tap.disarm()
+
+
+async def _disk_full(site: Site) -> None:
+    """No table can grow; what needs no writing goes on."""
+    async with _full(site):
+        await asyncio.sleep(1.5)
+
+
+async def _no_room_for_the_log(site: Site) -> None:
+    """PostgreSQL itself gives up: what it cannot log it cannot promise."""
+    async with _full(site):
+        with suppress(Exception):
+            async with site.rt.pg.reading() as tx:
+                await tx.execute(_LONG_LOG)
+        await asyncio.sleep(1)
+
+
+@asynccontextmanager
+async def _full(site: Site) -> AsyncIterator[None]:
+    assert site.disk is not None
+    ballast = site.disk / "ballast"
+    with ballast.open("wb") as file:
+        space = os.statvfs(site.disk)
+        os.posix_fallocate(file.fileno(), 0, space.f_bavail * space.f_frsize)
+    try:
+        yield
+    finally:
+        ballast.unlink()
+        if not site.postgres.is_running():
+            site.postgres.start()
 
 
 # --- Valkey ---------------------------------------------------------------------------------------
@@ -176,6 +216,8 @@ FAULTS = (
     Fault("PostgreSQL refuses connections", _postgres_refuses),
     Fault("PostgreSQL late by 0.1 s", _postgres_is_late),
     Fault("PostgreSQL silent", _postgres_is_silent),
+    Fault("PostgreSQL's disk is full", _disk_full, needs_a_disk=True),
+    Fault("no room for PostgreSQL's log", _no_room_for_the_log, needs_a_disk=True, felt=True),
     Fault("answers of COMMIT lost", _commits_lose_their_answer),
     Fault("Valkey killed", _valkey_killed, harmless=True),
     Fault("Valkey hangs (SIGSTOP)", _valkey_hangs, harmless=True),
