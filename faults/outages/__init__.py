@@ -6,5 +6,6 @@ after the fault the first success comes within two seconds, and nobody restarts 
 """
 
 from faults.outages.campaign import endure_outages
+from faults.outages.clock import step_clock
 
-__all__ = ["endure_outages"]
+__all__ = ["endure_outages", "step_clock"]
