@@ -1,14 +1,17 @@
 """The acts that are crashed: how to do one, whether it has happened, and what a retry must do."""
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
+from uuid import UUID
 
 from faults.client import Answer, Client
 from faults.proxy import Moment, Point
 from faults.report import Report
 from faults.site import PASSWORD, Device, Site
+from service.kernel import jose
 
 Outcome: TypeAlias = Literal["done", "not done"]
 NEW_PASSWORD = "another canary paperclip"
@@ -24,8 +27,17 @@ class Subject:
 
     device: Device
     client: Client
+    presented: str = ""
+    """The refresh token it comes with."""
     key_id: str = ""
     before: int = 0
+
+    def acts_in(self, moment: Moment) -> bool:
+        """Whether a held transaction is this one's; rotations share theirs."""
+        ids = (str(self.device.account.user_id), self.device.session_id, self.key_id)
+        handle = jose.decode(self.presented.partition(".")[0])
+        tokens = (hashlib.sha256(each).digest() for each in (handle, self.presented.encode()))
+        return moment.names(*tokens, *(UUID(each).bytes for each in ids if each))
 
 
 @dataclass(frozen=True)
@@ -68,7 +80,8 @@ def whole(*parts: object) -> Outcome:
 
 async def a_device(site: Site, report: Report) -> Subject:
     """Someone signed in."""
-    return Subject(await site.newcomer(), site.client(report))
+    device = await site.newcomer()
+    return Subject(device, site.client(report), device.refresh_token)
 
 
 # --- rotation -----------------------------------------------------------------------------------
@@ -320,7 +333,7 @@ async def converge_password(_site: Site, report: Report, subject: Subject, was: 
         report.expect("I7", answer.status == status, f"a password after a crash: {answer.status}")
 
 
-ACTS = (
+BEGINNINGS = (
     Act(
         "rotation",
         "SET generation = f.generation + 1",
@@ -347,6 +360,8 @@ ACTS = (
         look_signed_in,
         converge_sign_in,
     ),
+)
+ENDS = (
     Act(
         "sign-out",
         "UPDATE auth_sessions",

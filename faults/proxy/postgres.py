@@ -11,6 +11,7 @@ Nothing in the service knows of it: where a transaction is, is on the wire.
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -31,6 +32,12 @@ class Moment:
     point: Point
     statement: str
     before: tuple[str, ...]
+    given: bytes = b""
+    """The arguments of the transaction's statements, as they went over the wire."""
+
+    def names(self, *marks: bytes) -> bool:
+        """Whether one of these was an argument."""
+        return any(mark in self.given for mark in marks)
 
     def did(self, words: str) -> bool:
         """Whether a statement of the transaction, or this one, has these words."""
@@ -72,6 +79,16 @@ class Tap:
             pass
         return len(self.held)
 
+    async def settled(self, count: int, patience: float, quiet: float) -> int:
+        """Like `reached`, and it is enough when nothing was added for `quiet` seconds."""
+        deadline, found = time.monotonic() + patience, 0
+        while found < count and (left := deadline - time.monotonic()) > 0:
+            more = await self.reached(found + 1, min(left, quiet if found else left))
+            if more == found:
+                break
+            found = more
+        return len(self.held)
+
     async def pass_by(self, moment: Moment) -> None:
         """Wait here if the moment is wanted."""
         if self._wanted is not None and self._wanted(moment):
@@ -91,6 +108,7 @@ class _Eyes:
     _greeted: bool = False
     _statements: dict[str, str] = field(default_factory=dict)
     _now: str = ""
+    _given: bytes = b""
     _standing_alone: bool = False
     _done: tuple[str, ...] = ()
     _in_transaction: bool = False
@@ -126,7 +144,8 @@ class _Eyes:
                 name, text = itertools.islice(body.split(b"\0"), 2)
                 self._statements[name.decode()] = _plain(text.decode())
             case b"B":
-                _portal, name = itertools.islice(body.split(b"\0"), 2)
+                _portal, name, given = body.split(b"\0", 2)
+                self._given += given
                 self._now = self._statements.get(name.decode(), "")
                 self._standing_alone = not self._in_transaction
                 if self._standing_alone:
@@ -152,11 +171,11 @@ class _Eyes:
         if self._in_transaction:
             self._done = (*self._done, now) if before else ()
         else:
-            self._done = ()
+            self._done, self._given = (), b""
         self._now = ""
 
     async def _at(self, point: Point) -> None:
-        await self.tap.pass_by(Moment(self.pair, point, self._now, self._done))
+        await self.tap.pass_by(Moment(self.pair, point, self._now, self._done, self._given))
 
 
 def _plain(statement: str) -> str:
