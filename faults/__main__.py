@@ -2,11 +2,16 @@
 
 import argparse
 import asyncio
+import os
 import random
+import signal
 import sys
 import time
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
+from faults.beside import run_beside
 from faults.campaigns import CAMPAIGNS
 from faults.runner import Run, run, table, write_result
 from faults.sabotage import sabotage
@@ -34,6 +39,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--rounds", action="append", default=[], metavar="NAME=N", help="so many of one campaign"
     )
+    parser.add_argument(
+        "--beside",
+        type=int,
+        metavar="N",
+        help="deployments side by side (default: one more than cores; with --quick, one)",
+    )
     parser.add_argument("--result", type=Path, help="where the JSON goes")
     asked = parser.parse_args(arguments)
     chosen = [c for c in CAMPAIGNS if c.name in asked.only]
@@ -42,7 +53,7 @@ def main(arguments: list[str]) -> int:
     seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(10**9)
     try:
         if asked.what == "sabotage":
-            return 1 if asyncio.run(sabotage(seed, asked.only)) else 0
+            return 1 if asyncio.run(_stoppable(sabotage(seed, asked.only))) else 0
         wanted = Run(
             seed=seed,
             campaigns=chosen or CAMPAIGNS,
@@ -51,19 +62,31 @@ def main(arguments: list[str]) -> int:
             counts={name: int(n) for name, _, n in (r.partition("=") for r in asked.rounds)},
             **({"result": asked.result} if asked.result else {}),
         )
-        return asyncio.run(_attack(wanted))
+        beside = asked.beside or (1 if asked.quick else (os.cpu_count() or 1) + 1)
+        return asyncio.run(_stoppable(_attack(wanted, beside)))
     except EmbeddedError as exc:
         print(f"faults: {exc}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return 130
 
 
-async def _attack(wanted: Run) -> int:
+async def _stoppable(work: Coroutine[Any, Any, int]) -> int:
+    """Stop in good order however it is asked: servers end, and what is mounted is unmounted."""
+    task = asyncio.ensure_future(work)
+    for told in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(told, task.cancel)
+    return await task
+
+
+async def _attack(wanted: Run, beside: int) -> int:
     began = time.monotonic()
-    reports = await run(wanted)
+    if beside > 1:
+        reports = await run_beside(wanted, beside)
+    else:
+        reports = [report.told() for report in await run(wanted)]
     seconds = time.monotonic() - began
-    write_result(wanted, reports, seconds)
+    write_result(wanted, beside, reports, seconds)
     print(f"\n{table(reports)}\n\nseed {wanted.seed}, {seconds:.0f} s, {wanted.result}")
     violations = [(report.name, one) for report in reports for one in report.violations]
     for name, one in violations[:50]:

@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 from msgspec import Struct
 
 from faults.assaults import climb_walls, flood, forge, guess, present_revoked
-from faults.crashes import crash_acts, crash_master_rotation, crash_sealing
+from faults.crashes import crash_ends, crash_master_rotation, crash_sealing, crash_sessions
 from faults.fuzz import fuzz_bytes, fuzz_contract
 from faults.histories import explain_histories
 from faults.model import follow_model
-from faults.outages import endure_outages
+from faults.outages import endure_outages, step_clock
 from faults.report import Report
 from faults.site import Site
 
@@ -23,32 +23,40 @@ class Campaign(Struct, frozen=True):
     run: Callable[[Site, Report, random.Random, int], Awaitable[None]]
     quick: int
     full: int
+    minutes: float
+    """That a full one takes, or so."""
 
 
 CAMPAIGNS = (
-    Campaign("forgeries", "tokens and cookies that are nearly right: times over", forge, 1, 200),
-    Campaign("walls", "every route with another's ids: organizations", climb_walls, 1, 50),
+    Campaign("forgeries", "tokens and cookies that are nearly right: times over", forge, 1, 200, 1),
+    Campaign("walls", "every route with another's ids: organizations", climb_walls, 1, 50, 1),
     Campaign(
         "histories",
         "concurrent clients, and an order that explains them: families",
-        explain_histories,
-        40,
-        5000,
+        *(explain_histories, 40, 2000, 4),
     ),
-    Campaign("model", "sequences of 50 steps against a model: so many", follow_model, 8, 2000),
-    Campaign("guesses", "parallel guesses by every alias and door: accounts", guess, 3, 200),
-    Campaign("revoked", "revoked by every kind, shown at once: rounds", present_revoked, 3, 300),
-    Campaign("contract", "answers against openapi/: times each operation", fuzz_contract, 4, 400),
-    Campaign("bytes", "hostile bytes on every route: requests", fuzz_bytes, 4_000, 1_000_000),
-    Campaign("flood", "more sign-ins than can be hashed: floods", flood, 1, 20),
-    Campaign("outages", "servers that die, hang and stutter: of each kind", endure_outages, 1, 20),
-    Campaign("crashes", "kill -9 at each point of each act: acts per point", crash_acts, 1, 500),
-    Campaign("sealing", "kill -9 while the trail is sealed: per point", crash_sealing, 1, 500),
+    Campaign("model", "sequences of 50 steps against a model: so many", follow_model, 8, 2000, 30),
+    Campaign("guesses", "parallel guesses by every alias and door: accounts", guess, 3, 100, 4),
+    Campaign("revoked", "revoked by every kind, shown at once: rounds", present_revoked, 3, 300, 3),
+    Campaign("contract", "answers against openapi/: times an operation", fuzz_contract, 4, 100, 4),
+    Campaign("bytes", "hostile bytes on every route: requests", fuzz_bytes, 4_000, 1_000_000, 25),
+    Campaign("flood", "more sign-ins than can be hashed: floods", flood, 1, 20, 4),
+    Campaign("outages", "servers that die, hang, fill up: of each kind", endure_outages, 1, 20, 11),
+    Campaign("clock", "the host's clock is stepped: times", step_clock, 1, 100, 4),
+    Campaign(
+        "crashes",
+        "kill -9 at each point of rotation and sign-in: acts per point",
+        *(crash_sessions, 1, 500, 25),
+    ),
+    Campaign(
+        "ends",
+        "kill -9 at each point of sign-out, keys, passwords: acts per point",
+        *(crash_ends, 1, 500, 35),
+    ),
+    Campaign("sealing", "kill -9 while the trail is sealed: per point", crash_sealing, 1, 500, 25),
     Campaign(
         "master-key",
         "kill -9 while master keys are rotated: per point",
-        crash_master_rotation,
-        1,
-        500,
+        *(crash_master_rotation, 1, 500, 20),
     ),
 )

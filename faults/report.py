@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
-_TELL_SECONDS = 2.0
+_TELL_SECONDS = 4.0
 
 
 class Violation(Struct, frozen=True):
@@ -15,6 +15,21 @@ class Violation(Struct, frozen=True):
 
     invariant: str
     what: str
+
+
+class Told(Struct, frozen=True, kw_only=True):
+    """What came of a campaign, as it is written down."""
+
+    name: str
+    seconds: float = 0.0
+    rounds: int = 0
+    requests: int = 0
+    statuses: dict[int, int] = {}
+    faults: dict[str, int] = {}
+    worst_recovery_seconds: float | None = None
+    recoveries: int = 0
+    figures: dict[str, float] = {}
+    violations: list[Violation] = []
 
 
 class EnoughError(Exception):
@@ -69,3 +84,18 @@ class Report:
         if now - self._told >= _TELL_SECONDS:
             self._told = now
             self.tell(line)
+
+    def told(self) -> Told:
+        """Return what came of it."""
+        return Told(
+            name=self.name,
+            seconds=round(self.seconds, 1),
+            rounds=self.rounds,
+            requests=self.requests,
+            statuses=dict(self.statuses),
+            faults=dict(self.faults),
+            worst_recovery_seconds=max(self.recoveries, default=None),
+            recoveries=len(self.recoveries),
+            figures=self.figures,
+            violations=self.violations,
+        )

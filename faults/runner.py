@@ -6,15 +6,15 @@ import random
 import time
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
-from bench.machine import describe_machine
+from bench.machine import Machine, describe_machine
 from faults.campaigns import Campaign
 from faults.invariants import check_standing, search_canaries
-from faults.report import EnoughError, Report
+from faults.report import EnoughError, Report, Told
 from faults.site import Site, deployed
 from service.embedded.checkout import ROOT
 
@@ -44,14 +44,20 @@ class Run(msgspec.Struct, frozen=True):
         return campaign.quick if self.quick else max(1, round(campaign.full * self.scale))
 
 
-async def run(asked: Run) -> list[Report]:
-    """Run everything against one deployment.  Exceptions of a campaign are violations of it."""
+def teller(asked: Run) -> Callable[[str], None]:
+    """Return what prints a line of progress, with the minutes and seconds from now on."""
     began = time.monotonic()
 
     def tell(line: str) -> None:
         if not asked.silent:
             print(f"[{_clock(time.monotonic() - began)}] {line}", flush=True)
 
+    return tell
+
+
+async def run(asked: Run) -> list[Report]:
+    """Run everything against one deployment.  Exceptions of a campaign are violations of it."""
+    tell = teller(asked)
     # Connections that we cut ourselves end in tasks of libraries that nobody awaits.
     asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
     for library in ("asyncpg", "asyncio"):
@@ -109,58 +115,59 @@ async def _at_the_end(site: Site) -> Report:
     return report
 
 
-def table(reports: Sequence[Report]) -> str:
+def table(told: Sequence[Told]) -> str:
     """Return the table at the end, as Markdown."""
     lines = [
         "| campaign | rounds | faults injected | requests | 5xx but 503 | worst recovery | violations |",  # noqa: E501
         "|---|---|---|---|---|---|---|",
     ]
     total: Counter[str] = Counter()
-    for report in reports:
-        worst = f"{max(report.recoveries):.2f} s" if report.recoveries else ""
-        bad = sum(n for status, n in report.statuses.items() if status >= 500 and status != 503)
-        faults = sum(report.faults.values())
-        total.update(rounds=report.rounds, faults=faults, requests=report.requests, bad=bad)
-        total["violations"] += len(report.violations)
+    for one in told:
+        bad = sum(n for status, n in one.statuses.items() if status >= 500 and status != 503)
+        faults = sum(one.faults.values())
+        total.update(rounds=one.rounds, faults=faults, requests=one.requests, bad=bad)
+        total["violations"] += len(one.violations)
         lines.append(
-            f"| {report.name} | {report.rounds:,} | {faults:,} | {report.requests:,} | {bad} |"
-            f" {worst} | {len(report.violations)} |"
+            f"| {one.name} | {one.rounds:,} | {faults:,} | {one.requests:,} | {bad} |"
+            f" {_seconds(one.worst_recovery_seconds)} | {len(one.violations)} |"
         )
-    recoveries = [took for report in reports for took in report.recoveries]
-    worst = f"{max(recoveries):.2f} s" if recoveries else ""
+    worst = max((one.worst_recovery_seconds or 0.0 for one in told), default=0.0)
     lines.append(
         f"| **all** | {total['rounds']:,} | {total['faults']:,} | {total['requests']:,} |"
-        f" {total['bad']} | {worst} | {total['violations']} |"
+        f" {total['bad']} | {_seconds(worst or None)} | {total['violations']} |"
     )
     return "\n".join(lines)
 
 
-def write_result(asked: Run, reports: Sequence[Report], seconds: float) -> None:
-    """Write everything that was counted, with what it was counted on."""
-    told = {
-        "machine": describe_machine(),
-        "seed": asked.seed,
-        "quick": asked.quick,
-        "rounds": {campaign.name: asked.rounds(campaign) for campaign in asked.campaigns},
-        "seconds": round(seconds, 1),
-        "campaigns": [
-            {
-                "name": report.name,
-                "seconds": round(report.seconds, 1),
-                "rounds": report.rounds,
-                "requests": report.requests,
-                "statuses": dict(report.statuses),
-                "faults": dict(report.faults),
-                "worst_recovery_seconds": max(report.recoveries, default=None),
-                "recoveries": len(report.recoveries),
-                "figures": report.figures,
-                "violations": report.violations,
-            }
-            for report in reports
-        ],
-    }
+def _seconds(took: float | None) -> str:
+    return "" if took is None else f"{took:.2f} s"
+
+
+class Result(msgspec.Struct, frozen=True):
+    """Everything that was counted, with what it was counted on."""
+
+    machine: Machine
+    seed: int
+    quick: bool
+    beside: int
+    rounds: dict[str, int]
+    seconds: float
+    campaigns: list[Told]
+
+
+def write_result(asked: Run, beside: int, told: Sequence[Told], seconds: float) -> None:
+    """Write it down."""
+    result = Result(
+        machine=describe_machine(),
+        seed=asked.seed,
+        quick=asked.quick,
+        beside=beside,
+        rounds={campaign.name: asked.rounds(campaign) for campaign in asked.campaigns},
+        seconds=round(seconds, 1),
+        campaigns=list(told),
+    )
     asked.result.parent.mkdir(parents=True, exist_ok=True)
-    asked.result.write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")
+    asked.result.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
 
 
 def _clock(seconds: float) -> str:
