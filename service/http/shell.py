@@ -4,7 +4,6 @@ Middleware is skipped on 404 and 405, so this wraps the whole application: reque
 headers, CORS, the access log, and a last answer when something below fails.
 """
 
-import asyncio
 import re
 from collections.abc import Iterable
 from typing import TypeAlias
@@ -13,20 +12,19 @@ import msgspec
 from litestar import Litestar
 from litestar.enums import HttpMethod, ScopeType
 from litestar.types import (
-    HTTPReceiveMessage,
     HTTPScope,
     Message,
     Receive,
     Scope,
     Send,
-    WebSocketReceiveMessage,
 )
 
+from service.http.body import Body, Patience
 from service.http.hot import HOT, Hot
 from service.http.problem import STATUS, Problem
 from service.kernel import ids, log, metrics
 from service.kernel.clock import Clock
-from service.kernel.refusal import Reason, Refused
+from service.kernel.refusal import Reason
 from service.settings import Settings
 
 HEADERS: tuple[tuple[bytes, bytes], ...] = (
@@ -42,8 +40,7 @@ HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"referrer-policy", b"no-referrer"),
     (b"permissions-policy", b"interest-cohort=()"),
 )
-_BODY_SECONDS = 10.0
-"""From the first look at a body this long until it is here: as long as for a request's headers."""
+_DIGITS = 16
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 _VARY = (b"vary", b"Origin")
 _PUBLIC = (b"access-control-allow-origin", b"*")
@@ -70,6 +67,7 @@ class Shell:
         self.app = app
         self._hot = Hot(app, hot)
         self._clock = clock
+        self._patience = Patience(clock)
         self._origins = {origin.encode() for origin in settings.allowed_origins}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -87,7 +85,7 @@ class Shell:
         if _NOT_CANONICAL.search(scope.get("raw_path") or scope["path"].encode()):
             await exchange.refuse(Reason.NOT_FOUND)
             return
-        receive = _Body(receive, self._clock)
+        receive = Body(receive, exchange.announced(), self._patience)
         try:
             answer = await self._hot.answer(scope, receive)
             if answer is None:
@@ -115,29 +113,6 @@ def _without_body(send: Send) -> Send:
     return headers_only
 
 
-class _Body:
-    """What a caller sends, as ASGI's `receive`.  Refused(TOO_SLOW) when it takes too long."""
-
-    def __init__(self, receive: Receive, clock: Clock) -> None:
-        self._receive = receive
-        self._clock = clock
-        self._until = 0.0
-        self._whole = False
-
-    async def __call__(self) -> HTTPReceiveMessage | WebSocketReceiveMessage:
-        if self._whole:
-            return await self._receive()  # what is left to hear is that the caller has gone
-        now = self._clock.monotonic()
-        self._until = self._until or now + _BODY_SECONDS
-        try:
-            async with asyncio.timeout(self._until - now):
-                message = await self._receive()
-        except TimeoutError:
-            raise Refused(Reason.TOO_SLOW) from None
-        self._whole = not message.get("more_body", False)
-        return message
-
-
 class _Exchange:
     """One request and its answer."""
 
@@ -163,6 +138,13 @@ class _Exchange:
             "request_id": self.request_id,
             "headers": self._headers,
         }
+
+    def announced(self) -> int | None:
+        """Return how many bytes of a body are said to come; None when that is not said."""
+        length = self._headers.get(b"content-length")
+        if length is None or b"transfer-encoding" in self._headers:  # RFC 9112 section 6.3
+            return None
+        return int(length) if length.isdigit() and len(length) < _DIGITS else None
 
     def is_preflight(self) -> bool:
         """Tell whether a browser asks, for a page we allow, whether it may ask."""
