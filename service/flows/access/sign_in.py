@@ -147,10 +147,15 @@ async def verify(rt: Runtime, call: Call, attempt: Attempt, password: str) -> Ve
     try:
         return await rt.passwords.verify(on_file, password)
     except Refused:
-        if attempt.admitted:
-            async with rt.pg.decision() as tx:
-                await lockouts.release(tx, attempt.subject, attempt.device, call.at)
+        await give_back(rt, call, attempt)
         raise
+
+
+async def give_back(rt: Runtime, call: Call, attempt: Attempt) -> None:
+    """Take a reserved attempt back: it was no guess, or a right one."""
+    if attempt.admitted:
+        async with rt.pg.decision() as tx:
+            await lockouts.release(tx, attempt.subject, attempt.device, call.at)
 
 
 async def judge(

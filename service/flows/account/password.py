@@ -31,7 +31,11 @@ async def change_password(
         )
         attempt = await sign_in.reserve(rt, call, tx, account, device)
     verdict = await sign_in.verify(rt, call, attempt, current)
-    new_hash = await rt.passwords.hash(new) if verdict.ok else ""
+    try:
+        new_hash = await rt.passwords.hash(new) if verdict.ok else ""
+    except Refused:  # shed: the current one was right all the same
+        await sign_in.give_back(rt, call, attempt)
+        raise
 
     entries: list[Revocation] = []
     async with rt.pg.decision() as tx:

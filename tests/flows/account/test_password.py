@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from service.domain.users import refuse_weak
-from service.kernel.refusal import Refused
+from service.kernel.refusal import Refused, unavailable
 from service.runtime import Runtime
 from tests import given
 from tests.http import asking
@@ -70,6 +70,22 @@ async def test_a_weak_new_password_is_named_and_costs_no_strike(
         refused = await change(client, answer, ada.password, "password")
         assert refused.status_code == 400
         assert refused.json()["fields"] == ["new_password"]
+    assert (await change(client, answer, ada.password, NEW)).status_code == 204
+
+
+async def test_a_new_password_that_nobody_has_time_to_hash_costs_no_strike(
+    rt: Runtime, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await given.a_person(rt)
+    answer = await asking.sign_in(client, ada)
+
+    async def shed(_password: str) -> str:
+        raise unavailable("password hashing queue is full", retry_after=2)
+
+    with monkeypatch.context() as full:
+        full.setattr(rt.passwords, "hash", shed)
+        for _ in range(7):
+            assert (await change(client, answer, ada.password, NEW)).status_code == 503
     assert (await change(client, answer, ada.password, NEW)).status_code == 204
 
 
