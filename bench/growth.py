@@ -7,10 +7,8 @@ is the second's rate as a share of the first's; the machine's moods hit both ali
 
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import asyncpg
-import msgspec
 from msgspec import Struct
 
 from bench import chart
@@ -18,17 +16,16 @@ from bench.children import child
 from bench.deployment import Deployment, deployed
 from bench.figures import median
 from bench.machine import Machine, describe_machine
-from bench.paths import LOADED, REACHED, Bench, HotPath, Plan, reference_beside
+from bench.paths import LOADED, REACHED, Bench, HotPath, Plan, keep, reference_beside
 from bench.processes import memory_mib
 from bench.wire import Wire, request
-from service.embedded.checkout import ROOT
 
 FLAT = 0.90
 """The share of the small deployment's rate that must be left."""
 
 PATHS = ("me", "introspect", "api-keys/verify", "client_credentials", "refresh")
 _OK = 200
-_PLAN = Plan(3, 3.0, (1,), (32,), 1_000)
+_PLAN = Plan(7, 1.5, (1,), (32,), 1_000)
 _QUICK_PLAN = Plan(3, 1.0, (1,), (32,), 200)
 
 
@@ -200,11 +197,7 @@ async def growth(*, quick: bool) -> int:
     """Measure, print, write; return the exit status: 1 when any answer was not the expected one."""
     result = await measure(QUICK if quick else FULL, _QUICK_PLAN if quick else _PLAN)
     print(table(result))
-    data = ROOT / ".data" / "bench"
-    (data / "growth.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1))
-    pictures = data if quick else Path(__file__).parent / "results"
-    (pictures / "growth.svg").write_text(drawn(result))
-    print(f"Wrote {data / 'growth.json'} and {pictures / 'growth.svg'}.")
+    keep("growth", result, drawn(result), whole=not quick)
     return 1 if result.problems else 0
 
 

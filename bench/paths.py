@@ -33,12 +33,14 @@ from service.embedded.servers import free_port, launched
 from service.flows.oauth.client_credentials import mint_for_client
 from service.kernel import jose
 
+RESULTS = Path(__file__).parent / "results"
+"""What the last whole runs said."""
 _WARM_SECONDS = 0.5
 REACHED: msgspec.json.Decoder[Reached] = msgspec.json.Decoder(Reached)
 LOADED: msgspec.json.Decoder[Loaded] = msgspec.json.Decoder(Loaded)
 
 
-def _main(connections: Collection[int]) -> int:
+def main_connections(connections: Collection[int]) -> int:
     """Return the number of connections that goals are for."""
     return 32 if 32 in connections else min(connections)  # noqa: PLR2004 - as said
 
@@ -55,7 +57,7 @@ class Plan(Struct, frozen=True):
     @property
     def main(self) -> int:
         """The number of connections of the goals."""
-        return _main(self.connections)
+        return main_connections(self.connections)
 
 
 FULL = Plan(3, 4.0, (1, 2), (1, 32, 256), 1_000)
@@ -476,34 +478,39 @@ def ratios(result: Result) -> Iterable[tuple[Measured, Goal, float]]:
                 yield one, goal, one.rate / reference
 
 
+def verdicts(result: Result) -> dict[int, list[str]]:
+    """Say what came of each goal, by the id() of the measurement."""
+    main = main_connections({one.connections for one in result.measured})
+    told: dict[int, list[str]] = {}
+    for one, goal, ratio in ratios(result):
+        text = f"{ratio:.2f} of {goal.reference}"
+        if one.connections == main:
+            text += f" ({goal.ratio:.2f}{'' if ratio >= goal.ratio else ' MISSED'})"
+        told.setdefault(id(one), []).append(text)
+    for one in result.measured:
+        if one.path in P99:
+            p99, most = median([r.p99 for r in one.rounds]), P99[one.path]
+            mark = "" if p99 <= most else " MISSED"
+            told.setdefault(id(one), []).append(
+                f"p99 {p99 * 1000:.0f} ms ({most * 1000:.0f}{mark})"
+            )
+    return told
+
+
 def table(result: Result) -> str:
     """Return the figures as text."""
     names = "workers", "conns", "per s", "+-", "p50 ms", "p99 ms", "µs CPU", "pg", "redis"
     widths = 8, 6, 10, 6, 9, 9, 8, 6, 6
     heading = "".join(f"{name:>{width}}" for name, width in zip(names, widths, strict=True))
     lines = [f"{'path':24}{heading}  ratio (goal)"]
-    reached: dict[int, list[str]] = {}
-    known = {one.connections for one in result.measured}
-    main = _main(known)
-    for one, goal, ratio in ratios(result):
-        text = f"{ratio:.2f} of {goal.reference}"
-        if one.connections == main:
-            mark = "" if ratio >= goal.ratio else " MISSED"
-            text += f" ({goal.ratio:.2f}{mark})"
-        reached.setdefault(id(one), []).append(text)
-    for one in result.measured:
-        if one.path in P99:
-            p99, most = median([r.p99 for r in one.rounds]), P99[one.path]
-            mark = "" if p99 <= most else " MISSED"
-            text = f"p99 {p99 * 1000:.0f} ms ({most * 1000:.0f}{mark})"
-            reached.setdefault(id(one), []).append(text)
+    told = verdicts(result)
     for one in result.measured:
         p50 = median([r.p50 for r in one.rounds]) * 1000
         p99 = median([r.p99 for r in one.rounds]) * 1000
         lines.append(
             f"{one.path:24}{one.workers:8}{one.connections:6}{one.rate:10,.0f}{one.spread:6.0%}"
             f"{p50:9.2f}{p99:9.2f}{one.cpu('service'):8.0f}{one.cpu('postgresql'):6.0f}"
-            f"{one.cpu('redis'):6.0f}  {', '.join(reached.get(id(one), []))}".rstrip()
+            f"{one.cpu('redis'):6.0f}  {', '.join(told.get(id(one), []))}".rstrip()
         )
     memory = {one.workers: one.memory_mib for one in result.measured}
     for workers, each in memory.items():
@@ -520,16 +527,22 @@ async def paths(*, quick: bool, only: Sequence[str] = ()) -> int:
     """Measure, print, write; return the exit status: 1 when any answer was not the expected one."""
     result = await measure(QUICK if quick else FULL, only)
     print(table(result))
-    data = ROOT / ".data" / "bench"
-    data.mkdir(parents=True, exist_ok=True)
-    (data / "paths.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1))
-    pictures = data if quick or only else Path(__file__).parent / "results"
-    pictures.mkdir(exist_ok=True)
-    (pictures / "paths.svg").write_text(drawn(result))
-    print(f"Wrote {data / 'paths.json'} and {pictures / 'paths.svg'}.")
+    keep("paths", result, drawn(result), whole=not quick and not only)
     if result.problems:
         print("FAILED: see PROBLEM above.")
     return 1 if result.problems else 0
+
+
+def keep(name: str, result: Struct, picture: str | None, *, whole: bool) -> None:
+    """Write a result as JSON, and its picture: of a whole run where the README shows it."""
+    folder = RESULTS if whole else ROOT / ".data" / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [folder / f"{name}.json"]
+    written[0].write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
+    if picture is not None:
+        written.append(folder / f"{name}.svg")
+        written[1].write_text(picture)
+    print(f"Wrote {' and '.join(map(str, written))}.")
 
 
 def drawn(result: Result) -> str:

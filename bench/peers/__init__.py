@@ -27,7 +27,7 @@ from bench.deployment import Deployment, deployed
 from bench.figures import median
 from bench.loader import Cycle, Loaded, Renewals
 from bench.machine import Machine, describe_machine
-from bench.paths import LOADED, REACHED, Bench, HotPath, Plan, Reference, reference_beside
+from bench.paths import LOADED, REACHED, Bench, HotPath, Plan, Reference, keep, reference_beside
 from bench.processes import cpu_seconds, family, memory_mib
 from bench.wire import Wire, WireError, request
 from service.embedded.checkout import ROOT
@@ -447,9 +447,7 @@ async def peers(*, quick: bool, only: Sequence[str] = ()) -> int:
         print(f"bench: {exc}", file=sys.stderr)
         return 1
     print(table(result))
-    data = ROOT / ".data" / "bench"
-    (data / "peers.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1))
-    print(f"Wrote {data / 'peers.json'}.")
+    keep("peers", result, None, whole=not quick and not only)
     if result.problems:
         print("FAILED: see PROBLEM above.")
     return 1 if result.problems else 0
