@@ -18,7 +18,9 @@ from faults.site import Site
 Victim: TypeAlias = Literal["a worker", "the service", "PostgreSQL"]
 VICTIMS: tuple[Victim, ...] = (
     *("PostgreSQL", "a worker", "PostgreSQL", "the service"),
-    *("PostgreSQL", "PostgreSQL", "a worker", "PostgreSQL", "PostgreSQL", "PostgreSQL"),
+    *("PostgreSQL",) * 6,
+    "a worker",
+    *("PostgreSQL",) * 6,
 )
 """In turn.  PostgreSQL is back in a fifth of a second, a worker in three, the service in six."""
 
