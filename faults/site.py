@@ -101,11 +101,12 @@ class Site:
     rt: Runtime
     canaries: dict[str, str]
     """Secrets that must show up nowhere, by what they are."""
+    password_hash: str
+    """Everybody's: made once, for hashing is slow."""
     disk: Path | None = None
     """Where PostgreSQL's data are, when that is a file system of their own: it can be filled."""
     _service: AsyncExitStack = field(default_factory=AsyncExitStack)
     _running: Running | None = None
-    _hash: str = ""
     _made: "count[int]" = field(default_factory=count)
 
     # --- the service --------------------------------------------------------------------------
@@ -229,11 +230,10 @@ class Site:
         self, organization: Organization, role: Role = "member", *, platform_admin: bool = False
     ) -> Account:
         """Make a person whose password is PASSWORD."""
-        self._hash = self._hash or await self.rt.passwords.hash(PASSWORD)
         email = f"person-{next(self._made)}@faults.example"
         new = NewUser(email=email, name="Person", role=role, platform_admin=platform_admin)
         async with self.rt.pg.decision() as tx:
-            return await insert(self.call(), tx, new, email, organization, self._hash)
+            return await insert(self.call(), tx, new, email, organization, self.password_hash)
 
     async def device(
         self, account: Account, organization: Organization, role: Role = "member"
@@ -390,6 +390,7 @@ async def deployed(
             rt=rt,
             disk=disk,
             canaries={"password": PASSWORD, "master key": master},
+            password_hash=await rt.passwords.hash(PASSWORD),
         )
         stack.push_async_callback(site.stop)
         await site.start()
