@@ -21,16 +21,14 @@ class AssertionRefusedError(Exception):
 class _Claims(Struct, frozen=True):
     iss: str
     sub: str
-    aud: str | tuple[str, ...]
+    aud: str
     exp: int
     jti: str
     iat: int | None = None
     nbf: int | None = None
 
 
-def check_assertion(
-    client: Client, assertion: str, audiences: frozenset[str], at: datetime
-) -> tuple[str, int]:
+def check_assertion(client: Client, assertion: str, audience: str, at: datetime) -> tuple[str, int]:
     """Return `jti` and `exp` of a genuine assertion; the caller refuses a second use of a `jti`.
 
     AssertionRefusedError: another's signature, audience or subject, expired, or too long a life.
@@ -43,10 +41,9 @@ def check_assertion(
     except (ValueError, msgspec.MsgspecError):
         raise AssertionRefusedError("signature or claims") from None
     now = at.timestamp()
-    named = {claims.aud} if isinstance(claims.aud, str) else set(claims.aud)
     if claims.iss != client.client_id or claims.sub != client.client_id:
         raise AssertionRefusedError("of another client")
-    if len(named) != 1 or not named & audiences:
+    if claims.aud != audience:
         raise AssertionRefusedError("for another audience")
     if claims.exp + _LEEWAY <= now or claims.exp > now + LONGEST + _LEEWAY:
         raise AssertionRefusedError("expired, or too long a life")

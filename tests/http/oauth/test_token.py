@@ -193,6 +193,9 @@ async def test_a_signed_assertion_identifies_once(
     [
         {"aud": "https://elsewhere.example"},
         {"aud": [ISSUER, "https://elsewhere.example"]},
+        {"aud": [ISSUER]},
+        {"aud": f"{ISSUER}/oauth/token"},
+        {"aud": f"{ISSUER}/"},
         {"iss": "svc_other"},
         {"sub": "svc_other"},
         {"exp": 1},
@@ -207,6 +210,25 @@ async def test_an_assertion_that_proves_nothing_is_refused(
 ) -> None:
     answer = await present(client, signer.assertion(rt.clock.now().timestamp(), **claims))
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+
+
+@pytest.mark.parametrize(
+    ("claim", "late", "status"),
+    [
+        ("iat", 8, 200),
+        ("nbf", 8, 200),
+        ("iat", 61, 401),
+        ("nbf", 61, 401),
+        ("exp", -300, 401),
+        ("exp", -20, 401),
+    ],
+)
+async def test_the_clocks_of_clients_may_be_ten_seconds_off(
+    rt: Runtime, client: httpx2.AsyncClient, signer: Signer, claim: str, late: int, status: int
+) -> None:
+    now = rt.clock.now().timestamp()
+    answer = await present(client, signer.assertion(now, **{claim: int(now) + late}))
+    assert answer.status_code == status
 
 
 async def test_an_assertion_under_another_key_is_refused(
