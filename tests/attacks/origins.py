@@ -16,6 +16,7 @@ LIMITS = "http/test_limits.py"
 OAUTH = "http/oauth/test_token.py"
 PEOPLE = "http/admin/test_people.py"
 KEYS = "http/api_keys/test_checks.py"
+WIRE = "conformance/test_oauth.py"
 
 NO_CODES = "there is no authorization endpoint: no code, no PKCE, no redirect is ever made"
 
@@ -403,7 +404,38 @@ MODULES: dict[str, Attack] = {
         (
             f"{REFRESH}::test_a_retry_within_the_grace_is_given_the_same_successor",
             f"{OAUTH}::test_the_console_refreshes_by_form_and_no_other_client_may",
+            f"{WIRE}::test_rfc_6749_appendix_a_tokens_are_made_of_letters_that_may_stand_in_one",
         ),
+    ),
+    "oidcc-ensure-request-with-unknown-parameter-succeeds": Attack(
+        "Basic OP",
+        "what nobody knows is ignored, what is empty was left out (at the token endpoint)",
+        (
+            f"{WIRE}::test_oauth_2_1_section_3_2_a_parameter_nobody_knows_is_ignored",
+            f"{WIRE}::test_oauth_2_1_section_3_2_an_empty_parameter_counts_as_left_out",
+        ),
+    ),
+    "oidcc-ensure-post-request-succeeds": Attack(
+        "Basic OP",
+        "a form in the body, and nothing in the address",
+        (
+            f"{WIRE}::test_oauth_2_1_section_3_2_the_token_endpoint_takes_post_alone",
+            f"{WIRE}::test_rfc_6749_section_5_1_an_answer_is_json_and_stored_by_nobody",
+        ),
+    ),
+    "oidcc-userinfo-get-and-header": Attack(
+        "Basic OP",
+        "a token is shown in the header, and a bad one is told so (there is no userinfo: /auth/me)",
+        (
+            f"{WIRE}::test_rfc_9700_section_4_3_2_a_token_elsewhere_than_in_the_header_is_none",
+            f"{WIRE}"
+            "::test_rfc_6750_section_3_who_is_refused_is_told_the_scheme_and_that_the_token_is_bad",
+        ),
+    ),
+    "fapi2-access-token-type-header-case-sensitivity": Attack(
+        "FAPI2 Security Profile",
+        "the scheme is read in any case",
+        (f"{WIRE}::test_rfc_9110_section_11_1_the_scheme_is_read_in_any_case",),
     ),
     "fapi2-refresh-token": Attack(
         "FAPI2 Security Profile",
@@ -415,6 +447,7 @@ MODULES: dict[str, Attack] = {
         "an assertion identifies once, in time, for this audience",
         (
             f"{OAUTH}::test_a_signed_assertion_identifies_once",
+            f"{OAUTH}::test_the_clocks_of_clients_may_be_ten_seconds_off",
             f"{OAUTH}::test_an_assertion_that_proves_nothing_is_refused",
             f"{OAUTH}::test_an_assertion_under_another_key_is_refused",
         ),
