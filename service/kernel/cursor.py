@@ -1,10 +1,10 @@
 """Cursors of lists: where a page ended, signed, so that nobody can point one elsewhere."""
 
-import hashlib
 import hmac
 from uuid import UUID
 
 from service.kernel import jose
+from service.kernel.mac import hmac_sha256
 from service.kernel.refusal import Reason, Refused
 
 _MAC_BYTES = 16
@@ -38,4 +38,4 @@ def _read(key: bytes, list_name: str, given: str) -> bytes:
 
 
 def _mac(key: bytes, list_name: str, last: bytes) -> bytes:
-    return hmac.digest(key, list_name.encode() + b"\0" + last, hashlib.sha256)[:_MAC_BYTES]
+    return hmac_sha256(key, list_name.encode() + b"\0" + last)[:_MAC_BYTES]

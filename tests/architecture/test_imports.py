@@ -65,7 +65,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "joserfc": ("kernel/jose",),
     "argon2": ("kernel/passwords",),
     "bcrypt": ("kernel/passwords",),
-    "cryptography": ("kernel/jose", "kernel/seal"),
+    "cryptography": ("kernel/jose", "kernel/mac", "kernel/seal"),
     "structlog": ("kernel/log",),
 }
 """Which library is known where.  Tighter than the design: not even a store knows its driver."""

@@ -11,6 +11,7 @@ from typing import TypeAlias
 from msgspec import Struct, structs
 
 from service.kernel.ids import ApiKeyId, TenantId, UserId
+from service.kernel.mac import hmac_sha256
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -114,7 +115,7 @@ class Presented(Struct, frozen=True, kw_only=True):
 
 def secret_mac(key: bytes, secret: str) -> bytes:
     """Return what is stored of a secret.  256 random bits need no slow hash."""
-    return hmac.digest(key, secret.encode(), "sha256")
+    return hmac_sha256(key, secret.encode())
 
 
 def read_network(text: str) -> Network:

@@ -7,6 +7,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from service.kernel.ids import TenantId
+from service.kernel.mac import hmac_sha256
 
 _SECRET_BYTES = 32
 
@@ -46,4 +47,4 @@ def new_secret() -> str:
 
 def secret_mac(key: bytes, secret: str) -> bytes:
     """Return what is stored of a secret.  256 random bits need no slow hash."""
-    return hmac.digest(key, secret.encode(), "sha256")
+    return hmac_sha256(key, secret.encode())

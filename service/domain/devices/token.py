@@ -1,18 +1,18 @@
 """The device cookie's value: a device id and a MAC over it.  It signs nobody in."""
 
-import hashlib
 import hmac
 from uuid import UUID
 
 from service.kernel import jose
 from service.kernel.ids import DeviceId
+from service.kernel.mac import hmac_sha256
 
 _BYTES = 16 + 32
 
 
 def write(key: bytes, device_id: DeviceId) -> str:
     """Make the value for a device."""
-    mac = hmac.digest(key, device_id.bytes, hashlib.sha256)
+    mac = hmac_sha256(key, device_id.bytes)
     return jose.encode(device_id.bytes + mac)
 
 
@@ -24,8 +24,6 @@ def read(key: bytes, given: str | None) -> DeviceId | None:
         raw = jose.decode(given)
     except ValueError:
         return None
-    if len(raw) != _BYTES or not hmac.compare_digest(
-        raw[16:], hmac.digest(key, raw[:16], hashlib.sha256)
-    ):
+    if len(raw) != _BYTES or not hmac.compare_digest(raw[16:], hmac_sha256(key, raw[:16])):
         return None
     return DeviceId(UUID(bytes=raw[:16]))

@@ -12,6 +12,7 @@ import re
 
 from service.domain.families.model import Presented
 from service.kernel import jose
+from service.kernel.mac import hmac_sha256
 
 _HANDLE_BYTES = 24
 _SHAPE = re.compile(r"([A-Za-z0-9_-]{32})\.([1-9][0-9]{0,8})\.([A-Za-z0-9_-]{43})")
@@ -43,7 +44,7 @@ class Minter:
         return _presented(handle, generation, given)
 
     def _write(self, handle: bytes, generation: int) -> str:
-        mac = hmac.digest(self._key, handle + generation.to_bytes(8), "sha256")
+        mac = hmac_sha256(self._key, handle + generation.to_bytes(8))
         return f"{jose.encode(handle)}.{generation}.{jose.encode(mac)}"
 
 

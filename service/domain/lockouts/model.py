@@ -6,12 +6,12 @@ account has never signed in from share one counter; each known device has its ow
 stranger who locks the account does not lock its owner out (OWASP ASVS 6.1.1).
 """
 
-import hashlib
-import hmac
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from msgspec import Struct
+
+from service.kernel.mac import hmac_sha256
 
 ANY_DEVICE = UUID(int=0)
 
@@ -68,4 +68,4 @@ class Strikes(Struct, frozen=True):
 
 def phantom(key: bytes, email: str) -> UUID:
     """Name the account that does not exist: the same lockout as one that does, no way to tell."""
-    return UUID(bytes=hmac.digest(key, email.encode(), hashlib.sha256)[:16])
+    return UUID(bytes=hmac_sha256(key, email.encode())[:16])

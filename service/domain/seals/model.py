@@ -1,7 +1,6 @@
 """What is hashed, and how.  A form, once used, is never changed: old seals are checked by it."""
 
 import hashlib
-import hmac
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias
 from uuid import UUID
@@ -10,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from service.kernel import jose
+from service.kernel.mac import hmac_sha256
 
 PLATFORM: Final = UUID(int=0)
 """The chain of events that concern no organization."""
@@ -204,7 +204,7 @@ def leaf(event: Unsealed | Link, form: int, personal: bytes) -> bytes:
 
 def mac(key: bytes, token: str) -> bytes:
     """Authenticate a checkpoint for ourselves, whatever becomes of the key that signed it."""
-    return hmac.digest(key, token.encode(), hashlib.sha256)
+    return hmac_sha256(key, token.encode())
 
 
 def read_claims(token: str, public_jwk: str) -> Claims:

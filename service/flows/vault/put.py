@@ -1,7 +1,5 @@
 """Put a value into the vault.  It never comes out again but sealed for whoever uses it."""
 
-import hashlib
-import hmac
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -17,6 +15,7 @@ from service.flows.vault.reach import check_name, enter, reach
 from service.kernel import ids, jose
 from service.kernel.call import Call
 from service.kernel.ids import TenantId
+from service.kernel.mac import hmac_sha256
 from service.kernel.refusal import Reason, Refused
 from service.kernel.sql import Tx
 from service.runtime import Runtime
@@ -96,7 +95,7 @@ def _check_value(value: bytes) -> None:
 
 def _fingerprint(rt: Runtime, value: bytes) -> str:
     key = rt.keyring.derived(Usage.FINGERPRINT)
-    return jose.encode(hmac.digest(key, value, hashlib.sha256)[:_FINGERPRINT_BYTES])
+    return jose.encode(hmac_sha256(key, value)[:_FINGERPRINT_BYTES])
 
 
 async def _find_recipients(tx: Tx, tenant_id: TenantId | None, names: Sequence[str]) -> list[UUID]:
