@@ -84,6 +84,7 @@ def build(settings: Settings, opened: Runtime | None = None) -> Shell:
             upkeep = asyncio.create_task(tend(rt), name="upkeep")
             if settings.tls_cert is not None:
                 await stack.enter_async_context(connections.ending_silent(_port(settings)))
+                stack.enter_context(connections.giving_way(_port(settings)))
             gc.collect()
             gc.freeze()  # what is here now stays; collections need not look at it again
             gc.set_threshold(50_000, 20, 20)

@@ -7,12 +7,15 @@ import signal
 import socket
 from collections import defaultdict, deque
 from pathlib import Path
+from typing import Any
 
 import click
 from granian import Granian
+from granian._granian import SocketHolder
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings, HTTP2Settings
 from granian.log import LogLevels
+from granian.server import MPServer
 
 from service.cli import edge
 from service.cli.certificate import BadCertificateError, Certificate
@@ -71,7 +74,7 @@ def _serve(settings: Settings) -> None:
     _check_bind(host.strip("[]"), int(port))
     certificate = _certificate(settings)
     os.environ["TESSERRA_PARENT"] = str(os.getpid())  # app.PARENT: workers end with us
-    server = Granian(
+    server = (_Sharing if certificate else Granian)(
         "service.app:create_app",
         factory=True,
         interface=Interfaces.ASGI,
@@ -102,6 +105,25 @@ def _serve(settings: Settings) -> None:
         server.serve()
     finally:
         certificate.forget()
+
+
+class _Sharing(MPServer):
+    """Workers that take connections from one queue, so that none is lost with a worker of its own.
+
+    Granian gives each worker a socket; what waits in it ends with the worker, and workers end when
+    a certificate is renewed.
+    """
+
+    def _init_shared_socket(self) -> None:
+        family, kind, protocol, _, address = _address(self.bind_addr, self.bind_port)
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(self.backlog)
+        listening.setblocking(False)
+        self._ssp, self._sso = None, listening
+        holder: Any = SocketHolder  # its stub knows no arguments
+        self._shd = holder(listening.fileno(), False, self.backlog)
 
 
 class _Respawned(dict[int, float]):
@@ -173,15 +195,18 @@ def openapi(*, check: bool) -> None:
 def _check_bind(host: str, port: int) -> None:
     """Fail when somebody listens there: workers share a port, and would share it with them."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
+        family, kind, protocol, _, address = _address(host, port)
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except (OSError, OverflowError) as exc:
         why = exc.strerror if isinstance(exc, OSError) else "no such port"
         edge.fail(f"AUTH_BIND: cannot listen there ({why})")
+
+
+def _address(host: str, port: int) -> tuple[Any, ...]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return found[0]
 
 
 def _certificate(settings: Settings) -> Certificate | None:

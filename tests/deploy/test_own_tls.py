@@ -81,11 +81,7 @@ async def test_http_2_is_negotiated_and_served(tmp_path: Path) -> None:
             assert told.stdout == f"{version} 200", told.stderr
 
 
-async def test_a_new_certificate_is_served_and_next_to_nobody_notices(tmp_path: Path) -> None:
-    """When a worker stops it cuts what is being opened to it that instant: one at most per lane.
-
-    (nginx cuts nothing: tests/deploy/test_acme.py.)
-    """
+async def test_a_new_certificate_is_served_and_nobody_notices(tmp_path: Path) -> None:
     async with ending_tls(tmp_path, workers=2) as (running, port):
         before, old = _served(port), running.workers()
         ended = asyncio.Event()
@@ -115,8 +111,7 @@ async def test_a_new_certificate_is_served_and_next_to_nobody_notices(tmp_path: 
         await asyncio.gather(*asking)
         print(f"{done} requests, {len(failed)} failed, replaced in {took:.1f} s")  # noqa: T201
         assert done > 200
-        assert len(failed) <= LANES * len(old), failed
-        assert all("Error" in why or "Disconnected" in why for why in failed)  # none was answered
+        assert failed == []
         assert _served(port) != before
         assert _served(port) == (tmp_path / "cert.pem").read_bytes().strip()
 
@@ -146,19 +141,21 @@ async def test_a_certificate_that_cannot_be_used_does_not_replace_one_that_can(
         assert _served(port) == before
 
 
-@pytest.mark.parametrize("said", [b"", H2_PREFACE], ids=["nothing", "preface"])
-async def test_who_says_nothing_is_not_waited_for_without_end(tmp_path: Path, said: bytes) -> None:
+async def test_who_says_nothing_is_not_waited_for_without_end(tmp_path: Path) -> None:
     async with ending_tls(tmp_path) as (_, port):
         context = ssl.create_default_context(cafile=tmp_path / "cert.pem")
         context.set_alpn_protocols(["h2"])
-        with (
-            socket.create_connection(("127.0.0.1", port), timeout=60) as plain,
-            context.wrap_socket(plain, server_hostname="localhost") as secure,
-        ):
-            secure.sendall(said)
-            began = time.monotonic()
-            await asyncio.to_thread(_read_to_the_end, secure)
-            assert SILENT_SECONDS - 1 < time.monotonic() - began < SILENT_SECONDS + 10
+
+        async def silent_after(said: bytes) -> float:
+            plain = await asyncio.to_thread(socket.create_connection, ("127.0.0.1", port), 60)
+            with plain, context.wrap_socket(plain, server_hostname="localhost") as secure:
+                secure.sendall(said)
+                began = time.monotonic()
+                await asyncio.to_thread(_read_to_the_end, secure)
+                return time.monotonic() - began
+
+        for seconds in await asyncio.gather(silent_after(b""), silent_after(H2_PREFACE)):
+            assert SILENT_SECONDS - 1 < seconds < SILENT_SECONDS + 10
         assert _answers(port)
 
 
