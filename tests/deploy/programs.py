@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,12 +12,13 @@ import pytest
 from service.embedded.checkout import ROOT
 
 DEPLOY = ROOT / "deploy"
-_SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
+_MORE = f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/sbin:/sbin"
+"""Beside PATH: what the lock brings, and what is for root."""
 
 
 def need(name: str) -> str:
     """Return the path of a program; the test skips when it is not installed."""
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:{_SBIN}")
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:{_MORE}")
     if found is None:
         pytest.skip(f"{name} is not installed")
     return found
