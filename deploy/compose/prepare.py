@@ -1,7 +1,7 @@
 """What compose.yaml's other containers find ready: secrets, PostgreSQL's roles, nginx's files.
 
-Run once before the rest, each time; what is there is left as it is.  Everything is made here and
-stays in named volumes: replace any of it (a real certificate above all) by your own files.
+Run once before the rest, each time.  Secrets and the certificate are made once and stay, in named
+volumes: replace them (the certificate above all) by your own.  nginx's other files are made anew.
 """
 
 import base64
@@ -54,8 +54,11 @@ def main(root: Path, source: Path, domain: str) -> None:
 
 def _once(path: Path, make: Callable[[], str]) -> str:
     if not path.exists():
-        path.touch(0o400)
-        path.write_text(make() + "\n")
+        aside = path.with_suffix(".new")  # whole or not at all: an empty secret would stay
+        aside.unlink(missing_ok=True)
+        aside.touch(0o400)
+        aside.write_text(make() + "\n")
+        aside.rename(path)
     return path.read_text().strip()
 
 
@@ -65,6 +68,7 @@ def _nginx(folder: Path, source: Path, domain: str) -> None:
         "${TESSERRA_DOMAIN}": domain,
         f"/etc/letsencrypt/live/{domain}": "/etc/tesserra-nginx/tls",
         "/var/log/nginx/tesserra-auth.log": "/dev/stdout",
+        "/var/log/nginx/tesserra-auth-error.log": "/dev/stderr",
         "server 127.0.0.1:8080": "server auth:8080",
     }
     for path in folder.rglob("*.conf"):

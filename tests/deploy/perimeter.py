@@ -160,8 +160,10 @@ def rendered(
     try:
         make_certificate(folder)
         shutil.copytree(DEPLOY / "nginx", folder, dirs_exist_ok=True)
-        servers = "".join(f"server {where} max_fails=1 fail_timeout=10s;\n" for where in upstreams)
-        (folder / "tesserra-auth" / "upstream.conf").write_text(servers)
+        instances = folder / "tesserra-auth" / "upstream.conf"
+        shipped = instances.read_text()
+        assert "server 127.0.0.1:8080" in shipped
+        instances.write_text("".join(shipped.replace("127.0.0.1:8080", w) for w in upstreams))
         for path in [*folder.glob("*.conf"), *folder.glob("tesserra-auth/*.conf")]:
             path.write_text(_as_here(path.read_text(), folder, ports))
         for old, new in changes:
@@ -180,6 +182,7 @@ def _as_here(text: str, folder: Path, ports: Mapping[str, int]) -> str:
     text = text.replace(f"/etc/letsencrypt/live/{DOMAIN}/fullchain.pem", str(folder / "cert.pem"))
     text = text.replace(f"/etc/letsencrypt/live/{DOMAIN}/privkey.pem", str(folder / "key.pem"))
     text = text.replace("/var/log/nginx/tesserra-auth.log", str(folder / "access.log"))
+    text = text.replace("/var/log/nginx/tesserra-auth-error.log", str(folder / "server-error.log"))
     text = text.replace("/var/lib/tesserra-acme", str(folder / "acme"))
     text = re.sub(r"^ *listen \[::\].*\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"listen 80\b", f"listen 127.0.0.1:{ports['http']}", text)

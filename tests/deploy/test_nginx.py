@@ -460,13 +460,62 @@ async def test_plain_http_is_sent_to_https_unless_it_carries_something(edge: Per
     assert _plain(edge.http, "POST", "/auth/login").status == 403
 
 
-async def test_the_log_holds_no_query(edge: Perimeter) -> None:
-    edge.ask("GET", "/auth/me?access_token=a-secret-of-somebody", address="203.0.113.21")
-    assert "a-secret-of-somebody" not in (edge.folder / "access.log").read_text()
+async def test_no_log_holds_a_query(edge: Perimeter) -> None:
+    """Also not of a request that was limited, was cut, or found no instance."""
+    secret = "a-secret-of-somebody"
+    statuses = {a.status for a in _flood(edge, f"/auth/login?x={secret}", 25, "203.0.113.21")}
+    assert 429 in statuses
+    head = f"POST /auth/me?x={secret} HTTP/1.1\r\nHost: {DOMAIN}\r\nContent-Length: 9\r\n\r\n"
+    with edge.wire("203.0.113.21") as wire:
+        wire.socket.sendall(head.encode())
+    async with perimeter(f"127.0.0.1:{_free()}") as nobody:
+        assert nobody.ask("GET", f"/auth/me?x={secret}").status == 503
+        assert "503" in (nobody.folder / "access.log").read_text()
+        assert not _logs_with(nobody, secret)
     assert any(line["client.address"] == "203.0.113.21" for line in edge.log())
+    assert not _logs_with(edge, secret)
+
+
+def _logs_with(edge: Perimeter, text: str) -> list[str]:
+    return [path.name for path in edge.folder.glob("*.log") if text in path.read_text()]
 
 
 # --- bodies, instances ------------------------------------------------------------------------
+
+SMUGGLED = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        "Content-Length: {n}\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: {n}",
+        "Content-Length: 3\r\nContent-Length: {n}",
+        "Content-Length: +3",
+        "Content-Length: 3, 3",
+        "Content-Length: 0x3",
+        "Transfer-Encoding: chunked, chunked",
+        "Transfer-Encoding: xchunked",
+        "Transfer-Encoding: identity, chunked",
+        "Transfer-Encoding : chunked",
+        "Transfer-Encoding:\x0bchunked",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+        "X: y\r\n Transfer-Encoding: chunked\r\nContent-Length: 3",
+    ],
+    ids=ascii,
+)
+async def test_what_two_readers_would_cut_differently_reaches_nobody(
+    edge: Perimeter, running: Running, framing: str
+) -> None:
+    """Requests that end elsewhere by another reading (RFC 9112 section 6.3)."""
+    before = len(await _log(edge, running))
+    body = f"0\r\n\r\n{SMUGGLED}"
+    head = f"POST /auth/login HTTP/1.1\r\nHost: {DOMAIN}\r\n{framing.format(n=len(body))}\r\n\r\n"
+    with edge.wire("203.0.113.23") as wire:
+        answer = wire.send(f"{head}{body}".encode())
+        assert answer.status in (400, 501)
+        assert wire.socket.recv(1) == b""  # and nothing after it is read
+    assert len(await _log(edge, running)) == before + 1  # what asked for the log
 
 
 async def test_a_slow_body_is_cut_and_the_service_hears_nothing_of_it(
@@ -516,6 +565,25 @@ async def test_only_what_changes_nothing_is_asked_of_another_instance(
             answer = await asyncio.to_thread(edge.ask, method, "/api-keys", {})
         assert answer.status == 503
         assert (one.seen + two.seen)[method] == times
+
+
+async def test_an_idle_connection_to_an_instance_ends_before_the_instance_ends_it() -> None:
+    """Else a POST meets a connection that is being closed; the service closes after ten seconds."""
+    ended: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        began = time.monotonic()
+        await reader.read()
+        ended.set_result(time.monotonic() - began)
+        writer.close()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    async with server, perimeter(f"127.0.0.1:{server.sockets[0].getsockname()[1]}") as edge:
+        answer = await asyncio.to_thread(edge.ask, "GET", "/healthz")
+        assert answer.status == 200
+        assert 4 < await asyncio.wait_for(ended, 20) < 9
 
 
 async def test_a_dead_instance_is_not_noticed(running: Running) -> None:
