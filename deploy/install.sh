@@ -13,13 +13,15 @@
 #   TESSERRA_ACME_EMAIL   where the certificate authority writes to     (certificate)
 #   TESSERRA_ACME_SERVER  another authority's directory, if not Let's Encrypt
 #   TESSERRA_SSH_USERS    who may sign in by SSH, with a key on file    (ssh)
-#   TESSERRA_OWN_TLS=yes  the service ends TLS itself as well           (certificate)
+#   TESSERRA_OWN_TLS=yes  the service ends TLS itself, on 8443; nginx keeps only port 80
+#                                                                       (nginx certificate ufw)
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source_root=$(dirname "$here")
 etc=/etc/tesserra-auth
 opt=/opt/tesserra-auth
+tls=/var/lib/tesserra-tls # the copies for a service that ends TLS itself
 state=/var/lib/tesserra-install # what was there before, and what was done
 parts=(app systemd nginx certificate fail2ban ufw ssh upgrades)
 
@@ -37,9 +39,14 @@ fail() {
 
 say() { echo "   $*"; }
 
+changing() {
+    changed=$((changed + 1))
+    [ "$dry" = yes ] || [ "$verb" != install ] || : >"$state/half.$part"
+}
+
 # Do something that changes the host, or say it.
 act() {
-    changed=$((changed + 1))
+    changing
     if [ "$dry" = yes ]; then
         say "would: $*"
     else
@@ -75,7 +82,7 @@ place() { # SOURCE DESTINATION MODE
         rm "$made"
         return 0
     fi
-    changed=$((changed + 1))
+    changing
     if [ "$dry" = yes ]; then
         say "would write $2 ($3)"
         { diff -u --label "$2, as it is" --label "$2" "$([ -f "$2" ] && echo "$2" || echo /dev/null)" \
@@ -110,6 +117,7 @@ packages() {
     done
     [ ${#missing[@]} -gt 0 ] || return 0
     for name in "${missing[@]}"; do note "package $name"; done
+    act apt-get update -qq
     act env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
 }
 
@@ -118,6 +126,15 @@ manager() {
     if [ -d /run/systemd/system ]; then
         act systemctl "$@"
     fi
+}
+
+# Tell the manager only if this part has changed something, now or in a run that ended half way.
+settle() { # ARGUMENTS of systemctl
+    if [ "$changed" != "$before" ] || [ -e "$state/half.$part" ]; then manager "$@"; fi
+}
+
+start() { # UNIT
+    systemctl is-active -q "$1" 2>/dev/null || manager start "$1"
 }
 
 enable() { # UNIT
@@ -158,8 +175,9 @@ check() { # PART
         for user in $TESSERRA_SSH_USERS; do check_ssh_user "$user"; done
         ;;
     app)
-        python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
-            fail "python3 is missing or older than 3.11"
+        ! command -v python3 >/dev/null || # else it is installed, which here means 3.11
+            python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+            fail "python3 is older than 3.11"
         ;;
     esac
     [[ ${TESSERRA_DOMAIN:-x.y} =~ ^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$ ]] ||
@@ -192,7 +210,7 @@ install_app() {
             ! -path '*/__pycache__/*' ! -path 'service/embedded/*' -print0 |
         LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c1-12)
     if [ ! -d "$opt/releases/$release" ]; then
-        changed=$((changed + 1))
+        changing
         if [ "$dry" = yes ]; then
             say "would install release $release into $opt/releases/$release, by requirements/serve.txt"
         else
@@ -236,7 +254,7 @@ install_systemd() {
     local unit
     if [ ! -s "$etc/auth.env" ]; then
         keep "$etc/auth.env"
-        changed=$((changed + 1))
+        changing
         if [ "$dry" = yes ]; then
             say "would write $etc/auth.env: AUTH_ISSUER=https://$TESSERRA_DOMAIN"
         else
@@ -247,10 +265,10 @@ install_systemd() {
     for unit in "$here"/systemd/*.service "$here"/systemd/*.timer; do
         place "$unit" "/etc/systemd/system/$(basename "$unit")" 644
     done
-    manager daemon-reload
+    settle daemon-reload
     enable tesserra-auth.service
     enable tesserra-auth-prune.timer
-    manager start tesserra-auth-prune.timer
+    start tesserra-auth-prune.timer
 }
 
 install_nginx() {
@@ -271,19 +289,39 @@ install_nginx() {
         act rm /etc/nginx/sites-enabled/default
     fi
     link ../sites-available/tesserra-auth-http /etc/nginx/sites-enabled/tesserra-auth-http
+    place "$here/nginx/tesserra-auth-main.conf" /etc/nginx/modules-enabled/90-tesserra.conf 644
+    if grep -q '^\s*worker_connections 768;' /etc/nginx/nginx.conf 2>/dev/null; then # Debian's default
+        keep /etc/nginx/nginx.conf
+        act sed -i 's/^\(\s*worker_connections\) 768;/\1 8192;/' /etc/nginx/nginx.conf
+    fi
     if [ -s "/etc/letsencrypt/live/$TESSERRA_DOMAIN/fullchain.pem" ]; then
-        link ../sites-available/tesserra-auth /etc/nginx/sites-enabled/tesserra-auth
+        link_https
     else
         say "(HTTPS waits for /etc/letsencrypt/live/$TESSERRA_DOMAIN/fullchain.pem: part certificate)"
     fi
     enable nginx.service
-    [ "$dry" = yes ] || nginx -t -q
-    manager reload-or-restart nginx
+    check_nginx
+    settle reload-or-restart nginx
+}
+
+link_https() {
+    local site=/etc/nginx/sites-enabled/tesserra-auth
+    if [ "${TESSERRA_OWN_TLS:-}" != yes ]; then
+        link ../sites-available/tesserra-auth $site
+    elif [ -L $site ]; then
+        keep $site
+        act rm $site
+    fi
+}
+
+check_nginx() {
+    [ "$dry" = yes ] || nginx -t -q || fail "nginx does not take its files (above); it goes on with those of before"
 }
 
 install_certificate() {
     packages certbot openssl
-    place "$here/certbot/deploy-hook" /etc/letsencrypt/renewal-hooks/deploy/tesserra-auth 755
+    local live=/etc/letsencrypt/live/$TESSERRA_DOMAIN hook=/etc/letsencrypt/renewal-hooks/deploy/tesserra-auth
+    place "$here/certbot/deploy-hook" $hook 755
     place "$here/systemd/renew-tesserra-auth.service" /etc/systemd/system/renew-tesserra-auth.service 644
     place "$here/systemd/renew-tesserra-auth.timer" /etc/systemd/system/renew-tesserra-auth.timer 644
     if [ "${TESSERRA_OWN_TLS:-}" = yes ]; then
@@ -291,12 +329,13 @@ install_certificate() {
             note "group tesserra-tls"
             act groupadd --system tesserra-tls
         fi
-        folder $etc/tls 750
-        [ "$dry" = yes ] || chgrp tesserra-tls $etc/tls
+        folder $tls 750
+        [ "$(stat -c %G $tls 2>/dev/null)" = tesserra-tls ] || act chgrp tesserra-tls $tls
         place "$here/systemd/own-tls.conf" /etc/systemd/system/tesserra-auth.service.d/own-tls.conf 644
     fi
+    settle daemon-reload
     disable certbot.timer # one timer is enough
-    if [ ! -s "/etc/letsencrypt/live/$TESSERRA_DOMAIN/fullchain.pem" ]; then
+    if [ ! -s "$live/fullchain.pem" ]; then
         if [ "$dry" = no ] && [ ! -d /run/systemd/system ]; then
             say "(no certificate is asked for in a root that is not booted)"
             return 0
@@ -304,13 +343,14 @@ install_certificate() {
         export TESSERRA_DOMAIN TESSERRA_ACME_EMAIL
         [ -z "${TESSERRA_ACME_SERVER:-}" ] || export TESSERRA_ACME_SERVER
         act "$here/certbot/issue"
-        link ../sites-available/tesserra-auth /etc/nginx/sites-enabled/tesserra-auth
-        [ "$dry" = yes ] || nginx -t -q
-        manager reload nginx
+        link_https
+        check_nginx
+        act env "RENEWED_LINEAGE=$live" $hook # certbot calls it by itself only when it renews
+    elif [ -d $tls ] && [ ! -s $tls/fullchain.pem ]; then
+        act env "RENEWED_LINEAGE=$live" $hook
     fi
-    manager daemon-reload
     enable renew-tesserra-auth.timer
-    manager start renew-tesserra-auth.timer
+    start renew-tesserra-auth.timer
 }
 
 install_fail2ban() {
@@ -318,42 +358,54 @@ install_fail2ban() {
     place "$here/fail2ban/filter.d/tesserra-auth.conf" /etc/fail2ban/filter.d/tesserra-auth.conf 644
     place "$here/fail2ban/jail.d/tesserra.conf" /etc/fail2ban/jail.d/tesserra.conf 644
     enable fail2ban.service
-    [ "$dry" = yes ] || fail2ban-client -t >/dev/null
-    manager reload-or-restart fail2ban
+    [ "$dry" = yes ] || fail2ban-client -t >/dev/null || fail "fail2ban does not take its files (above)"
+    settle reload-or-restart fail2ban
 }
 
 install_ufw() {
     packages ufw
-    local rule was
+    local rule rules was
     was=$(grep -s '^ENABLED=' /etc/ufw/ufw.conf || echo ENABLED=no)
     for path in /etc/default/ufw /etc/ufw/user.rules /etc/ufw/user6.rules /etc/ufw/ufw.conf; do
         [ ! -e "$path" ] || keep "$path"
     done
-    [ -f "$state/ufw.rules" ] && cmp -s "$here/ufw/rules" "$state/ufw.rules" &&
-        [ "$was" = ENABLED=yes ] && return 0
-    note "ufw $was"
+    rules=$(grep -v -e '^#' -e '^$' "$here/ufw/rules")
+    [ "${TESSERRA_OWN_TLS:-}" != yes ] || rules+=$'\nallow 8443/tcp comment HTTPS'
+    [ "$rules" = "$(cat "$state/ufw.rules" 2>/dev/null)" ] && [ "$was" = ENABLED=yes ] && return 0
+    if [ ! -f "$state/ufw.rules" ] && grep -qs '^### tuple' /etc/ufw/user.rules; then
+        say "(rules of before stay, beside these: see \`ufw status\`)"
+    fi
+    grep -qs '^ufw ' "$state/done" || note "ufw $was"
     while read -r rule; do
-        case $rule in "" | "#"*) continue ;; esac
         # shellcheck disable=SC2086 # words are arguments
         act ufw $rule
-    done <"$here/ufw/rules"
+    done <<<"$rules"
     if [ -d /run/systemd/system ]; then
         act ufw --force enable
     elif [ "$was" = ENABLED=no ]; then
         act sed -i 's/^ENABLED=no/ENABLED=yes/' /etc/ufw/ufw.conf # from the next start on
     fi
-    [ "$dry" = yes ] || cp "$here/ufw/rules" "$state/ufw.rules"
+    [ "$dry" = yes ] || echo "$rules" >"$state/ufw.rules"
 }
 
 install_ssh() {
     packages openssh-server
-    place "$here/ssh/tesserra.conf" /etc/ssh/sshd_config.d/00-tesserra.conf 600
+    local file=/etc/ssh/sshd_config.d/00-tesserra.conf key=/etc/ssh/ssh_host_ed25519_key
+    if [ ! -s $key ]; then
+        keep $key
+        keep $key.pub
+        act ssh-keygen -q -t ed25519 -N "" -f $key
+    fi
+    place "$here/ssh/tesserra.conf" $file 600
     if [ "$dry" = no ]; then
         mkdir -p /run/sshd
-        sshd -t || fail "sshd does not take /etc/ssh/sshd_config.d/00-tesserra.conf (above)"
+        # Not left behind: an sshd that does not start again has locked everybody out.
+        sshd -t || { restore $file; fail "sshd does not take $file (above): it is as it was before"; }
+        sshd -T -C user=nobody,host=x,addr=192.0.2.1 | grep -qx 'passwordauthentication no' ||
+            { restore $file; fail "$file has no effect: does /etc/ssh/sshd_config include sshd_config.d?"; }
     fi
-    manager reload ssh
-    say "(keep this session open until another one has signed in)"
+    settle reload ssh
+    [ "$changed" = "$before" ] || say "(keep this session open until another one has signed in)"
 }
 
 install_upgrades() {
@@ -364,18 +416,20 @@ install_upgrades() {
 
 # --- back -------------------------------------------------------------------------------------
 
+restore() { # PATH
+    if [ -e "$state/before$1" ] || [ -L "$state/before$1" ]; then
+        act cp -a --remove-destination "$state/before$1" "$1"
+    elif [ -e "$1" ] || [ -L "$1" ]; then
+        act rm "$1"
+    fi
+}
+
 undo() {
     [ -s "$state/done" ] || fail "there is nothing to undo ($state/done)"
     local kind what
     while read -r kind what; do
         case $kind in
-        path)
-            if [ -e "$state/before$what" ] || [ -L "$state/before$what" ]; then
-                act cp -a --remove-destination "$state/before$what" "$what"
-            elif [ -e "$what" ] || [ -L "$what" ]; then
-                act rm "$what"
-            fi
-            ;;
+        path) restore "$what" ;;
         tree) [ ! -d "$what" ] || act rm -rf "$what" ;;
         folder) [ ! -d "$what" ] || act rmdir --ignore-fail-on-non-empty "$what" ;;
         enabled)
@@ -383,11 +437,15 @@ undo() {
             act systemctl disable -q "$what"
             ;;
         disabled) act systemctl enable -q "$what" ;;
-        group) act groupdel "$what" ;;
+        group) ! getent group "$what" >/dev/null || act groupdel "$what" ;;
         ufw) [ ! -d /run/systemd/system ] || [ "$what" = ENABLED=yes ] || act ufw --force disable ;;
         package) say "(the package $what stays: apt-get remove $what)" ;;
         esac
     done < <(tac "$state/done")
+    # A firewall that was on before has its own rules again.
+    if grep -qx 'ufw ENABLED=yes' "$state/done"; then
+        [ ! -d /run/systemd/system ] || act ufw reload
+    fi
     act rmdir --ignore-fail-on-non-empty /etc/nginx/tesserra-auth /etc/systemd/system/tesserra-auth.service.d 2>/dev/null || :
     manager daemon-reload
     for what in nginx fail2ban ssh; do
@@ -441,7 +499,9 @@ else
     [ "$dry" = yes ] || install -d -m 0700 $state $etc
     for part in "${wanted[@]}"; do
         echo "-- $part"
+        before=$changed
         "install_$part"
+        [ "$dry" = yes ] || rm -f "$state/half.$part"
     done
 fi
 if [ "$changed" = 0 ]; then

@@ -238,7 +238,7 @@ async def test_the_hook_gives_a_service_that_ends_tls_itself_its_copies(
         host = Host(edge, authority, tmp_path)
         issued = await asyncio.to_thread(host.issue)
         assert issued.returncode == 0, issued.stdout + issued.stderr
-        assert host.told() == ["reload nginx", "reload tesserra-auth"]
+        assert host.told() == ["reload nginx", "try-reload-or-restart tesserra-auth"]
         assert not (edge.folder / "tesserra-auth" / "ocsp.conf").exists()  # no responder is named
         copies = {path.name: path for path in (tmp_path / "tls").iterdir()}
         assert set(copies) == {"fullchain.pem", "privkey.pem"}

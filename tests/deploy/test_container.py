@@ -121,6 +121,10 @@ def test_compose_waits_for_health_names_no_host_and_keeps_secrets_in_files() -> 
     proxy = services["nginx"]["networks"]["edge"]["ipv4_address"]
     assert services["auth"]["environment"]["AUTH_TRUSTED_PROXIES"] == f"{proxy}/32"
     assert [name for name, told in services.items() if "ports" in told] == ["nginx"]
+    assert "ipv4_address" in services["auth"]["networks"]["edge"]  # nginx asks for it once
+    for name, told in services.items():
+        assert "no-new-privileges:true" in told["security_opt"], name
+        assert name == "postgres" or (told["read_only"] and told["cap_drop"] == ["ALL"]), name
 
 
 def test_what_compose_prepares_is_ready_and_made_once(tmp_path: Path) -> None:

@@ -150,6 +150,8 @@ def _is_installed(host: Debian, after: dict[str, str]) -> None:
     ):
         assert host.run("systemctl", "is-enabled", unit).stdout.strip() == "enabled", unit
     assert "ENABLED=yes" in host.text("/etc/ufw/ufw.conf")
+    assert "limit tcp 22 " in host.text("/etc/ufw/user6.rules")
+    assert "worker_connections 8192;" in host.run("nginx", "-T").stdout
     rules = host.text("/etc/ufw/user.rules")
     assert all(f"allow tcp {port} " in rules for port in (25, 80, 443, 465, 587, 993))
     assert "limit tcp 22 " in rules
@@ -160,6 +162,24 @@ def _is_installed(host: Debian, after: dict[str, str]) -> None:
     assert 'domain="auth.example"' in hook
     left = host.run("grep", "-rlF", "${TESSERRA_", "/etc/nginx", "/etc/systemd/system", "/etc/ssh")
     assert left.stdout == ""
+
+
+def test_an_sshd_that_would_not_start_again_is_not_left_behind(host: Debian) -> None:
+    other, ours = (f"/etc/ssh/sshd_config.d/{name}.conf" for name in ("50-other", "00-tesserra"))
+    host.run("sh", "-c", f"echo NoSuchOption yes >{other}")
+    told = host.run(INSTALL, "ssh", env=GIVEN)
+    assert told.returncode != 0
+    assert told.stderr.splitlines()[-1].startswith(f"install: sshd does not take {ours}")
+    assert host.run("test", "-e", ours).returncode != 0
+    # And one that reads no such folder is not taken for one that is safe now.
+    host.run("sh", "-c", f"rm {other}; sed -i.kept /^Include/d /etc/ssh/sshd_config")
+    told = host.run(INSTALL, "ssh", env=GIVEN)
+    assert told.returncode != 0
+    assert f"install: {ours} has no effect" in told.stderr
+    assert host.run("test", "-e", ours).returncode != 0
+    host.run("mv", "/etc/ssh/sshd_config.kept", "/etc/ssh/sshd_config")
+    assert host.run(INSTALL, "ssh", env=GIVEN).returncode == 0
+    assert host.run(INSTALL, "--undo").returncode == 0
 
 
 def test_the_application_is_installed_by_its_lock_and_rolled_back(host: Debian) -> None:
