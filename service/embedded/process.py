@@ -149,8 +149,9 @@ def worker_serving(url: str, workers: list[int], client_port: int) -> int | None
     inodes = {row[9] for row in rows if row[1].endswith(here) and row[2].endswith(there)}
     sockets = {f"socket:[{inode}]" for inode in inodes}
     for pid in workers:
-        for open_file in Path(f"/proc/{pid}/fd").iterdir():
-            with contextlib.suppress(OSError):
-                if str(open_file.readlink()) in sockets:
-                    return pid
+        with contextlib.suppress(OSError):  # it has just died
+            for open_file in Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    if str(open_file.readlink()) in sockets:
+                        return pid
     return None
