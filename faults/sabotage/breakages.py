@@ -268,4 +268,16 @@ BREAKAGES = (
         "model",
         40,
     ),
+    Breakage(
+        "the host's clock is believed",
+        "service/kernel/clock.py",
+        (
+            (
+                "        return datetime.fromtimestamp(self._epoch + time.monotonic(), UTC)",
+                "        return datetime.now(UTC)",
+            ),
+        ),
+        "clock",
+        2,
+    ),
 )
