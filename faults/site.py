@@ -51,6 +51,9 @@ GRACE_SECONDS = 30
 HASTY = "hasty"
 """The organization whose retries are forgiven for a second only."""
 
+_START_SECONDS = 120.0
+"""Several deployments may start on one machine at once."""
+
 CREATIONS = 30
 """A person creates so many things a minute: the one narrow limit of this deployment."""
 
@@ -128,7 +131,9 @@ class Site:
         with self.log.with_suffix(".before").open("ab") as before:
             before.write(said)
         stack = AsyncExitStack()
-        self._running = await stack.enter_async_context(started(self.environment, self.log))
+        self._running = await stack.enter_async_context(
+            started(self.environment, self.log, patience=_START_SECONDS)
+        )
         self._service = stack
         await self.all_serve()
 

@@ -58,7 +58,11 @@ async def _one(breakage: Breakage, seed: int) -> Seen:
             silent=True,
             result=folder / "result.json",
         )
-        reports = await run(wanted)
+        try:
+            reports = await run(wanted)
+        except AssertionError as exc:  # it does not even start: broken, but not seen by us
+            print(f"   {exc}")
+            return Seen(breakage.name, breakage.campaign, time.monotonic() - began, "")
     found = [
         f"{one.invariant}: {one.what}"
         for report in reports

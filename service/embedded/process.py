@@ -63,9 +63,9 @@ class Running:
             check=False,
         )
 
-    async def ready(self) -> None:
+    async def ready(self, patience: float = _READY_SECONDS) -> None:
         """Return once /readyz answers 200; AssertionError with its output when it does not."""
-        deadline = time.monotonic() + _READY_SECONDS
+        deadline = time.monotonic() + patience
         while not await asyncio.to_thread(self._is_ready):
             if not self.is_running():
                 raise AssertionError(f"the service ended:\n{self.output()}")
@@ -106,11 +106,13 @@ async def started(
     log: Path,
     *,
     wait: bool = True,
+    patience: float = _READY_SECONDS,
     module: Sequence[str] = ("service", "serve"),
 ) -> AsyncIterator[Running]:
     """Start the service with this environment; it is stopped on the way out.
 
-    Without `wait` it may not answer yet.  `module` is what serves, with its arguments.
+    Without `wait` it may not answer yet; `patience` is how many seconds it has.  `module` is what
+    serves, with its arguments.
     """
     with log.open("wb") as sink:
         child = subprocess.Popen(  # noqa: ASYNC220 - our own program; it returns at once
@@ -131,7 +133,7 @@ async def started(
     )
     try:
         if wait:
-            await running.ready()
+            await running.ready(patience)
         yield running
     finally:
         await running.stop()
