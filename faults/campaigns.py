@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
-from faults.assaults import climb_walls, flood, forge, guess, present_revoked
+from faults.assaults import climb_walls, crowd, flood, forge, guess, present_revoked
 from faults.crashes import crash_ends, crash_master_rotation, crash_sealing, crash_sessions
 from faults.fuzz import fuzz_bytes, fuzz_contract
 from faults.histories import explain_histories
@@ -41,6 +41,7 @@ CAMPAIGNS = (
     Campaign("contract", "answers against openapi/: times an operation", fuzz_contract, 4, 100, 4),
     Campaign("bytes", "hostile bytes on every route: requests", fuzz_bytes, 4_000, 1_000_000, 40),
     Campaign("flood", "more sign-ins than can be hashed: floods", flood, 1, 20, 4),
+    Campaign("crowd", "more changes of passwords than can be hashed: crowds", crowd, 1, 20, 6),
     Campaign("outages", "servers that die, hang, fill up: of each kind", endure_outages, 1, 20, 11),
     Campaign("clock", "the host's clock is stepped: times", step_clock, 1, 100, 4),
     Campaign(

@@ -195,7 +195,7 @@ BREAKAGES = (
                 "        loop.call_soon(self._release)\n",
             ),
         ),
-        "flood",
+        "crowd",
         1,
     ),
     Breakage(
