@@ -129,8 +129,12 @@ class _Output:
         if not taken:
             return
         with contextlib.suppress(OSError, ValueError):  # a pipe without a reader; closed
-            sys.stdout.buffer.write(b"".join(taken))
-            sys.stdout.buffer.flush()
+            # Past the stream's own buffer, where it has one: what cannot be written would stay
+            # there, and be tried again by an interpreter that ends.
+            stream = getattr(sys.stdout.buffer, "raw", sys.stdout.buffer)
+            left = b"".join(taken)
+            while left:
+                left = left[stream.write(left) or 0 :]
 
 
 _output = _Output()

@@ -133,9 +133,15 @@ def test_what_waits_is_written_in_pieces_a_pipe_takes_whole() -> None:
     assert all(piece.endswith(b"\n") for piece in pieces)
 
 
-def test_without_a_reader_nothing_fails() -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_without_a_reader_nothing_fails(unbuffered: str) -> None:
     program = PROGRAM.format(act="    os.close(1)\n    log().info('x')\n    " + ANSWER)
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        capture_output=True,
+        check=False,
+    )
     assert (ended.returncode, ended.stderr) == (0, b"")
 
 
