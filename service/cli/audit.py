@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from service.cli import edge
+from service.cli.grammar import Group
 from service.domain.seals import Checked, Checkpoint
 from service.flows.admin.exports import Progress, ToExport, begin, run
 from service.flows.admin.trail import THE_PLATFORM
@@ -27,7 +28,7 @@ _json = click.option("--json", "as_json", is_flag=True)
 _time = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"])
 
 
-@click.group()
+@click.group(cls=Group)
 def audit() -> None:
     """The audit trail: verify it, export it, keep its checkpoints."""
 

@@ -5,12 +5,13 @@ from pathlib import Path
 import click
 
 from service.cli import edge
+from service.cli.grammar import Group
 from service.flows.people.create_client import Created, NewClient, create_client
 from service.kernel.call import Call
 from service.runtime import Runtime
 
 
-@click.group()
+@click.group(cls=Group)
 def client() -> None:
     """OAuth clients: services."""
 

@@ -4,6 +4,7 @@ import click
 import msgspec
 
 from service.cli import edge
+from service.cli.grammar import Group
 from service.domain.keyring import Described, Killed
 from service.flows.keys.kill import kill_key
 from service.flows.keys.read import list_keys
@@ -12,7 +13,7 @@ from service.kernel.call import Call
 from service.runtime import Runtime
 
 
-@click.group()
+@click.group(cls=Group)
 def key() -> None:
     """Signing keys."""
 

@@ -3,13 +3,14 @@
 import click
 
 from service.cli import edge
+from service.cli.grammar import Group
 from service.domain.organizations import Organization
 from service.flows.people.create_organization import create_organization
 from service.kernel.call import Call
 from service.runtime import Runtime
 
 
-@click.group()
+@click.group(cls=Group)
 def organization() -> None:
     """Organizations."""
 

@@ -7,6 +7,7 @@ import click
 import msgspec
 
 from service.cli import edge
+from service.cli.grammar import Group
 from service.domain.vault import Recipient
 from service.flows.vault import recipients
 from service.flows.vault.recipients import NewRecipient
@@ -15,7 +16,7 @@ from service.kernel.call import Call
 from service.runtime import Runtime
 
 
-@click.group()
+@click.group(cls=Group)
 def secret() -> None:
     """Secrets, and everything that is sealed."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from service.cli import edge
+from service.cli.grammar import Group
 from service.domain.users import ROLES, Account
 from service.flows.people.create_user import NewUser, create_user
 from service.flows.people.erase_person import Erased, erase_person, find_person
@@ -16,7 +17,7 @@ from service.runtime import Runtime
 _PROGRESS_EVERY = 500
 
 
-@click.group()
+@click.group(cls=Group)
 def user() -> None:
     """People."""
 
