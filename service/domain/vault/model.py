@@ -26,7 +26,8 @@ Kind: TypeAlias = Literal[
 ]
 Mode: TypeAlias = Literal["live", "test"]
 
-_STRIPE = re.compile(rb"(sk|rk|pk)_(live|test)_\w+|whsec_\S+")
+_STRIPE = re.compile(rb"\s*(?:(sk|rk|pk)_(?:org_)?(live|test)_|whsec_)")
+_STRIPE_NAME = re.compile(r"(sk|rk|pk)[._-](live|test)|whsec|.*stripe")
 _STRIPE_KINDS: dict[bytes, Kind] = {
     b"sk": "stripe_secret",
     b"rk": "stripe_restricted",
@@ -134,9 +135,9 @@ def recognise(name: str, value: bytes) -> Looks:
     """Tell what a value is by how it begins, or how its name calls it."""
     shown = value.decode(errors="replace")
     last_four = shown[-4:] if len(shown) >= _SHORTEST_SHOWN and shown[-4:].isprintable() else ""
-    match = _STRIPE.fullmatch(value.strip())
+    match = _STRIPE.match(value)
     if match is None:
-        return Looks("stripe_unknown" if "stripe" in name else "opaque", None, last_four)
+        return Looks("stripe_unknown" if _STRIPE_NAME.match(name) else "opaque", None, last_four)
     if match[1] is None:
         return Looks("stripe_webhook", None, last_four)
     return Looks(_STRIPE_KINDS[match[1]], "live" if match[2] == b"live" else "test", last_four)

@@ -204,8 +204,16 @@ async def test_roles_read_and_write_as_the_table_says(
         ("pay", "pk_live_" + "a" * 24, "stripe_publishable", "live", None),
         ("pay", "pk_test_" + "a" * 24, "stripe_publishable", "test", None),
         ("pay", "whsec_" + "a" * 24, "stripe_webhook", None, None),
+        ("pay", "sk_org_live_" + "a" * 24, "stripe_secret", "live", "rk_"),
+        ("pay", " sk_live_ spaced, or with-hyphens", "stripe_secret", "live", "rk_"),
+        ("rk_test_pay", "sk_live_" + "a" * 24, "stripe_secret", "live", "rk_"),
         ("pay", "sk_else_" + "a" * 24, "opaque", None, None),
+        ("pay", "my_sk_live_" + "a" * 24, "opaque", None, None),
         ("stripe.key", "no key of theirs, this one", "stripe_unknown", None, "none of its keys"),
+        ("sk_live_pay", "no key of theirs, this one", "stripe_unknown", None, "none of its keys"),
+        ("rk-test.pay", "no key of theirs, this one", "stripe_unknown", None, "none of its keys"),
+        ("whsec.pay", "no key of theirs, this one", "stripe_unknown", None, "none of its keys"),
+        ("desk_live", "no key of theirs, this one", "opaque", None, None),
     ],
 )
 async def test_stripe_keys_are_told_apart_and_an_unrestricted_one_is_warned_of(
