@@ -45,11 +45,17 @@ def on_http_exception(request: Request[Any, Any, State], exc: HTTPException) -> 
     reason = _BY_STATUS.get(400 if exc.detail == _CUT_SHORT else exc.status_code)
     if reason is None and exc.status_code >= 500:  # noqa: PLR2004 - HTTP's own number
         return on_fault(request, exc)
-    reason = reason or Reason.INVALID_REQUEST
-    response = on_refused(request, Refused(reason))
+    if reason is Reason.TOO_LARGE:
+        return on_refused(request, too_large(request.route_handler.resolve_request_max_body_size()))
+    response = on_refused(request, Refused(reason or Reason.INVALID_REQUEST))
     if allow := (exc.headers or {}).get("allow"):
         response.headers["Allow"] = allow
     return response
+
+
+def too_large(most: int | None) -> Refused:
+    """Name the limit that a body is over."""
+    return Refused(Reason.TOO_LARGE, f"a body has at most {most} bytes")
 
 
 def on_fault(request: Request[Any, Any, State], exc: Exception) -> Response[Any]:

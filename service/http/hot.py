@@ -141,7 +141,7 @@ async def _read(scope: Scope, receive: Receive, largest: int) -> bytes:
     except ValueError:  # no number, or one of thousands of digits
         raise Refused(Reason.INVALID_REQUEST) from None
     if too_large:
-        raise Refused(Reason.TOO_LARGE)
+        raise faults.too_large(largest)
     body = b""
     while True:
         message = await receive()
@@ -149,7 +149,7 @@ async def _read(scope: Scope, receive: Receive, largest: int) -> bytes:
             raise Refused(Reason.INVALID_REQUEST, private="gone before its body was here")
         body += message["body"]
         if len(body) > largest:
-            raise Refused(Reason.TOO_LARGE)
+            raise faults.too_large(largest)
         if not message.get("more_body", False):
             return body
 

@@ -272,6 +272,16 @@ async def test_bad_input_is_told_its_limit_and_nothing_is_stored(
         assert await tx.fetchval("SELECT count(*) FROM auth_secrets") == 0
 
 
+@pytest.mark.parametrize("member", ["value", "value_base64"])
+async def test_a_body_too_large_to_be_read_is_told_its_limit(
+    rt: Runtime, platform: httpx2.AsyncClient, member: str
+) -> None:
+    answer = await platform.put("/admin/secrets/db", json={member: "x" * 70_000})
+    assert (answer.status_code, "65536 bytes" in answer.json().get("detail", "")) == (413, True)
+    async with rt.pg.reading() as tx:
+        assert await tx.fetchval("SELECT count(*) FROM auth_secrets") == 0
+
+
 async def test_bytes_outside_utf_8_are_told_of_base64_and_go_in_that_way(
     platform: httpx2.AsyncClient, billing: Billing
 ) -> None:
