@@ -36,6 +36,13 @@ class Envelope(Struct, frozen=True):
     value: bytes
 
 
+class Seals(Struct, frozen=True):
+    """How much a master key has sealed; `key_id` None: ciphertexts that name no key."""
+
+    key_id: str | None
+    count: int
+
+
 def derive(secret: bytes, purpose: str, length: int = 32) -> bytes:
     """Derive a key for one purpose (HKDF-SHA-256, RFC 5869)."""
     info = f"tesserra-auth/{purpose}".encode()

@@ -1,11 +1,13 @@
 -- Secrets, their versions, and the services that may be handed them.
 -- Writes auth_secrets, auth_secret_versions, auth_recipients, auth_secret_recipients.
 
--- name: insert_secret(secret_id, tenant_id, name, created_at)
--- Of two that put one name at once, one makes it and both find it.
+-- name: hold(secret_id, tenant_id, name, created_at)
+-- A secret, made if it is not there, and held: it cannot go between the one and the other.
 INSERT INTO auth_secrets (secret_id, tenant_id, name, created_at)
 VALUES ($1, $2, $3, $4)
-ON CONFLICT DO NOTHING;
+ON CONFLICT (tenant_id, name) DO UPDATE
+   SET name = excluded.name
+RETURNING secret_id;
 
 -- name: lock(tenant_id, name)
 SELECT secret_id
@@ -78,7 +80,7 @@ SELECT s.secret_id, s.tenant_id, s.name, v.version, v.fingerprint, v.kind, v.mod
    AND s.name = $2;
 
 -- name: find_sealed(secret_id, version)
-SELECT secret_id, version, sealed
+SELECT sealed, kind
   FROM auth_secret_versions
  WHERE secret_id = $1
    AND version = $2;
@@ -114,14 +116,18 @@ DELETE FROM auth_recipients
 RETURNING recipient_id;
 
 -- name: assign(secret_id, recipient_ids)
--- Exactly these: whoever is not named any more is not handed it any more.
+-- Exactly these: whoever is not named any more is not handed it any more.  Who was removed
+-- meanwhile is left out.
 WITH gone AS (
     DELETE FROM auth_secret_recipients
      WHERE secret_id = $1
        AND recipient_id <> ALL ($2::uuid[])
 )
 INSERT INTO auth_secret_recipients (secret_id, recipient_id)
-SELECT $1, unnest($2::uuid[])
+SELECT $1, recipient_id
+  FROM auth_recipients
+ WHERE recipient_id = ANY ($2::uuid[])
+   FOR KEY SHARE
 ON CONFLICT DO NOTHING;
 
 -- name: list_sealed(after_secret, after_version, most)

@@ -17,6 +17,7 @@ from service.domain.vault.model import (
     warning,
 )
 from service.domain.vault.store import (
+    Ciphertext,
     Held,
     SealedVersion,
     assign,
@@ -42,6 +43,7 @@ __all__ = [
     "LARGEST",
     "NAME",
     "PURPOSE",
+    "Ciphertext",
     "Handover",
     "Held",
     "Looks",

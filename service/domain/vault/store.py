@@ -6,8 +6,9 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from service.domain.vault.model import Looks, Recipient, Secret, Version
+from service.domain.vault.model import Kind, Looks, Recipient, Secret, Version
 from service.kernel.ids import TenantId
+from service.kernel.seal import Seals
 from service.kernel.sql import Queries, Tx
 
 
@@ -25,10 +26,11 @@ class _RecipientId(Struct, frozen=True):
     recipient_id: UUID
 
 
-class _Ciphertext(Struct, frozen=True):
-    secret_id: UUID
-    version: int
+class Ciphertext(Struct, frozen=True):
+    """A version's value, sealed, and what it looks like."""
+
     sealed: bytes
+    kind: Kind
 
 
 class SealedVersion(Struct, frozen=True):
@@ -41,13 +43,8 @@ class SealedVersion(Struct, frozen=True):
     sealed: bytes
 
 
-class _Seals(Struct, frozen=True):
-    key_id: str
-    count: int
-
-
 queries = Queries("vault")
-_insert_secret = queries.command("insert_secret")
+_hold = queries.rows("hold", Held)
 _lock = queries.rows("lock", Held)
 _delete = queries.command("delete")
 _newest = queries.rows("newest", _Newest)
@@ -56,7 +53,7 @@ _delete_version = queries.command("delete_version")
 _list_versions = queries.rows("list_versions", Version)
 _list_page = queries.rows("list_page", Secret)
 _find = queries.rows("find", Secret)
-_find_sealed = queries.rows("find_sealed", _Ciphertext)
+_find_sealed = queries.rows("find_sealed", Ciphertext)
 _note_opened = queries.command("note_opened")
 _insert_recipient = queries.rows("insert_recipient", _RecipientId)
 _find_recipient = queries.rows("find_recipient", Recipient)
@@ -65,7 +62,7 @@ _delete_recipient = queries.rows("delete_recipient", _RecipientId)
 _assign = queries.command("assign")
 _list_sealed = queries.rows("list_sealed", SealedVersion)
 _reseal = queries.command("reseal")
-_count_seals = queries.rows("count_seals", _Seals)
+_count_seals = queries.rows("count_seals", Seals)
 
 
 async def lock(tx: Tx, tenant_id: TenantId | None, name: str) -> Held | None:
@@ -89,8 +86,7 @@ async def put(
 
     `secret_id` is used when the secret is new.
     """
-    await _insert_secret.run(tx, secret_id=secret_id, tenant_id=tenant_id, name=name, created_at=at)
-    held = await _lock.one(tx, tenant_id=tenant_id, name=name)
+    held = await _hold.one(tx, secret_id=secret_id, tenant_id=tenant_id, name=name, created_at=at)
     version = (await _newest.one(tx, secret_id=held.secret_id)).version + 1
     await _insert_version.run(
         tx,
@@ -134,10 +130,9 @@ async def find(tx: Tx, tenant_id: TenantId | None, name: str) -> Secret | None:
     return await _find.maybe(tx, tenant_id=tenant_id, name=name)
 
 
-async def find_sealed(tx: Tx, secret_id: UUID, version: int) -> bytes | None:
+async def find_sealed(tx: Tx, secret_id: UUID, version: int) -> Ciphertext | None:
     """Return the ciphertext of one version."""
-    found = await _find_sealed.maybe(tx, secret_id=secret_id, version=version)
-    return found.sealed if found else None
+    return await _find_sealed.maybe(tx, secret_id=secret_id, version=version)
 
 
 async def note_opened(tx: Tx, secret_id: UUID, version: int, at: datetime, by: str) -> None:
@@ -187,6 +182,6 @@ async def reseal(tx: Tx, secret_id: UUID, version: int, before: bytes, sealed: b
     await _reseal.run(tx, secret_id=secret_id, version=version, before=before, sealed=sealed)
 
 
-async def count_seals(tx: Tx) -> list[_Seals]:
+async def count_seals(tx: Tx) -> list[Seals]:
     """Return how much each master key has sealed here."""
     return await _count_seals.all(tx)

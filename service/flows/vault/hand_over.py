@@ -6,7 +6,7 @@ from msgspec import Struct
 from service.domain import audit, vault
 from service.domain.audit import events
 from service.domain.keyring import Usage
-from service.domain.vault import Handover, Recipient, Secret
+from service.domain.vault import Handover, Recipient
 from service.flows.authority import Act, require_scope
 from service.flows.vault.reach import check_name, not_found
 from service.kernel import seal
@@ -20,8 +20,10 @@ from service.runtime import Runtime
 class Handed(Struct, frozen=True):
     """A secret as a recipient gets it."""
 
-    secret: Secret
+    name: str
+    tenant_id: TenantId | None
     version: int
+    kind: str
     recipient: str
     ciphertext: str
 
@@ -48,11 +50,11 @@ async def hand_over(
         if secret is None or recipient.name not in secret.recipients:
             raise not_found()
         wanted = version if version is not None else secret.version
-        sealed = await vault.find_sealed(tx, secret.secret_id, wanted)
-        if sealed is None:
+        found = await vault.find_sealed(tx, secret.secret_id, wanted)
+        if found is None:
             raise not_found()
         try:
-            value = rt.seal.open(vault.PURPOSE, vault.place(tenant_id, name, wanted), sealed)
+            value = rt.seal.open(vault.PURPOSE, vault.place(tenant_id, name, wanted), found.sealed)
         except SealBrokenError as exc:
             raise Refused(Reason.CONFLICT, str(exc)) from None
         await vault.note_opened(
@@ -67,7 +69,7 @@ async def hand_over(
         )
     handover = Handover(recipient.name, tenant_id, name, wanted, value)
     ciphertext = seal.seal_under(recipient_key(rt, recipient), msgspec.json.encode(handover))
-    return Handed(secret, wanted, recipient.name, ciphertext)
+    return Handed(name, tenant_id, wanted, found.kind, recipient.name, ciphertext)
 
 
 def recipient_key(rt: Runtime, recipient: Recipient) -> str:

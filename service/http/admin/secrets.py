@@ -195,12 +195,11 @@ async def sealed(
     """Return the secret under the calling recipient's key (clients with scope secrets:sealed)."""
     number = None if version is None else _version(version)
     handed = await hand_over(asked.rt, asked.call, _tenant(tenant_id), name, number)
-    secret = handed.secret
     return SealedAnswer(
-        name=secret.name,
-        tenant_id=str(secret.tenant_id) if secret.tenant_id else None,
+        name=handed.name,
+        tenant_id=str(handed.tenant_id) if handed.tenant_id else None,
         version=handed.version,
-        kind=secret.kind,
+        kind=handed.kind,
         recipient=handed.recipient,
         ciphertext=handed.ciphertext,
     )

@@ -1,5 +1,6 @@
 """/admin/secrets: values go in and come out for their recipients alone."""
 
+import asyncio
 import base64
 from collections.abc import Callable
 from typing import Any
@@ -99,6 +100,52 @@ async def test_an_old_version_stays_readable_until_it_is_dropped(
         {"name": "db", "version": 1},
         {"name": "db"},
     ]
+
+
+async def test_a_version_is_handed_over_as_the_kind_it_is(
+    platform: httpx2.AsyncClient, billing: Billing
+) -> None:
+    for value in ("sk_live_" + "a" * 24, "rk_live_" + "b" * 24):
+        await platform.put("/admin/secrets/pay", json={"value": value, "recipients": ["billing"]})
+    kinds = [(await billing.sealed("pay", version=n)).json()["kind"] for n in ("1", "2")]
+    assert kinds == ["stripe_secret", "stripe_restricted"]
+
+
+async def test_a_secret_that_is_deleted_while_another_value_comes_begins_anew(
+    rt: Runtime, platform: httpx2.AsyncClient
+) -> None:
+    for _ in range(2):
+        await platform.put("/admin/secrets/db", json={"value": VALUE})
+    async with rt.pg.decision() as tx:
+        held = await vault.lock(tx, None, "db")
+        assert held is not None
+        waiting = asyncio.create_task(platform.put("/admin/secrets/db", json={"value": VALUE}))
+        await _until_somebody_waits(rt)
+        await vault.delete(tx, held.secret_id, None)
+    told = await waiting
+    assert (told.status_code, told.json().get("version")) == (200, 1), told.text
+
+
+async def test_a_recipient_that_is_removed_while_a_secret_is_assigned_to_it_is_left_out(
+    rt: Runtime, platform: httpx2.AsyncClient, billing: Billing
+) -> None:
+    async with rt.pg.decision() as tx:
+        assert await vault.delete_recipient(tx, billing.made.recipient.name)
+        body = {"value": VALUE, "recipients": ["billing"]}
+        waiting = asyncio.create_task(platform.put("/admin/secrets/db", json=body))
+        await _until_somebody_waits(rt)
+    told = await waiting
+    assert (told.status_code, told.json().get("recipients")) == (200, []), told.text
+
+
+async def _until_somebody_waits(rt: Runtime) -> None:
+    """Return once a statement of this database waits for a lock."""
+    async with asyncio.timeout(10), rt.pg.reading() as tx:
+        while not await tx.fetchval(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        ):
+            await asyncio.sleep(0.01)
 
 
 async def test_only_the_recipient_it_is_assigned_to_gets_it_and_only_its_key_opens_it(
