@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+import binascii
+import contextlib
 import json
 import re
 import subprocess
@@ -42,6 +44,10 @@ class Planted:
     postgres: Postgres
     canaries: dict[str, bytes] = field(default_factory=dict)
     heard: list[str] = field(default_factory=list)
+    secrets: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Names, and the query that tells whose it is."""
+    recipient_token: str = ""
+    kid: str = ""
 
     async def ask(
         self, method: str, path: str, token: str | None = None, **given: Any
@@ -72,46 +78,76 @@ async def planted() -> AsyncIterator[Planted]:
             await admin.client.aclose()
 
 
-def forms(canary: bytes) -> list[str]:
+def forms(canary: bytes) -> list[bytes]:
     """Return how a value could be written down."""
-    texts = [
-        canary.hex(),
-        base64.b64encode(canary).decode(),
-        base64.urlsafe_b64encode(canary).decode(),
-    ]
-    if canary.isascii():
-        texts.append(canary.decode())
-    return [text.rstrip("=") for text in texts]
+    encoded = [base64.b64encode(canary).rstrip(b"="), base64.urlsafe_b64encode(canary).rstrip(b"=")]
+    return [canary, canary.hex().encode(), *encoded, *(one.hex().encode() for one in encoded)]
+
+
+def unfolded(held: bytes, depth: int = 3) -> bytes:
+    """Return it with what its runs of letters hold if they are hexadecimal or base64, and so on."""
+    if not depth:
+        return held
+    inner = [bytes.fromhex(run.decode()) for run in _HEXADECIMAL.findall(held)]
+    for run in _BASE64.findall(held):
+        with contextlib.suppress(binascii.Error):  # one letter too many
+            inner.append(base64.b64decode(run.translate(_STANDARD) + b"=" * (-len(run) % 4)))
+    return b"\n".join([held, *(unfolded(one, depth - 1) for one in inner)])
+
+
+_HEXADECIMAL = re.compile(rb"(?:[0-9a-f]{2}){16,}")
+_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{24,}")
+_STANDARD = bytes.maketrans(b"-_", b"+/")
+
+
+def test_the_search_finds_what_is_wrapped_up() -> None:
+    canary = uuid4().bytes + b"canary"
+    envelope = json.dumps({"name": "x", "value": base64.b64encode(canary).decode()}).encode()
+    for wrapped in (envelope, base64.urlsafe_b64encode(envelope), envelope.hex().encode()):
+        row = rb"1\t\\x" + wrapped.hex().encode() + b"\t\\N\n"
+        assert canary in unfolded(b"COPY\n" + row), wrapped
 
 
 async def test_what_is_sealed_is_found_nowhere_else(planted: Planted) -> None:
     await _plant(planted)
     await _provoke(planted)
-    await _walk(planted)
     await planted.cli("key", "rotate")
     await planted.cli("secret", "rotate-master")
     await planted.cli("secret", "rotate-master", "--check")
     await planted.cli("secret", "recipient", "list", "--json")
 
+    sealed = await _ciphertexts(planted.running)
+    backups = {}
+    for form in ("plain", "custom"):
+        held = backups[f"a backup, {form}"] = await asyncio.to_thread(
+            _backup, planted.postgres, form
+        )
+        for one in (*sealed, b"secret.put"):  # it is what it is taken for, and can be searched
+            assert one in held or one.hex().encode() in held, form
+    await _walk(planted)
     settings = deployment.load(planted.running.environment)
     places = {
-        "answers and commands": "\n".join(planted.heard),
-        "log": planted.running.output(),
-        "tables, events among them": await _tables(planted.running),
-        "a backup": await asyncio.to_thread(_backup, planted.postgres),
+        **backups,
+        "answers and commands": "\n".join(planted.heard).encode(),
+        "log": planted.running.output().encode(),
         "ps": _command_lines(planted.running),
-        "openapi": json.dumps(OPENAPI),
-        "repr of the settings": repr(settings) + repr(Seal(settings.master_keys)),
+        "openapi": json.dumps(OPENAPI).encode(),
+        "repr of the settings": (repr(settings) + repr(Seal(settings.master_keys))).encode(),
     }
-    for place, text in places.items():
-        assert len(text) > 50, place
+    for place, held in places.items():
+        assert len(held) > 50, place
+        searched = unfolded(held)
         for name, canary in planted.canaries.items():
-            found = [form for form in forms(canary) if form in text]
+            found = [form for form in forms(canary) if form in searched]
             assert not found, f"{name} is found in: {place}"
     for path in planted.postgres.cluster.rglob("*"):  # tables and log of changes, as on the disk
         if path.is_file():
             held = path.read_bytes()
-            there = [name for name, canary in planted.canaries.items() if canary in held]
+            there = [
+                name
+                for name, canary in planted.canaries.items()
+                if any(form in held for form in forms(canary))
+            ]
             assert not there, f"{there} are found in: {path.name}"
 
 
@@ -129,23 +165,21 @@ async def _plant(planted: Planted) -> None:
     canaries["bytes"] = uuid4().bytes * 3
     canaries["a secret of an organization"] = f"whsec_{uuid4().hex}".encode()
     organization = planted.admin.person.tenant_id
-    for name, query, body in (
-        ("stripe", "", {"value": canaries["a secret of the platform"].decode()}),
-        ("raw", "", {"value_base64": base64.b64encode(canaries["bytes"]).decode()}),
-        (
-            "hook",
-            f"?tenant_id={organization}",
-            {"value": canaries["a secret of an organization"].decode()},
-        ),
+    planted.secrets = {"stripe": {}, "raw": {}, "hook": {"tenant_id": str(organization)}}
+    for name, body in (
+        ("stripe", {"value": canaries["a secret of the platform"].decode()}),
+        ("raw", {"value_base64": base64.b64encode(canaries["bytes"]).decode()}),
+        ("hook", {"value": canaries["a secret of an organization"].decode()}),
     ):
         form = {**body, "recipients": ["billing"]}
-        answer = await planted.ask("PUT", f"/admin/secrets/{name}{query}", json=form)
+        params = planted.secrets[name]
+        answer = await planted.ask("PUT", f"/admin/secrets/{name}", params=params, json=form)
         assert answer.status_code == httpx2.codes.OK, answer.text
     client = (told["client_id"], told["client_secret"])
     grant = {"grant_type": "client_credentials"}
     issued = await planted.admin.client.post("/oauth/token", data=grant, auth=client)
-    token = issued.json()["access_token"]
-    sealed = await planted.ask("GET", "/admin/secrets/stripe/sealed", token)
+    planted.recipient_token = issued.json()["access_token"]
+    sealed = await planted.ask("GET", "/admin/secrets/stripe/sealed", planted.recipient_token)
     opened = open_secret(told["key"], sealed.json()["ciphertext"], "stripe")
     assert opened == canaries["a secret of the platform"]
 
@@ -157,6 +191,7 @@ async def _plant(planted: Planted) -> None:
             scalar = private.private_numbers().private_value
             canaries[f"signing key {kid}"] = scalar.to_bytes(32)
             canaries[f"signing key {kid}, as PEM"] = pem.splitlines()[1]
+            planted.kid = kid
 
 
 async def _provoke(planted: Planted) -> None:
@@ -183,48 +218,62 @@ async def _provoke(planted: Planted) -> None:
 
 
 async def _walk(planted: Planted) -> None:
-    """GET every route there is, with names and ids that exist where there are some."""
-    known = {"name": "stripe", "user_id": str(planted.admin.person.user_id)}
-    unknown = str(planted.admin.person.tenant_id)
-    for path, operations in OPENAPI["paths"].items():
-        if "get" not in operations or path == "/revocations/stream":
-            continue
-        filled = re.sub(r"\{(\w+)\}", lambda match: known.get(match[1], unknown), path)
-        query = f"?user_id={known['user_id']}" if path == "/admin/sessions" else ""
-        answer = await planted.ask("GET", filled + query)
-        assert answer.status_code < 500, f"{filled}: {answer.text}"
+    """Ask of every route there is, as whoever may do most; at last by what changes things."""
+    order = ["get", "post", "put", "patch", "delete"]
+    operations = [
+        (order.index(method), method.upper(), path)
+        for path, there in OPENAPI["paths"].items()
+        for method in there
+        if method in order and path != "/revocations/stream"
+    ]
+    assert len(operations) > 60
+    person = planted.admin.person
+    for place, method, path in sorted(operations):
+        known = {"version": "1", "kid": planted.kid, "user_id": str(person.user_id)}
+        unknown = str(person.tenant_id)
+        if method != "GET":  # some of these end the session, or the key its token is signed with
+            await planted.admin.sign_in()
+            del known["user_id"]
+            unknown = str(uuid4())
+        ids = dict.fromkeys(re.findall(r"\{(\w+)\}", path), unknown) | known
+        body = b"{}" if "requestBody" in OPENAPI["paths"][path][order[place]] else None
+        for name, query in planted.secrets.items() if "{name}" in path else [("", {})]:
+            params = {"user_id": str(person.user_id)} if path == "/admin/sessions" else query
+            for token in (None, planted.recipient_token):
+                answer = await planted.ask(
+                    method,
+                    path.format(**ids | {"name": name}),
+                    token,
+                    params=params,
+                    content=body,
+                    headers={"content-type": "application/json"} if body else {},
+                )
+                assert answer.status_code < 500, f"{method} {path}: {answer.text}"
 
 
-def _backup(postgres: Postgres) -> str:
-    """Return a whole dump, as text."""
+def _backup(postgres: Postgres, form: str) -> bytes:
+    """Return a whole dump, uncompressed."""
     parts = urlsplit(postgres.url)
     where = ("-h", str(parts.hostname), "-p", str(parts.port), "-U", str(parts.username))
+    options = (f"--format={form}", "--compress=0", *where, parts.path.removeprefix("/"))
     done = subprocess.run(
-        [postgres.program.with_name("pg_dump"), *where, parts.path.removeprefix("/")],
+        [postgres.program.with_name("pg_dump"), *options],
         env={"PGPASSWORD": unquote(parts.password or "")},
         capture_output=True,
-        text=True,
         check=True,
     )
-    assert "COPY public.auth_signing_keys" in done.stdout
     return done.stdout
 
 
-async def _tables(running: Running) -> str:
-    """Return what a backup of the tables would hold; binary columns as hexadecimal digits."""
+async def _ciphertexts(running: Running) -> list[bytes]:
     async with inside(running) as rt, rt.pg.reading() as tx:
-        names = await tx.fetch(
-            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
-            " AND relkind = 'r'"
+        rows = await tx.fetch(
+            "SELECT sealed FROM auth_root UNION ALL SELECT sealed FROM auth_signing_keys"
+            " UNION ALL SELECT sealed FROM auth_secret_versions"
         )
-        rows: list[str] = []
-        for name in names:
-            found = await tx.fetch(f'SELECT t::text AS row FROM "{name["relname"]}" t')
-            rows += [row["row"] for row in found]
-    assert any("secret.put" in row for row in rows)
-    return "\n".join(rows)
+    return [row["sealed"] for row in rows if row["sealed"]]
 
 
-def _command_lines(running: Running) -> str:
+def _command_lines(running: Running) -> bytes:
     pids = [running.pid, *running.workers()]
-    return "\n".join(Path(f"/proc/{pid}/cmdline").read_text() * 3 for pid in pids)
+    return b"\n".join(Path(f"/proc/{pid}/cmdline").read_bytes() * 3 for pid in pids)
