@@ -1,5 +1,6 @@
 """What a process holds open: the first parameter of every flow."""
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -157,20 +158,23 @@ def key_times(policy: Policy) -> Times:
     )
 
 
+_NOT_THESE = "AUTH_MASTER_KEYS: not the master keys of this database"
+
+
 async def _check_seals(tx: Tx, seal: Seal) -> None:
     """Refuse master keys that lack one something is sealed under, before anything is changed."""
-    counts: dict[str, int] = {}
-    for slice_counts in (await keyrings.count_seals(tx), await vault.count_seals(tx)):
-        for one in slice_counts:
-            counts[one.key_id] = counts.get(one.key_id, 0) + one.count
+    counts: Counter[str] = Counter()
+    for one in (*await keyrings.count_seals(tx), *await vault.count_seals(tx)):
+        if one.key_id is not None:
+            counts[one.key_id] += one.count
     missing = {key_id: count for key_id, count in counts.items() if key_id not in seal.key_ids}
     if missing and missing.keys() == counts.keys():
-        raise SealBrokenError("everything is sealed under another")
+        raise StartError(f"{_NOT_THESE}: everything is sealed under another")
     if missing:
         told = ", ".join(f"{count} under {key_id}" for key_id, count in sorted(missing.items()))
-        raise SealBrokenError(
-            f"half rotated: {sum(missing.values())} of {sum(counts.values())} things are sealed"
-            f" under a key that is not given ({told}); give it after the newest"
+        raise StartError(
+            f"{_NOT_THESE}: half rotated: {sum(missing.values())} of {counts.total()} things are"
+            f" sealed under a key that is not given ({told}); give it after the newest"
         )
 
 
@@ -190,7 +194,7 @@ async def _open_keyring(
         keyring = KeyRing(seal, root, clock, is_revoked)
         await keyring.ensure(pg, policy.tokens.algorithm, key_times(policy))
     except SealBrokenError as exc:
-        raise StartError(f"AUTH_MASTER_KEYS: not the master keys of this database: {exc}") from None
+        raise StartError(f"{exc}: restore auth_root from a backup of this database") from None
     except Refused as exc:
         raise StartError(f"AUTH_DATABASE_URL: {exc}") from None
     return keyring

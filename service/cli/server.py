@@ -239,6 +239,8 @@ async def _try(settings: Settings) -> None:
     service must hear that an address is wrong.
     """
     async with open_runtime(settings, follow=False) as rt:
+        if rt.keyring.broken:  # commands go on without it, so that one of them can
+            raise StartError(f"{'; '.join(rt.keyring.broken)}: restore it, or `key kill` it")
         for _ in range(_REDIS_TRIES):
             if await rt.redis.ping():
                 return

@@ -1,9 +1,11 @@
 -- The root secret and the signing keys.  Writes auth_root, auth_signing_keys.
 
 -- name: insert_root(sealed, created_at)
--- Of two that start at once, one makes it.
+-- Of two that start at once, one makes it.  None is made where there was one: all that was derived
+-- from it would be lost.
 INSERT INTO auth_root (sealed, created_at)
-VALUES ($1, $2)
+SELECT $1::bytea, $2::timestamptz
+ WHERE NOT EXISTS (SELECT FROM auth_signing_keys)
 ON CONFLICT DO NOTHING;
 
 -- name: find_root()
@@ -40,8 +42,9 @@ UPDATE auth_signing_keys
  WHERE kid = $1;
 
 -- name: kill(kid, killed_at)
+-- Its private half is of no more use to anybody but a thief.
 UPDATE auth_signing_keys
-   SET killed_at = $2
+   SET killed_at = $2, sealed = ''
  WHERE kid = $1;
 
 -- name: list_published(at)
@@ -74,8 +77,9 @@ UPDATE auth_signing_keys
    AND sealed = $2;
 
 -- name: count_seals()
--- How much each master key has sealed; its name stands before the dot.
-SELECT encode(substring(sealed FROM 1 FOR 8), 'escape') AS key_id, count(*) AS count
+-- How much each master key has sealed: its name stands before the dot.  None: it is damaged there.
+SELECT substring(encode(substring(sealed FROM 1 FOR 9), 'escape') FROM '^([0-9a-f]{8})\.') AS key_id,
+       count(*) AS count
   FROM (SELECT sealed FROM auth_root
         UNION ALL
         SELECT sealed FROM auth_signing_keys WHERE sealed <> '') AS everything

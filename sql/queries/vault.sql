@@ -148,7 +148,8 @@ UPDATE auth_secret_versions
    AND sealed = $3;
 
 -- name: count_seals()
--- How much each master key has sealed; its name stands before the dot.
-SELECT encode(substring(sealed FROM 1 FOR 8), 'escape') AS key_id, count(*) AS count
+-- How much each master key has sealed: its name stands before the dot.  None: it is damaged there.
+SELECT substring(encode(substring(sealed FROM 1 FOR 9), 'escape') FROM '^([0-9a-f]{8})\.') AS key_id,
+       count(*) AS count
   FROM auth_secret_versions
  GROUP BY 1;

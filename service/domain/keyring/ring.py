@@ -12,9 +12,10 @@ from service.domain.keyring.model import Described, Stored, Times, Usage
 from service.domain.keyring.store import Fresh
 from service.kernel import jose
 from service.kernel.clock import Clock
+from service.kernel.log import log
 from service.kernel.postgres import Postgres
 from service.kernel.refusal import unavailable
-from service.kernel.seal import Seal, derive
+from service.kernel.seal import Seal, SealBrokenError, derive
 
 _ORDER = {"ES256": 0, "RS256": 1, "EdDSA": 2}
 """RSA and EC before OKP: some verifiers reject a whole set that begins with an OKP key."""
@@ -62,6 +63,8 @@ class KeyRing:
         self._by_header: dict[str, _Pair] = {}
         self._shown = _NOTHING
         self._reading = asyncio.Lock()
+        self.broken: list[str] = []
+        """What is wrong with keys that are published and do not open: they are left out."""
         self._asked = float("-inf")
 
     def derived(self, usage: Usage) -> bytes:
@@ -88,12 +91,20 @@ class KeyRing:
         )
 
     async def refresh(self, pg: Postgres) -> None:
-        """Read the ring.  SealBrokenError when a key does not open."""
+        """Read the ring.  A key that does not open changes nothing for the others."""
         async with self._reading:  # else an older reading could replace a newer one
             async with pg.reading() as tx:
                 published = await store.list_published(tx, self._clock.now())
-            keys = {stored.kid: (stored, await self._open(stored)) for stored in published}
-            self._keys = keys
+            keys: dict[str, _Pair] = {}
+            broken: list[str] = []
+            for stored in published:
+                try:
+                    keys[stored.kid] = (stored, await self._open(stored))
+                except SealBrokenError as exc:
+                    broken.append(str(exc))
+            if broken and broken != self.broken:
+                log().warning("signing keys do not open", error="; ".join(broken))
+            self._keys, self.broken = keys, broken
             self._shown = _NOTHING
             self._by_header = {key.header: (stored, key) for stored, key in keys.values()}
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from service.domain.keyring.model import Described, Stored
 from service.kernel import jose
-from service.kernel.seal import Seal
+from service.kernel.seal import Seal, SealBrokenError, Seals
 from service.kernel.sql import Queries, Tx
 
 PURPOSE_ROOT, PURPOSE_KEY = "root", "signing-key"
@@ -22,13 +22,6 @@ class _Sealed(Struct, frozen=True):
 class _SealedKey(Struct, frozen=True):
     row_id: str
     sealed: bytes
-
-
-class Seals(Struct, frozen=True):
-    """How much a master key has sealed."""
-
-    key_id: str
-    count: int
 
 
 class Fresh(Struct, frozen=True):
@@ -69,8 +62,11 @@ async def make_root(tx: Tx, seal: Seal, at: datetime) -> None:
 
 
 async def open_root(tx: Tx, seal: Seal) -> bytes:
-    """Return the root secret.  SealBrokenError: these are not this deployment's master keys."""
-    return seal.open(PURPOSE_ROOT, "root", (await _find_root.one(tx)).sealed)
+    """Return the root secret.  SealBrokenError when it does not open, or is gone."""
+    found = await _find_root.maybe(tx)
+    if found is None:
+        raise SealBrokenError("root: it is gone, though there are signing keys")
+    return seal.open(PURPOSE_ROOT, "root", found.sealed)
 
 
 async def lock(tx: Tx) -> None:
@@ -138,9 +134,9 @@ async def reseal_root(tx: Tx, before: bytes, sealed: bytes) -> None:
     await _reseal_root.run(tx, before=before, sealed=sealed)
 
 
-async def find_sealed_root(tx: Tx) -> Sequence[tuple[str, bytes]]:
-    """Return (name, ciphertext) of the root."""
-    return [("root", (await _lock_root.one(tx)).sealed)]
+async def lock_root(tx: Tx) -> bytes:
+    """Return the root's ciphertext, and hold it."""
+    return (await _lock_root.one(tx)).sealed
 
 
 async def list_sealed_keys(tx: Tx, after: str, most: int) -> Sequence[tuple[str, bytes]]:

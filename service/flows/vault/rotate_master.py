@@ -4,7 +4,8 @@ In batches, each a transaction of its own: killed at any moment, it has lost not
 run goes on with what is left.  Meanwhile both keys are given, and either kind of row opens.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from uuid import UUID
 
 from msgspec import Struct
@@ -13,7 +14,6 @@ from service.domain import audit, keyring, vault
 from service.domain.audit import events
 from service.kernel.call import Call
 from service.kernel.seal import Seal, SealBrokenError, sealed_by
-from service.kernel.sql import Tx
 from service.runtime import Runtime
 
 _BATCH = 50
@@ -33,12 +33,12 @@ class Outcome(Struct, frozen=True):
 
 
 class _Row(Struct, frozen=True):
-    """One ciphertext, what it is for, and what its place is."""
+    """One ciphertext and what it is for; `replace` puts another in its place."""
 
     purpose: str
     name: str
     sealed: bytes
-    place: tuple[UUID, int] | str
+    replace: Callable[[bytes], Awaitable[None]]
 
 
 async def count_sealed(rt: Runtime) -> int:
@@ -56,7 +56,7 @@ async def rotate_master(rt: Runtime, call: Call, told: Callable[[int], None]) ->
     newest = rt.seal.key_ids[0]
     total = older = resealed = 0
     broken: list[str] = []
-    async for tx, rows in _batches(rt):
+    async for rows in _batches(rt):
         for row in rows:
             total += 1
             if sealed_by(row.sealed) == newest:
@@ -67,7 +67,7 @@ async def rotate_master(rt: Runtime, call: Call, told: Callable[[int], None]) ->
             except SealBrokenError as exc:
                 broken.append(str(exc))
                 continue
-            await _replace(tx, row, rt.seal.seal(row.purpose, row.name, value))
+            await row.replace(rt.seal.seal(row.purpose, row.name, value))
             resealed += 1
         told(len(rows))
     async with rt.pg.decision() as tx:
@@ -81,7 +81,7 @@ async def check_master(rt: Runtime, told: Callable[[int], None]) -> Outcome:
     newest = alone.key_ids[0]
     total = older = 0
     broken: list[str] = []
-    async for _, rows in _batches(rt):
+    async for rows in _batches(rt):
         for row in rows:
             total += 1
             older += sealed_by(row.sealed) != newest
@@ -93,16 +93,19 @@ async def check_master(rt: Runtime, told: Callable[[int], None]) -> Outcome:
     return Outcome(newest, total, older, 0, tuple(broken))
 
 
-async def _batches(rt: Runtime) -> AsyncIterator[tuple[Tx, Sequence[_Row]]]:
+async def _batches(rt: Runtime) -> AsyncIterator[list[_Row]]:
     """Yield everything sealed, in batches, each held by a transaction of its own."""
     async with rt.pg.decision() as tx:
-        found = await keyring.find_sealed_root(tx)
-        yield tx, [_Row(keyring.PURPOSE_ROOT, name, sealed, name) for name, sealed in found]
+        root = await keyring.lock_root(tx)
+        yield [_Row(keyring.PURPOSE_ROOT, "root", root, partial(keyring.reseal_root, tx, root))]
     kid = ""
     while True:
         async with rt.pg.decision() as tx:
             keys = await keyring.list_sealed_keys(tx, kid, _BATCH)
-            yield tx, [_Row(keyring.PURPOSE_KEY, name, sealed, name) for name, sealed in keys]
+            yield [
+                _Row(keyring.PURPOSE_KEY, kid, sealed, partial(keyring.reseal_key, tx, kid, sealed))
+                for kid, sealed in keys
+            ]
         if len(keys) < _BATCH:
             break
         kid = keys[-1][0]
@@ -110,22 +113,15 @@ async def _batches(rt: Runtime) -> AsyncIterator[tuple[Tx, Sequence[_Row]]]:
     while True:
         async with rt.pg.decision() as tx:
             versions = await vault.list_sealed(tx, after, _BATCH)
-            yield tx, [_secret(one) for one in versions]
+            yield [
+                _Row(
+                    vault.PURPOSE,
+                    vault.place(one.tenant_id, one.name, one.version),
+                    one.sealed,
+                    partial(vault.reseal, tx, one.secret_id, one.version, one.sealed),
+                )
+                for one in versions
+            ]
         if len(versions) < _BATCH:
             break
         after = (versions[-1].secret_id, versions[-1].version)
-
-
-def _secret(one: vault.SealedVersion) -> _Row:
-    name = vault.place(one.tenant_id, one.name, one.version)
-    return _Row(vault.PURPOSE, name, one.sealed, (one.secret_id, one.version))
-
-
-async def _replace(tx: Tx, row: _Row, sealed: bytes) -> None:
-    match row.place:
-        case (secret_id, version):
-            await vault.reseal(tx, secret_id, version, row.sealed, sealed)
-        case str(kid) if row.purpose == keyring.PURPOSE_KEY:
-            await keyring.reseal_key(tx, kid, row.sealed, sealed)
-        case _:
-            await keyring.reseal_root(tx, row.sealed, sealed)

@@ -1,7 +1,10 @@
 """The master key: rotated while everything goes on, resumed wherever it was stopped, refused."""
 
 import asyncio
+import contextlib
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +21,7 @@ from cryptography.fernet import Fernet
 from service.domain import vault
 from service.kernel import ids
 from service.kernel.postgres import connect_once
-from service.kernel.seal import Seal, sealed_by
+from service.kernel.seal import Seal, SealBrokenError, sealed_by
 from service.runtime import Runtime, StartError, open_runtime
 from service.settings import Settings
 from service.settings import load as load_settings
@@ -29,6 +32,8 @@ OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 BOTH = f"{NEW},{OLD}"
 ISSUER = "https://auth.test"
 ANOTHER = "SELECT sealed FROM auth_secret_versions v JOIN auth_secrets s USING (secret_id)"
+ALTERED = "set_byte(sealed, 50, CASE get_byte(sealed, 50) WHEN 65 THEN 66 ELSE 65 END)"
+"""Another letter of the alphabet: A, or B where there was one."""
 VALUE = b"a value nobody knows"
 SEALED_BESIDE_SECRETS = 2
 """The root and the signing key."""
@@ -157,6 +162,31 @@ async def test_a_rotation_moves_everything_to_the_new_key_and_the_old_one_may_go
     assert len(events) == 2
 
 
+async def test_progress_is_shown_to_whoever_watches(deployment: Deployment) -> None:
+    await deployment.put(120)
+
+    def watch() -> bytes:
+        mine, theirs = pty.openpty()
+        with subprocess.Popen(
+            command("secret", "rotate-master"),
+            env=deployment.with_keys(BOTH),
+            stdout=subprocess.DEVNULL,
+            stderr=theirs,
+        ):
+            os.close(theirs)
+            shown = b""
+            with contextlib.suppress(OSError):  # how a terminal ends
+                while piece := os.read(mine, 4096):
+                    shown += piece
+        os.close(mine)
+        return shown
+
+    percent = [int(told) for told in re.findall(rb"(\d+)%", await asyncio.to_thread(watch))]
+    assert percent == sorted(percent)
+    assert len(set(percent)) >= 3, percent
+    assert percent[-1] == 100
+
+
 async def test_what_was_issued_before_a_rotation_is_good_after_it(deployment: Deployment) -> None:
     """HMAC keys, signing keys and the keys of recipients derive from the root, which stays."""
 
@@ -225,11 +255,7 @@ async def test_wrong_keys_are_refused_and_change_nothing(deployment: Deployment)
     ("change", "said"),
     [
         ("sealed = substring(sealed FROM 1 FOR length(sealed) - 3)", "cut short"),
-        (
-            # Another letter of the alphabet: A, or B where there was one.
-            "sealed = set_byte(sealed, 50, CASE get_byte(sealed, 50) WHEN 65 THEN 66 ELSE 65 END)",
-            "altered",
-        ),
+        (f"sealed = {ALTERED}", "altered"),
         (f"sealed = ({ANOTHER} WHERE s.name = 's2')", "belongs to another name"),
     ],
 )
@@ -249,6 +275,95 @@ async def test_a_rotation_names_what_does_not_open_leaves_it_and_does_the_rest(
     assert said in told["broken"][0]
     check = deployment.cli(BOTH, "secret", "rotate-master", "--check")
     assert (check.returncode, "1 of 6 still depend" in check.stdout) == (1, True), check.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("UPDATE auth_root SET sealed = substring(sealed FROM 1 FOR 20)", "cut short"),
+        ("UPDATE auth_root SET sealed = set_byte(sealed, 0, 0)", "cut short"),
+        (f"UPDATE auth_root SET sealed = {ALTERED}", "altered"),
+        ("UPDATE auth_root SET sealed = (SELECT sealed FROM auth_signing_keys)", "another purpose"),
+        ("DELETE FROM auth_root", "it is gone"),
+    ],
+)
+async def test_without_its_root_a_database_is_refused_and_gets_no_other(
+    deployment: Deployment, change: str, said: str
+) -> None:
+    (before,) = await deployment.fetch("SELECT sealed, created_at FROM auth_root")
+    await deployment.fetch(change)
+    damaged = await deployment.fetch("SELECT sealed FROM auth_root")
+    told = await refusal(deployment, OLD)
+    assert told.startswith("root")
+    assert said in told
+    assert "AUTH_MASTER_KEYS" not in told  # they are the right ones
+    assert await deployment.fetch("SELECT sealed FROM auth_root") == damaged
+    await deployment.fetch("DELETE FROM auth_root")
+    await deployment.fetch(
+        "INSERT INTO auth_root (sealed, created_at) VALUES ($1, $2)", *before.values()
+    )
+    assert await opens(deployment, OLD) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("sealed = substring(sealed FROM 1 FOR length(sealed) - 3)", "cut short"),
+        ("sealed = set_byte(sealed, 0, 0)", "cut short"),
+        (f"sealed = {ALTERED}", "altered"),
+        (
+            "sealed = (SELECT sealed FROM auth_signing_keys other WHERE other.kid <> k.kid)",
+            "belongs to another name",
+        ),
+    ],
+)
+async def test_a_signing_key_that_does_not_open_is_named_and_can_be_killed(
+    deployment: Deployment, change: str, said: str
+) -> None:
+    """Nothing is served meanwhile, and everything else stays as it was."""
+    await deployment.put(2)
+    (first,) = [row["kid"] for row in await deployment.fetch("SELECT kid FROM auth_signing_keys")]
+    assert deployment.cli(OLD, "key", "rotate").returncode == 0
+    await deployment.fetch(f"UPDATE auth_signing_keys k SET {change} WHERE kid = $1", first)
+    refused = deployment.cli(OLD, "serve")
+    (line,) = refused.stderr.splitlines()
+    assert refused.returncode == 1
+    assert f"signing-key {first}: " in line
+    assert said in line
+    assert "AUTH_MASTER_KEYS" not in line
+    rotated = deployment.cli(BOTH, "secret", "rotate-master", "--json")
+    told = msgspec.json.decode(rotated.stdout)
+    assert (rotated.returncode, told["resealed"]) == (1, 2 + SEALED_BESIDE_SECRETS)
+    assert first in told["broken"][0]
+    killed = deployment.cli(BOTH, "key", "kill", first)
+    assert (killed.returncode, "signs from now on" in killed.stdout) == (0, True), killed.stderr
+    async with service(
+        env={"AUTH_MASTER_KEYS": BOTH, "AUTH_ISSUER": ISSUER},
+        database_url=deployment.environment["AUTH_DATABASE_URL"],
+        redis_url=deployment.environment["AUTH_REDIS_URL"],
+    ) as running:
+        await running.ready()
+    check = deployment.cli(BOTH, "secret", "rotate-master", "--check")
+    assert check.returncode == 0, check.stderr
+    assert await opens(deployment, NEW) == 2
+
+
+@pytest.mark.parametrize(
+    "damage", ["''", "substring(sealed FROM 1 FOR 5)", "set_byte(sealed, 0, 0)"]
+)
+async def test_a_secret_that_is_no_ciphertext_any_more_is_not_taken_for_one_of_a_missing_key(
+    deployment: Deployment, damage: str
+) -> None:
+    await deployment.put(2)
+    await deployment.fetch(
+        f"UPDATE auth_secret_versions SET sealed = {damage} WHERE secret_id ="
+        " (SELECT secret_id FROM auth_secrets WHERE name = 's1')"
+    )
+    async with open_runtime(deployment.settings(OLD), follow=False) as rt, rt.pg.reading() as tx:
+        whole, damaged = await vault.list_sealed(tx, (UUID(int=0), 0), 10)
+        assert rt.seal.open(vault.PURPOSE, "platform/s0/1", whole.sealed) == VALUE
+        with pytest.raises(SealBrokenError, match="cut short"):
+            rt.seal.open(vault.PURPOSE, "platform/s1/1", damaged.sealed)
 
 
 async def test_a_service_serves_through_a_rotation_and_after_it(deployment: Deployment) -> None:
