@@ -125,8 +125,10 @@ def sealed_by(sealed: bytes) -> str:
 
 
 def _is_whole(token: bytes) -> bool:
+    """Tell whether it is a Fernet token as one is written: the last letter has bits to spare."""
     try:
-        text = len(base64.urlsafe_b64decode(token)) - _FRAME
+        raw = base64.urlsafe_b64decode(token)
     except binascii.Error:
         return False
-    return text > 0 and text % _BLOCK == 0
+    text = len(raw) - _FRAME
+    return text > 0 and text % _BLOCK == 0 and base64.urlsafe_b64encode(raw) == token

@@ -63,6 +63,19 @@ def test_no_truncation_and_no_flipped_bit_opens_and_each_is_told_from_a_missing_
     assert seal.open("root", "root", mark + b"." + base64.urlsafe_b64encode(bytes(raw))) == SECRET
 
 
+@pytest.mark.parametrize("length", [0, 7, 20, 33])
+def test_no_bit_of_it_as_it_is_stored_can_be_flipped(length: int) -> None:
+    """Its letters hold a few bits more than it has: those count too."""
+    seal = Seal((NEW, OLD))
+    sealed = bytearray(seal.seal("root", "root", bytes(length)))
+    for place in range(8 * len(sealed)):
+        sealed[place // 8] ^= 1 << place % 8
+        with pytest.raises(SealBrokenError):
+            seal.open("root", "root", bytes(sealed))
+        sealed[place // 8] ^= 1 << place % 8
+    assert seal.open("root", "root", bytes(sealed)) == bytes(length)
+
+
 def test_the_name_of_the_master_key_cannot_be_exchanged() -> None:
     sealed = Seal((NEW,)).seal("root", "root", SECRET)
     other = Seal((OTHER,)).key_ids[0].encode()
