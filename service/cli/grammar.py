@@ -16,6 +16,15 @@ class Command(click.Command):
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words of a command line; all but names of files are UTF-8."""
+        left = super().parse_args(ctx, self._in_order(ctx, args))
+        for name, given in ctx.params.items():
+            for text in given if isinstance(given, tuple) else (given,):
+                if isinstance(text, str) and not _is_unicode(text):
+                    raise click.UsageError(f"{name} is not UTF-8", ctx)
+        return left
+
+    def _in_order(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the options first and what is none of them after a `--`."""
         valued = {
             name
@@ -32,11 +41,11 @@ class Command(click.Command):
             elif _OPTION.fullmatch(word):
                 value = list(islice(rest, 1)) if word in valued else []
                 options += [word, *value]
-                if word in valued and not value:  # it must not take the `--` for one
-                    return super().parse_args(ctx, options)
+                if word in valued and not value:
+                    return options  # it must not take the `--` for its value
             else:
                 arguments.append(word)
-        return super().parse_args(ctx, [*options, "--", *arguments])
+        return [*options, "--", *arguments]
 
 
 class Group(click.Group):
@@ -44,3 +53,11 @@ class Group(click.Group):
 
     command_class = Command
     group_class = type
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # bytes of the shell's that are none
+        return False
+    return True

@@ -19,6 +19,7 @@ from granian.server import MPServer
 
 from service.cli import edge
 from service.cli.certificate import BadCertificateError, Certificate
+from service.cli.grammar import Command
 from service.flows.upkeep import prune as upkeep
 from service.flows.upkeep.retention import drop_old_months
 from service.kernel import log, metrics
@@ -39,7 +40,7 @@ _DEATHS, _DEATHS_SECONDS = 10, 60.0
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
-@click.command()
+@click.command(cls=Command)
 def serve() -> None:
     """Serve HTTP until told to stop.  Refuses to start when anything is wrong."""
     settings = edge.settings()
@@ -148,7 +149,7 @@ class _Respawned(dict[int, float]):
         return super().get(worker, default) if hopeless else default
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--grant-to", "role", help="A role the service runs as: it is given what it needs.")
 @click.option("--json", "as_json", is_flag=True)
 def migrate(role: str | None, *, as_json: bool) -> None:
@@ -163,7 +164,7 @@ def migrate(role: str | None, *, as_json: bool) -> None:
     )
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--json", "as_json", is_flag=True)
 def prune(*, as_json: bool) -> None:
     """Drop what has expired."""
@@ -177,7 +178,7 @@ def prune(*, as_json: bool) -> None:
     edge.tell(f"dropped {text}", {"dropped": dropped}, as_json=as_json)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--check", is_flag=True, help="Only compare; exit 1 when it differs.")
 def openapi(*, check: bool) -> None:
     """Write openapi/tesserra-auth.json from the wires."""

@@ -18,6 +18,9 @@ from service.settings import Settings
 from tests import given
 from tests.cli.shell import refusal, run
 
+BROKEN = "\udcff"
+"""The byte 0xFF of a command line, as Python tells it."""
+
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 def tool() -> None:
@@ -80,16 +83,33 @@ def test_help_is_help(help_option: str) -> None:
     assert (done.exit_code, "Say what was understood." in done.stdout) == (0, True)
 
 
-def test_every_command_with_an_argument_reads_its_words_so() -> None:
+def test_every_command_reads_its_words_so() -> None:
     def commands(group: click.Group) -> Iterator[click.Command]:
         for one in group.commands.values():
             yield from commands(one) if isinstance(one, click.Group) else [one]
 
-    with_arguments = [
-        one for one in commands(main) if any(isinstance(p, click.Argument) for p in one.params)
-    ]
-    assert len(with_arguments) >= 5
-    assert {type(one) for one in with_arguments} == {Group.command_class}
+    kinds = [type(one) for one in commands(main)]
+    assert len(kinds) > 15
+    assert set(kinds) == {Group.command_class}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("key", "kill", BROKEN),
+        ("secret", "recipient", "delete", BROKEN),
+        ("secret", "recipient", "create", "mail", "--client", BROKEN),
+        ("client", "create", "--name", "x", "--scope", "agentes", "--scope", BROKEN),
+        ("migrate", "--grant-to", BROKEN),
+    ],
+    ids=["argument", "argument of a group", "option", "option given twice", "no group"],
+)
+def test_bytes_that_are_no_text_are_refused_in_a_line(
+    settings: Settings, words: tuple[str, ...]
+) -> None:
+    done = run(settings, *words)
+    assert (done.returncode, "is not UTF-8" in done.stderr) == (2, True), done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
