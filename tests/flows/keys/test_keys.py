@@ -167,6 +167,25 @@ async def test_a_worker_that_could_not_read_the_ring_does_not_sign_with_a_killed
     assert published(other) == []
 
 
+async def test_a_worker_that_cannot_open_one_key_goes_on_with_the_others(
+    rt: Runtime, other: Runtime, operator: Calls
+) -> None:
+    first = signing(rt)
+    damaged = await rotate_keys(rt, operator())
+    async with rt.pg.reading() as tx:
+        await tx.execute("UPDATE auth_signing_keys SET sealed = 'x' WHERE kid = $1", damaged.kid)
+    done = await kill_key(rt, operator(), first)
+    assert done.successor is not None
+    await other.keyring.refresh(other.pg)
+    assert (signing(other), published(other)) == (done.successor.kid, [done.successor.kid])
+    (told,) = other.keyring.broken
+    assert told.startswith(f"signing-key {damaged.kid}: ")
+    assert (await kill_key(other, operator(), damaged.kid)).state == "pending"
+    assert other.keyring.broken == []
+    other.clock.advance(5 * HOUR)
+    assert signing(other) == done.successor.kid
+
+
 async def test_a_call_that_began_before_a_kill_is_signed_by_the_fresh_key(
     rt: Runtime, operator: Calls
 ) -> None:
