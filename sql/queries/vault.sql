@@ -98,6 +98,10 @@ VALUES ($1, $2, $3, $4)
 ON CONFLICT DO NOTHING
 RETURNING recipient_id;
 
+-- name: lock_recipients()
+-- One is made at a time: none of two of a name leaves its client behind.
+LOCK TABLE auth_recipients IN SHARE ROW EXCLUSIVE MODE;
+
 -- name: find_recipient(client_id)
 SELECT r.recipient_id, r.name, r.client_id, c.tenant_id, r.created_at
   FROM auth_recipients r

@@ -69,9 +69,9 @@ async def open_root(tx: Tx, seal: Seal) -> bytes:
     return seal.open(PURPOSE_ROOT, "root", found.sealed)
 
 
-async def lock(tx: Tx) -> None:
-    """Hold the key ring: one change at a time."""
-    await _lock_root.one(tx)
+async def lock(tx: Tx) -> bytes:
+    """Hold the key ring: one change at a time.  Return the root's ciphertext."""
+    return (await _lock_root.one(tx)).sealed
 
 
 async def insert_key(
@@ -132,11 +132,6 @@ async def count_seals(tx: Tx) -> list[Seals]:
 async def reseal_root(tx: Tx, before: bytes, sealed: bytes) -> None:
     """Put another ciphertext of the same root in its place."""
     await _reseal_root.run(tx, before=before, sealed=sealed)
-
-
-async def lock_root(tx: Tx) -> bytes:
-    """Return the root's ciphertext, and hold it."""
-    return (await _lock_root.one(tx)).sealed
 
 
 async def list_sealed_keys(tx: Tx, after: str, most: int) -> Sequence[tuple[str, bytes]]:

@@ -55,6 +55,7 @@ _list_page = queries.rows("list_page", Secret)
 _find = queries.rows("find", Secret)
 _find_sealed = queries.rows("find_sealed", Ciphertext)
 _note_opened = queries.command("note_opened")
+_lock_recipients = queries.command("lock_recipients")
 _insert_recipient = queries.rows("insert_recipient", _RecipientId)
 _find_recipient = queries.rows("find_recipient", Recipient)
 _list_recipients = queries.rows("list_recipients", Recipient)
@@ -138,6 +139,11 @@ async def find_sealed(tx: Tx, secret_id: UUID, version: int) -> Ciphertext | Non
 async def note_opened(tx: Tx, secret_id: UUID, version: int, at: datetime, by: str) -> None:
     """Keep who opened a version last."""
     await _note_opened.run(tx, secret_id=secret_id, version=version, opened_at=at, opened_by=by)
+
+
+async def lock_recipients(tx: Tx) -> None:
+    """Hold the list of recipients: none is made meanwhile."""
+    await _lock_recipients.run(tx)
 
 
 async def insert_recipient(tx: Tx, recipient: Recipient) -> bool:

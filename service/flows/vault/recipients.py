@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from service.domain import audit, clients, keyring, vault
+from service.domain import audit, clients, vault
 from service.domain.audit import events
 from service.domain.vault import Recipient
 from service.flows.authority import Act
@@ -34,7 +34,7 @@ async def create_recipient(
     """
     check_name(name)
     async with rt.pg.decision() as tx:
-        await keyring.lock(tx)  # one at a time: a refusal must not leave a client behind
+        await vault.lock_recipients(tx)  # a refusal must not leave a client behind
         known = await vault.list_recipients(tx)
         if any(one.name == name or one.client_id == client_id for one in known):
             raise Refused(Reason.CONFLICT, "the name is taken, or the client is a recipient")

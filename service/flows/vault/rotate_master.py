@@ -96,7 +96,7 @@ async def check_master(rt: Runtime, told: Callable[[int], None]) -> Outcome:
 async def _batches(rt: Runtime) -> AsyncIterator[list[_Row]]:
     """Yield everything sealed, in batches, each held by a transaction of its own."""
     async with rt.pg.decision() as tx:
-        root = await keyring.lock_root(tx)
+        root = await keyring.lock(tx)
         yield [_Row(keyring.PURPOSE_ROOT, "root", root, partial(keyring.reseal_root, tx, root))]
     kid = ""
     while True:

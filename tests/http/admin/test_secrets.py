@@ -194,8 +194,12 @@ async def test_a_recipient_made_anew_under_an_old_name_has_another_key(
     with pytest.raises(Refused) as caught:
         await create_recipient(rt, operator, "billing", None)
     assert caught.value.reason is Reason.CONFLICT
+    twice = [create_recipient(rt, operator, "mail", None) for _ in range(4)]
+    done = await asyncio.gather(*twice, return_exceptions=True)
+    reasons = [one.reason if isinstance(one, Refused) else None for one in done]
+    assert sorted(map(str, reasons)) == ["None", *[str(Reason.CONFLICT)] * 3]
     async with rt.pg.reading() as tx:
-        assert await tx.fetchval("SELECT count(*) FROM auth_clients") == 1
+        assert await tx.fetchval("SELECT count(*) FROM auth_clients") == 2
         await tx.execute("DELETE FROM auth_recipients")
     again = await create_recipient(rt, operator, "billing", billing.made.recipient.client_id)
     assert again.key != billing.made.key
