@@ -35,7 +35,9 @@ from service.kernel import jose
 
 RESULTS = Path(__file__).parent / "results"
 """What the last whole runs said."""
-_WARM_SECONDS = 0.5
+_FLOOD_SECONDS = 0.5
+"""Before those who are measured beside it begin."""
+
 REACHED: msgspec.json.Decoder[Reached] = msgspec.json.Decoder(Reached)
 LOADED: msgspec.json.Decoder[Loaded] = msgspec.json.Decoder(Loaded)
 
@@ -53,6 +55,8 @@ class Plan(Struct, frozen=True):
     workers: tuple[int, ...]
     connections: tuple[int, ...]
     tokens: int
+    warm: float = 0.5
+    """Seconds; PostgreSQL plans a statement anew the first five times, on each connection."""
 
     @property
     def main(self) -> int:
@@ -60,7 +64,7 @@ class Plan(Struct, frozen=True):
         return main_connections(self.connections)
 
 
-FULL = Plan(3, 4.0, (1, 2), (1, 32, 256), 1_000)
+FULL = Plan(3, 4.0, (1, 2), (1, 32, 256), 1_000, warm=3.0)
 QUICK = Plan(3, 1.5, (1,), (32,), 1_000)
 
 
@@ -335,7 +339,7 @@ class Bench:
         for connections in self.plan.connections:
             paths = [path for path in every if path.wide or connections == self.plan.main]
             for path in paths:
-                await self.once(path, connections, _WARM_SECONDS, warm=True)
+                await self.once(path, connections, self.plan.warm, warm=True)
             rounds: dict[str, list[Round]] = {path.title: [] for path in paths}
             for number in range(1, self.plan.rounds + 1):
                 for path in paths:
@@ -360,10 +364,10 @@ class Bench:
         if isinstance(order, Cycle):
             least = len(order.requests) if warm else 1  # a slow one has its answer, too
             order = msgspec.structs.replace(order, least=least)
-        flood = path.beside(connections, seconds + _WARM_SECONDS) if path.beside else None
+        flood = path.beside(connections, seconds + _FLOOD_SECONDS) if path.beside else None
         if flood is not None and self._other_loader is not None:
             self._other_loader.order(flood)
-            await asyncio.sleep(_WARM_SECONDS)
+            await asyncio.sleep(_FLOOD_SECONDS)
         charged = path.charged()
         before = {whose: cpu_seconds(pids) for whose, pids in charged.items()}
         if isinstance(order, Hashes | Rotations | Verifications):

@@ -3,7 +3,7 @@
 Written between two marks of the README, from bench/results/*.json alone; a test compares.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -11,43 +11,32 @@ import msgspec
 from bench import growth, paths, peers
 from bench.figures import median
 from bench.machine import Machine
-from service.embedded.checkout import ROOT
+from bench.readme import write
 
-README = ROOT / "README.md"
-BEGIN, END = "<!-- figures: ./dev bench report -->", "<!-- end of the figures -->"
+COMMAND = "./dev bench report"
 _DIGITS = 100
 Kept = TypeVar("Kept")
 
 
 def report() -> int:
     """Write the figures into the README; return the exit status."""
-    text = README.read_text()
-    README.write_text(placed(text, figures()))
-    print(f"Wrote the figures into {README}.")
-    return 0
-
-
-def placed(text: str, figures: str) -> str:
-    """Return a text with the figures between its marks.  ValueError when they are not there."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"README.md lacks {BEGIN} or {END}")
-    return f"{before}{BEGIN}\n{figures}\n{END}{after}"
+    return write(COMMAND, figures())
 
 
 def figures() -> str:
     """Return the figures as Markdown."""
     parts = [
-        *_paths(_read("paths", paths.Result)),
-        *_growth(_read("growth", growth.Result)),
-        *_peers(_read("peers", peers.Result)),
+        *_of("paths", paths.Result, _paths),
+        *_of("growth", growth.Result, _growth),
+        *_of("peers", peers.Result, _peers),
     ]
     return "\n\n".join(parts)
 
 
-def _read(name: str, kind: type[Kept]) -> Kept:
-    return msgspec.json.decode((paths.RESULTS / f"{name}.json").read_bytes(), type=kind)
+def _of(name: str, kind: type[Kept], told: Callable[[Kept], Iterable[str]]) -> Iterable[str]:
+    """Tell what a whole run said; nothing where there was none yet."""
+    path = paths.RESULTS / f"{name}.json"
+    return told(msgspec.json.decode(path.read_bytes(), type=kind)) if path.exists() else ()
 
 
 def _paths(result: paths.Result) -> Iterable[str]:

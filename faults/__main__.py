@@ -13,6 +13,7 @@ from typing import Any
 
 from faults.beside import run_beside
 from faults.campaigns import CAMPAIGNS
+from faults.full import keep, report
 from faults.runner import Run, run, table, write_result
 from faults.sabotage import sabotage
 from service.embedded.servers import EmbeddedError
@@ -28,9 +29,10 @@ def main(arguments: list[str]) -> int:
         "what",
         nargs="?",
         default="run",
-        choices=["run", "sabotage"],
+        choices=["run", "sabotage", "report"],
         help="run: attack the service (the default);"
-        " sabotage: break copies of it and see the attack find it each time",
+        " sabotage: break copies of it and see the attack find it each time;"
+        " report: what came of each campaign of full length, into the README",
     )
     parser.add_argument("--quick", action="store_true", help="under three minutes")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help=str(names))
@@ -50,6 +52,8 @@ def main(arguments: list[str]) -> int:
     chosen = [c for c in CAMPAIGNS if c.name in asked.only]
     if asked.what == "run" and len(chosen) < len(set(asked.only)):
         parser.error(f"--only takes {', '.join(names)}")
+    if asked.what == "report":
+        return report()
     seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(10**9)
     try:
         if asked.what == "sabotage":
@@ -84,11 +88,12 @@ async def _attack(wanted: Run, beside: int) -> int:
     if beside > 1:
         reports = await run_beside(wanted, beside)
     else:
-        reports = [report.told() for report in await run(wanted)]
+        reports = [done.told() for done in await run(wanted)]
+        keep(wanted.seed, reports[:-1], reports[-1])
     seconds = time.monotonic() - began
     write_result(wanted, beside, reports, seconds)
     print(f"\n{table(reports)}\n\nseed {wanted.seed}, {seconds:.0f} s, {wanted.result}")
-    violations = [(report.name, one) for report in reports for one in report.violations]
+    violations = [(told.name, one) for told in reports for one in told.violations]
     for name, one in violations[:50]:
         print(f"VIOLATION {one.invariant} ({name}): {one.what}")
     if violations:

@@ -22,6 +22,8 @@ class Told(Struct, frozen=True, kw_only=True):
 
     name: str
     seconds: float = 0.0
+    asked: int = 0
+    """So many rounds were asked for; of some campaigns each is several."""
     rounds: int = 0
     requests: int = 0
     statuses: dict[int, int] = {}
@@ -42,6 +44,7 @@ class Report:
 
     name: str
     tell: Callable[[str], None] = lambda _line: None
+    asked: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     """Injected, by kind."""
     rounds: int = 0
@@ -90,6 +93,7 @@ class Report:
         return Told(
             name=self.name,
             seconds=round(self.seconds, 1),
+            asked=self.asked,
             rounds=self.rounds,
             requests=self.requests,
             statuses=dict(self.statuses),

@@ -70,7 +70,7 @@ async def run(asked: Run) -> list[Report]:
             tell(f"{campaign.name}: {campaign.about}: {rounds}")
             name = campaign.name
             report = Report(name, tell=lambda line, name=name: tell(f"{name}: {line}"))  # type: ignore[misc]
-            report.stop_at_first = asked.stop_at_first
+            report.asked, report.stop_at_first = rounds, asked.stop_at_first
             reports.append(report)
             dice = random.Random(f"{asked.seed}/{campaign.name}")
             await _campaign(site, campaign, report, dice, rounds)

@@ -1,0 +1,120 @@
+"""What came of each campaign the last time it went its full length: `./dev faults report`.
+
+All of them take hours of a machine, so each counts for itself and is kept when it is done; the
+table says when, with which seed and on which state of the code each was.
+"""
+
+import subprocess
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from bench.machine import Machine, describe_machine
+from bench.readme import write
+from faults.campaigns import CAMPAIGNS, Campaign
+from faults.report import Told
+from service.embedded.checkout import ROOT
+
+COMMAND = "./dev faults report"
+_HEADING = (
+    *("campaign, full length", "day, state, seed", "rounds", "faults injected", "requests"),
+    *("5xx but 503", "worst recovery", "violations"),
+)
+_RESULTS = Path(__file__).parent / "results"
+
+
+class Full(Struct, frozen=True):
+    """A campaign of full length; `secrets` is what its deployment was searched for at the end."""
+
+    machine: Machine
+    state: str
+    """The commit it attacked."""
+    seed: int
+    told: Told
+    secrets: Told
+
+
+def keep(seed: int, told: Sequence[Told], secrets: Told) -> None:
+    """Keep what has gone its full length."""
+    machine, state = describe_machine(), _state()
+    full = {campaign.name: campaign.full for campaign in CAMPAIGNS}
+    for one in told:
+        if one.asked < full[one.name]:
+            continue
+        _RESULTS.mkdir(exist_ok=True)
+        text = msgspec.json.encode(Full(machine, state, seed, one, secrets))
+        (_RESULTS / f"{one.name}.json").write_bytes(msgspec.json.format(text, indent=1) + b"\n")
+
+
+def report() -> int:
+    """Write the table into the README; return the exit status."""
+    return write(COMMAND, table())
+
+
+def table() -> str:
+    """Return the table as Markdown, a line for each campaign there is."""
+    found = [(campaign, _read(campaign)) for campaign in CAMPAIGNS]
+    lines = [
+        f"| {' | '.join(_HEADING)} |",
+        f"|{'---|' * len(_HEADING)}",
+        *(_line(campaign, full) for campaign, full in found),
+    ]
+    total: Counter[str] = Counter()
+    for _, full in found:
+        if full is not None:
+            total.update(_counts(full))
+    lines.append(
+        f"| **all** | | {total['rounds']:,} | {total['faults']:,} | {total['requests']:,}"
+        f" | {total['bad']} | | {total['violations']} |"
+    )
+    machines = dict.fromkeys(_machine(full.machine) for _, full in found if full is not None)
+    return "\n".join([*lines, "", *machines])
+
+
+def _line(campaign: Campaign, full: Full | None) -> str:
+    if full is None:
+        return f"| {campaign.name} | not yet | | | | | | |"
+    counts = _counts(full)
+    recovery = full.told.worst_recovery_seconds
+    return (
+        f"| {campaign.name} | {full.machine.day}, {full.state}, {full.seed} | {counts['rounds']:,}"
+        f" | {counts['faults']:,} | {counts['requests']:,} | {counts['bad']}"
+        f" | {'' if recovery is None else f'{recovery:.2f} s'} | {counts['violations']} |"
+    )
+
+
+def _counts(full: Full) -> dict[str, int]:
+    told = full.told
+    return {
+        "rounds": told.rounds,
+        "faults": sum(told.faults.values()),
+        "requests": told.requests,
+        "bad": sum(n for status, n in told.statuses.items() if status >= 500 and status != 503),
+        "violations": len(told.violations) + len(full.secrets.violations),
+    }
+
+
+def _machine(machine: Machine) -> str:
+    return (
+        f"{machine.cores} cores shared by all of it, {machine.memory_gib:.0f} GiB, Python"
+        f" {machine.python}, {machine.servers}."
+    )
+
+
+def _read(campaign: Campaign) -> Full | None:
+    path = _RESULTS / f"{campaign.name}.json"
+    return msgspec.json.decode(path.read_bytes(), type=Full) if path.exists() else None
+
+
+def _state() -> str:
+    """Name the commit, and say when what is attacked is not what it holds."""
+    commit = _git("rev-parse", "--short", "HEAD") or "unknown"
+    return commit + ("+" if _git("status", "--porcelain", "--", "service", "sql") else "")
+
+
+def _git(*arguments: str) -> str:
+    asked = ["git", "-C", str(ROOT), *arguments]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()

@@ -1,0 +1,43 @@
+"""The README shows what was measured: its tables are what the commands make of the kept results."""
+
+from pathlib import Path
+
+import pytest
+
+from bench import readme, report
+from faults import full
+from faults.report import Told, Violation
+
+SHOWN = {report.COMMAND: report.figures, full.COMMAND: full.table}
+
+
+@pytest.mark.parametrize("command", SHOWN)
+def test_the_readme_shows_what_was_kept(command: str) -> None:
+    text = readme.README.read_text()
+    assert readme.placed(text, command, SHOWN[command]()) == text, f"run {command}"
+
+
+def test_what_stands_around_the_marks_stays_and_marks_must_be_there() -> None:
+    text = "before\n<!-- c -->\nold\n<!-- end of c -->\nafter"
+    assert readme.placed(text, "c", "new") == text.replace("old", "new")
+    with pytest.raises(ValueError, match="end of d"):
+        readme.placed(text, "d", "new")
+
+
+@pytest.mark.parametrize(("asked", "told"), [(199, "not yet"), (200, "| 1,234 | 1 | 0.50 s | 2 |")])
+def test_a_campaign_is_told_when_it_went_its_full_length(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, asked: int, told: str
+) -> None:
+    monkeypatch.setattr(full, "_RESULTS", tmp_path)
+    violation = Violation("I1", "two tokens")
+    one = Told(
+        name="forgeries",
+        asked=asked,
+        requests=1234,
+        statuses={200: 1000, 503: 9, 500: 1},
+        worst_recovery_seconds=0.5,
+        violations=[violation],
+    )
+    full.keep(7, [one], Told(name="secrets", violations=[violation]))
+    (line,) = [line for line in full.table().splitlines() if line.startswith("| forgeries")]
+    assert told in line
