@@ -18,7 +18,7 @@ from tesserra_verifier.clock import monotonic
 from tesserra_verifier.errors import InsufficientScopeError
 from tesserra_verifier.remote import RemoteError, read_moment, read_text
 
-KEY_PATTERN: Final = r"\btsk_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}\b"
+KEY_PATTERN: Final = r"tsk_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}\b"
 """Every API key matches this: for scanners of secrets."""
 
 _KEY = re.compile(r"tsk_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}")

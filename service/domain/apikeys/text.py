@@ -14,8 +14,11 @@ from typing import Final
 
 from msgspec import Struct
 
-PATTERN: Final = r"\btsk_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}\b"
-"""For scanners of secrets: every key matches, and nothing else of ours does."""
+PATTERN: Final = r"tsk_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}\b"
+"""For scanners of secrets: every key matches, and nothing else of ours does.
+
+Whatever stands before: an escape (`\\ntsk_...` in JSON, `%3Dtsk_...` in a link) ends in a letter.
+"""
 
 PREFIX: Final = "tsk_"
 

@@ -29,8 +29,24 @@ def test_the_secret_has_the_entropy_it_claims() -> None:
 
 def test_a_scanner_finds_a_key_in_any_text() -> None:
     key = apikeys.new_text().written()
-    for text in (f"key={key}", f'"{key}"', f"https://x.test/?k={key}&b=1", f"Bearer {key}\n"):
+    for text in (
+        key,
+        f"key={key}",
+        f'"{key}"',
+        f"https://x.test/?k={key}&b=1",
+        f"Bearer {key}\n",
+        f"{key}.{key}"[: len(key) + 9],
+        f'{{"log": "first\\n{key}\\tlast"}}',
+        f"https://x.test/?next=%2F%3Fk%3D{key}%26b",
+        f"MY_{key}",
+    ):
         assert re.findall(PATTERN, text) == [key]
+
+
+def test_a_scanner_finds_no_part_of_a_key() -> None:
+    key = apikeys.new_text().written()
+    for part in (key[:-1], key[1:], key + "0", key.replace("_", "-"), key[:30] + "_" + key[31:]):
+        assert re.findall(PATTERN, part) == []
 
 
 def test_one_letter_off_anywhere_is_no_key() -> None:
