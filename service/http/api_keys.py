@@ -184,8 +184,8 @@ async def verify(asked: FromCaller, data: JSONBody[VerifyForm]) -> VerifyAnswer:
 
 
 def _verdict(checked: Checked) -> VerifyAnswer:
-    key = checked.key
-    if key is None or checked.why is not None:
+    key = checked.good
+    if key is None:
         return VerifyAnswer(valid=False, reason=str(checked.why))
     return VerifyAnswer(
         valid=True,

@@ -1,18 +1,24 @@
 """Guessing at API keys: one answer for every key that is not good, in one time."""
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import httpx2
+import msgspec
 import pytest
+from msgspec.structs import replace
 
 from service.domain import apikeys
 from service.domain.apikeys import KeyText
+from service.policy import Policy
 from service.runtime import Runtime
+from tests import given
 from tests.clients import Machine, a_service
 from tests.keys import Owner, an_owner, exchange, use
+from tests.world import GENEROUS, UNLIMITED
 
 Browser = Callable[..., httpx2.AsyncClient]
+HERE = "192.0.2.1"
 ROUNDS = 120
 ATTEMPTS = 4
 
@@ -27,7 +33,12 @@ async def platform(rt: Runtime, browser: Browser) -> Machine:
     return await a_service(rt, browser(), "api-keys:verify")
 
 
-async def bent(owner: Owner) -> dict[str, str]:
+@pytest.fixture
+def policy() -> Policy:
+    return Policy(limits=replace(UNLIMITED, key_failures=GENEROUS))
+
+
+async def bent(owner: Owner, _: Runtime) -> dict[str, str]:
     """Return texts that look like a key that works, and are none."""
     key = (await owner.create(scopes=["revocations:read"]))["secret"]
     other = "A" if key[30] != "A" else "B"
@@ -41,35 +52,62 @@ async def bent(owner: Owner) -> dict[str, str]:
     }
 
 
-async def written(owner: Owner) -> dict[str, str]:
+async def written(owner: Owner, rt: Runtime) -> dict[str, str]:
     """Return texts with a right checksum that are not good."""
-    made = [await owner.create(scopes=["revocations:read"]) for _ in range(3)]
-    await owner.revoke(made[0])
-    await owner.delete(made[1])
-    real = apikeys.read(made[2]["secret"])
+    made = [await owner.create(scopes=["revocations:read"]) for _ in range(6)]
+    revoked, deleted, expired, orphan, elsewhere, live = made
+    await owner.revoke(revoked)
+    await owner.delete(deleted)
+    nobody = await given.a_person(rt, "gone@acme.example")
+    async with rt.pg.reading() as tx:
+        await tx.execute("DELETE FROM auth_memberships WHERE user_id = $1", nobody.user_id)
+        for key, change in (
+            (expired, "expires_at = created_at"),
+            (orphan, f"owner_id = '{nobody.user_id}'"),
+            (elsewhere, "networks = '{198.51.100.0/24}'"),
+        ):
+            await tx.execute(f"UPDATE auth_api_keys SET {change} WHERE key_id = $1", key["id"])
+    real = apikeys.read(live["secret"])
     assert real is not None
     return {
-        "revoked": made[0]["secret"],
-        "deleted": made[1]["secret"],
+        "revoked": revoked["secret"],
+        "deleted": deleted["secret"],
+        "expired": expired["secret"],
+        "disabled": orphan["secret"],
+        "not from here": elsewhere["secret"],
         "wrong secret": KeyText(real.public_id, apikeys.new_text().secret).written(),
         "unknown": apikeys.new_text().written(),
     }
 
 
 async def test_every_key_that_is_not_good_gets_one_answer(
-    owner: Owner, client: httpx2.AsyncClient
+    owner: Owner, client: httpx2.AsyncClient, platform: Machine, rt: Runtime, browser: Browser
 ) -> None:
-    """As a bearer, and exchanged: byte for byte, also for what is revoked or never was."""
-    texts = {**await written(owner), **await bent(owner)}
+    """At every door, byte for byte: also what is revoked, has expired or never was."""
+    await given.an_organization(rt, "elsewhere")
+    there = await a_service(rt, browser(), "api-keys:verify", organization="elsewhere")
+    texts = {**await written(owner, rt), **await bent(owner, rt)}
+    live = (await owner.create(scopes=["revocations:read"]))["secret"]
     same = {"x-request-id": "same-for-all"}
-    bearers, exchanges = set(), set()
+    bearers, exchanges, verdicts, introspections = set(), set(), set(), set()
     for text in texts.values():
         headers = {"authorization": f"Bearer {text}", **same}
         answer = await client.get("/revocations", headers=headers)
         bearers.add((answer.status_code, answer.content, answer.headers["www-authenticate"]))
         answer = await exchange(client, text)
         exchanges.add((answer.status_code, answer.content))
-    assert len(bearers) == len(exchanges) == 1
+        for service in (platform, there):
+            answer = await service.ask("/oauth/introspect", token=text)
+            introspections.add((answer.status_code, answer.content))
+            answer = await service.post("/api-keys/verify", json={"key": text, "address": HERE})
+            verdicts.add((answer.status_code, answer.content))
+    answer = await there.post("/api-keys/verify", json={"key": live})
+    verdicts.add((answer.status_code, answer.content))
+    # To the platform's services alone it is told that a key is good, but not from there.
+    told = {msgspec.json.decode(content)["reason"] for _, content in verdicts}
+    assert told == {"unknown", "address"}
+    assert len(verdicts) == 2
+    assert len(bearers) == len(exchanges) == len(introspections) == 1
     assert bearers.pop()[0] == 401
     assert exchanges.pop()[0] == 400
 
@@ -94,17 +132,26 @@ async def test_a_key_in_a_query_string_is_no_credential(
 
 
 @pytest.mark.parametrize("texts", [bent, written])
+@pytest.mark.parametrize("door", ["verify", "bearer"])
 async def test_the_time_does_not_tell_them_apart(
-    owner: Owner, platform: Machine, rt: Runtime, texts: Callable[[Owner], object]
+    owner: Owner,
+    platform: Machine,
+    rt: Runtime,
+    texts: Callable[[Owner, Runtime], Awaitable[dict[str, str]]],
+    door: str,
 ) -> None:
     """Medians over interleaved rounds; a busy machine gets more than one attempt."""
-    kinds: dict[str, str] = await texts(owner)  # type: ignore[misc]
+    kinds = await texts(owner, rt)
     for _ in range(ATTEMPTS):
         took: dict[str, list[float]] = {kind: [] for kind in kinds}
         for _ in range(ROUNDS):
             for kind, key in kinds.items():
                 began = rt.clock.monotonic()
-                await platform.post("/api-keys/verify", json={"key": key})
+                if door == "verify":
+                    sent = {"key": key, "address": HERE}
+                    await platform.post("/api-keys/verify", json=sent)
+                else:
+                    assert await use(platform.http, key) == 401
                 took[kind].append(rt.clock.monotonic() - began)
         medians = {kind: statistics.median(times) for kind, times in took.items()}
         if max(medians.values()) < 1.25 * min(medians.values()):

@@ -35,10 +35,6 @@ class Client(Struct, frozen=True, kw_only=True):
             previous and self.previous_until is not None and at < self.previous_until
         )
 
-    def sees(self, tenant_id: TenantId | None) -> bool:
-        """Tell whether what belongs to an organization (or to none) may be shown to it."""
-        return self.tenant_id is None or tenant_id is None or self.tenant_id == tenant_id
-
 
 def new_secret() -> str:
     """Make a client secret: 256 random bits behind a prefix that scanners find."""

@@ -1,7 +1,7 @@
 """Who presents this bearer token: an access token, or an API key?"""
 
 from service.flows.access.authenticate import authenticate
-from service.flows.apikeys.check import PREFIX, check_key
+from service.flows.apikeys.check import PREFIX, Shown, check_key
 from service.kernel.call import ApiKey, Call, Machine, Person
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
@@ -11,8 +11,8 @@ async def authenticate_bearer(rt: Runtime, call: Call, token: str) -> Person | M
     """Return who it is.  Refused: UNAUTHENTICATED, TOO_MANY, UNAVAILABLE; never says why."""
     if not token.startswith(PREFIX):
         return await authenticate(rt, token, call.at)
-    checked = await check_key(rt, call, token, call.ip, limited=True)
-    if checked.key is None or checked.why is not None:
+    checked = await check_key(rt, call, Shown(text=token, address=call.ip, limited=True))
+    key = checked.good
+    if key is None:
         raise Refused(Reason.UNAUTHENTICATED, private=f"api key: {checked.why}")
-    key = checked.key
     return ApiKey(key_id=key.key_id, tenant_id=key.tenant_id, scopes=key.scopes)

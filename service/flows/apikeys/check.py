@@ -10,6 +10,7 @@ from service.domain.revocations import Kind, Marks
 from service.flows.access import limiting
 from service.kernel import metrics
 from service.kernel.call import Call
+from service.kernel.ids import TenantId
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
 
@@ -19,56 +20,82 @@ PREFIX = apikeys.PREFIX
 _BUCKET = "key_failures"
 
 
+class Shown(Struct, frozen=True, kw_only=True):
+    """A key as it is shown: from an address, for a scope, and to whom.
+
+    `to`: the organization of the service that asks, for which other organizations' keys do not
+    exist; None: the platform's services, and our own doors.
+
+    `limited`: somebody presents it as their own, and spends from their address's budget when it is
+    not good.
+    """
+
+    text: str
+    address: str | None
+    scope: str | None = None
+    to: TenantId | None = None
+    limited: bool = False
+
+    def concerns(self, key: Presented) -> bool:
+        """Tell whether a key exists for whoever asks."""
+        return self.to is None or key.tenant_id == self.to
+
+
 class Checked(Struct, frozen=True):
     """A key, and why it is not good (None: it is).  No key: none that exists."""
 
     key: Presented | None
     why: Why | None
 
+    @property
+    def good(self) -> Presented | None:
+        """Return the key if it is good."""
+        return self.key if self.why is None else None
 
-async def check_key(
-    rt: Runtime,
-    call: Call,
-    text: str,
-    address: str | None,
-    *,
-    scope: str | None = None,
-    limited: bool = False,
-) -> Checked:
-    """Check a key that is presented from an address, for a scope.
+
+UNKNOWN = Checked(None, Why.UNKNOWN)
+
+
+async def check_key(rt: Runtime, call: Call, shown: Shown) -> Checked:
+    """Check a key.
 
     A key this worker found good before costs no query while its revocations are fresh; for any
     other well-written text there is one, shared with whoever asks at the time, whether the key
     exists or not.  Nothing is written: uses and failures wait for a background task.
 
-    `limited`: somebody presents it as their own, and spends from their address's budget when it is
-    not good: Refused(TOO_MANY).  Refused(UNAVAILABLE) when nobody can say.
+    Refused: TOO_MANY for who is limited; UNAVAILABLE when nobody can say.
     """
-    written = apikeys.read(text)
+    written = apikeys.read(shown.text)
     if written is None:
         rt.tally.note_failure(call, Why.UNKNOWN)
-        return Checked(None, Why.UNKNOWN)
+        return UNKNOWN
     mac = apikeys.secret_mac(rt.keyring.derived(Usage.API_KEY), written.secret)
-    key = await _remembered(rt, call, written, mac)
-    checked = Checked(key, None) if key else await _read(rt, call, written, mac, limited=limited)
-    if checked.key is not None and checked.why is None:
-        checked = Checked(checked.key, _misplaced(checked.key, address, scope))
-    if checked.key is not None and checked.why is None:
-        rt.tally.note_use(checked.key.key_id, call.at)
+    key = await _remembered(rt, call, shown, written, mac)
+    checked = Checked(key, None) if key else await _read(rt, call, shown, written, mac)
+    key = checked.good
+    if key is not None and shown.scope is not None and shown.scope not in key.scopes:
+        checked = Checked(key, Why.SCOPE)
+    if checked.good is not None:
+        rt.tally.note_use(checked.good.key_id, call.at)
         return checked
-    await _note_failure(rt, call, checked, limited=limited)
+    await _note_failure(rt, call, shown, checked)
     return checked
 
 
-async def _remembered(rt: Runtime, call: Call, written: KeyText, mac: bytes) -> Presented | None:
-    """Return a key this worker knows to be good still.  What was revoked is forgotten here.
+async def _remembered(
+    rt: Runtime, call: Call, shown: Shown, written: KeyText, mac: bytes
+) -> Presented | None:
+    """Return a key this worker knows to be good still, here and for who asks: a no is never quick.
 
-    Cutoffs on its owner and its organization make it be read anew: they may have been disabled.
+    What was revoked is forgotten.  Cutoffs on its owner and its organization make it be read anew:
+    they may have been disabled.
     """
     held = rt.apikeys.find(mac, call.at)
     if held is None or held.key.public_id != written.public_id:
         return None
     key = held.key
+    if not (shown.concerns(key) and key.admits(shown.address)):
+        return None
     marks = Marks(
         jti="",
         iat=int(held.as_of.timestamp()),
@@ -84,28 +111,23 @@ async def _remembered(rt: Runtime, call: Call, written: KeyText, mac: bytes) -> 
     return None
 
 
-async def _read(rt: Runtime, call: Call, written: KeyText, mac: bytes, *, limited: bool) -> Checked:
-    if limited:
+async def _read(rt: Runtime, call: Call, shown: Shown, written: KeyText, mac: bytes) -> Checked:
+    if shown.limited:
         _refuse_barred(rt, call)
     key = await rt.apikeys.read(written.public_id)
-    if key is None or not key.has_secret(mac):
-        return Checked(None, Why.UNKNOWN)
+    if key is None or not key.has_secret(mac) or not shown.concerns(key):
+        return UNKNOWN
     key = key.narrowed(rt.policy.role_scopes)
     why = key.state(call.at)
     if why is None and rt.revocations.changed_at(Kind.AKID, str(key.key_id)) is not None:
         why = Why.REVOKED
     if why is None:
         rt.apikeys.put(mac, key, call.at)
+        why = None if key.admits(shown.address) else Why.ADDRESS
     return Checked(key, why)
 
 
-def _misplaced(key: Presented, address: str | None, scope: str | None) -> Why | None:
-    if not key.admits(address):
-        return Why.ADDRESS
-    return Why.SCOPE if scope is not None and scope not in key.scopes else None
-
-
-async def _note_failure(rt: Runtime, call: Call, checked: Checked, *, limited: bool) -> None:
+async def _note_failure(rt: Runtime, call: Call, shown: Shown, checked: Checked) -> None:
     key = checked.key
     rt.tally.note_failure(
         call,
@@ -113,7 +135,7 @@ async def _note_failure(rt: Runtime, call: Call, checked: Checked, *, limited: b
         key.key_id if key else None,
         key.tenant_id if key else None,
     )
-    if limited:
+    if shown.limited:
         await limiting.spend_address(rt, call, _BUCKET, rt.policy.limits.key_failures)
 
 

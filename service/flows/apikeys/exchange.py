@@ -6,8 +6,8 @@ api-key`; RFC 8693's own name for a credential of the issuer's, `...:access_toke
 
 from service.domain.apikeys import Presented
 from service.domain.tokens import Claims
-from service.flows.apikeys.check import check_key
-from service.flows.oauth.client_credentials import Issued
+from service.flows.apikeys.check import Shown, check_key
+from service.flows.oauth.client_credentials import Issued, narrowed
 from service.kernel import ids, metrics
 from service.kernel.call import Call
 from service.kernel.refusal import Reason, Refused
@@ -25,14 +25,11 @@ async def exchange_key(rt: Runtime, call: Call, text: str, scope: str | None) ->
     Refused: INVALID_REQUEST for a key that is not good (RFC 8693 section 2.2.2), whatever is wrong
     with it; INVALID_SCOPE when more is asked for than it holds; TOO_MANY; UNAVAILABLE.
     """
-    checked = await check_key(rt, call, text, call.ip, limited=True)
-    key = checked.key
-    if key is None or checked.why is not None:
+    checked = await check_key(rt, call, Shown(text=text, address=call.ip, limited=True))
+    key = checked.good
+    if key is None:
         raise _no(str(checked.why))
-    asked = tuple(dict.fromkeys(scope.split())) if scope else key.scopes
-    if not set(asked) <= set(key.scopes):
-        raise Refused(Reason.INVALID_SCOPE, "the key does not hold this scope")
-    claims = _claims(rt, call, key, asked)
+    claims = _claims(rt, call, key, narrowed(scope, key.scopes))
     if claims.exp <= claims.iat:
         raise _no("expires within the second")
     token = rt.tokens.mint(rt.keyring.signing(call.at), claims)

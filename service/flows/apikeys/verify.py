@@ -1,7 +1,7 @@
 """A service asks whether a key that was shown to it is good."""
 
-from service.domain.apikeys import ENDED, Why
-from service.flows.apikeys.check import Checked, check_key
+from service.domain.apikeys import ENDED
+from service.flows.apikeys.check import UNKNOWN, Checked, Shown, check_key
 from service.flows.authority import Act, require_scope
 from service.kernel.call import Call
 from service.runtime import Runtime
@@ -19,9 +19,6 @@ async def verify_key(
     Refused: UNAUTHENTICATED, INSUFFICIENT_SCOPE; UNAVAILABLE when nobody can say.
     """
     service = require_scope(call, Act.VERIFY_API_KEYS)
-    checked = await check_key(rt, call, text, address, scope=scope)
-    if checked.key is None or service.tenant_id == checked.key.tenant_id:
-        return checked
-    if service.tenant_id is not None or checked.why in ENDED:
-        return Checked(None, Why.UNKNOWN)
-    return checked
+    shown = Shown(text=text, address=address, scope=scope, to=service.tenant_id)
+    checked = await check_key(rt, call, shown)
+    return UNKNOWN if service.tenant_id is None and checked.why in ENDED else checked

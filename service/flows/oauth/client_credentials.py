@@ -39,9 +39,7 @@ async def issue_to_client(rt: Runtime, call: Call, client: Client, scope: str | 
 
 def mint_for_client(rt: Runtime, at: datetime, client: Client, scope: str | None) -> Issued:
     """Mint it as of a moment.  Refused(INVALID_SCOPE)."""
-    asked = tuple(dict.fromkeys(scope.split())) if scope else client.scopes
-    if not set(asked) <= set(client.scopes):
-        raise Refused(Reason.INVALID_SCOPE, "the client does not hold this scope")
+    asked = narrowed(scope, client.scopes)
     expires_in = rt.policy.tokens.access_token_ttl
     issued = int(at.timestamp())
     claims = Claims(
@@ -58,6 +56,18 @@ def mint_for_client(rt: Runtime, at: datetime, client: Client, scope: str | None
     token = rt.tokens.mint(rt.keyring.signing(at), claims)
     metrics.issued("client_credentials")
     return Issued(token, expires_in, claims.scope)
+
+
+def narrowed(scope: str | None, held: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the scopes asked for, each once; all that are held when that is left out.
+
+    Refused(INVALID_SCOPE) for more than is held, and for a scope without a name in it (RFC 6749
+    section 3.3).
+    """
+    asked = held if scope is None else tuple(dict.fromkeys(scope.split()))
+    if not asked or not set(asked) <= set(held):
+        raise Refused(Reason.INVALID_SCOPE, "this scope is not held")
+    return asked
 
 
 async def _after_cutoffs(rt: Runtime, at: datetime, client: Client) -> datetime:

@@ -4,7 +4,7 @@ from service.domain.apikeys import Presented
 from service.domain.clients import Client
 from service.domain.tokens import Claims
 from service.flows.access.authenticate import verify
-from service.flows.apikeys.check import PREFIX, check_key
+from service.flows.apikeys.check import PREFIX, Shown, check_key
 from service.kernel import ids
 from service.kernel.call import Call
 from service.kernel.ids import TenantId
@@ -24,9 +24,8 @@ async def introspect(
     whether it was revoked.
     """
     if token.startswith(PREFIX):
-        checked = await check_key(rt, call, token, address)
-        key = checked.key if checked.why is None else None
-        return key if key is not None and client.sees(key.tenant_id) else None
+        shown = Shown(text=token, address=address, to=client.tenant_id)
+        return (await check_key(rt, call, shown)).good
     try:
         claims = await verify(rt, token, call.at)
     except Refused as refused:

@@ -344,6 +344,22 @@ async def test_a_checked_key_costs_no_query_at_any_door(
     assert asked == []
 
 
+async def test_garbage_costs_no_query_at_any_door(
+    rt: Runtime, root: Owner, client: httpx2.AsyncClient, platform: Machine
+) -> None:
+    key = (await root.create(scopes=[FEED]))["secret"]
+    await verdict(platform, "tsk_")  # the service's own token is known from here on
+    bad = [key[:-1], key + "0", key.swapcase(), key[:20] + key[21:] + "0", "tsk_", f"{key} {key}"]
+    bad += [key[:n] + ("A" if key[n] != "A" else "B") + key[n + 1 :] for n in range(5, len(key), 9)]
+    async with _statements(rt) as asked:
+        for text in bad:
+            assert not (await verdict(platform, text))["valid"]
+            assert not (await platform.ask("/oauth/introspect", token=text)).json()["active"]
+            assert (await exchange(client, text)).status_code == 400
+            assert await use(client, text) == 401
+    assert asked == []
+
+
 async def test_checks_write_nothing_and_the_background_does(
     rt: Runtime, root: Owner, client: httpx2.AsyncClient, platform: Machine
 ) -> None:
