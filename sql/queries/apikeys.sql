@@ -57,9 +57,10 @@ UPDATE auth_api_keys
  WHERE key_id = $1;
 
 -- name: succeed(key_id, successor_id, expires_at)
--- It goes on until the overlap ends, and no longer than it would have.
+-- It goes on until the overlap ends, and no longer than it would have.  Clocks of two workers may
+-- differ by a hair: what one makes, the other does not end before it began.
 UPDATE auth_api_keys
-   SET successor_id = $2, expires_at = LEAST(expires_at, $3)
+   SET successor_id = $2, expires_at = GREATEST(created_at, LEAST(expires_at, $3))
  WHERE key_id = $1;
 
 -- name: delete(key_id)

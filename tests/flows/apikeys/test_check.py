@@ -242,6 +242,15 @@ async def test_a_no_costs_one_query_whatever_it_is_for(
     assert trips == []
 
 
+async def test_a_rotation_by_a_worker_whose_clock_is_a_hair_behind(
+    rt: Runtime, call: Calls, owner: Person, issued: IssuedKey
+) -> None:
+    earlier = issued.key.created_at - timedelta(milliseconds=20)
+    made = await rotate_key(rt, call(actor=owner, at=earlier), issued.key.key_id, 0)
+    assert await ask(rt, call(), issued.secret) is Why.REVOKED
+    assert await ask(rt, call(), made.secret) is None
+
+
 async def test_uses_survive_a_database_that_was_away(
     rt: Runtime, call: Calls, issued: IssuedKey
 ) -> None:
