@@ -4,6 +4,7 @@ Both wait in memory, bounded, until a background task takes them.
 """
 
 from collections import deque
+from collections.abc import Iterable
 from datetime import datetime
 
 from msgspec import Struct
@@ -16,7 +17,9 @@ from service.kernel.ids import ApiKeyId, TenantId
 MOST_PER_MINUTE = 20
 """Events of failures one worker writes in any minute; what comes beyond is counted in them."""
 
-_SUBJECTS = 50
+_STRANGERS, _SUBJECTS = 50, 100
+"""How many are told apart at a time: addresses that present what does not exist, and all in all.
+Strangers fill no more than their part, so that no flood of garbage hides a stolen key."""
 
 
 class Failure(Struct, frozen=True, kw_only=True):
@@ -50,24 +53,21 @@ class Tally:
         self._uses = {}
         return taken
 
-    def give_back(self, uses: list[Uses]) -> None:
-        """Keep uses that could not be counted."""
-        for one in uses:
-            self.note_use(one.key_id, one.last, one.count)
-
     def note_failure(
         self,
         call: Call,
         why: Why,
         key_id: ApiKeyId | None = None,
         tenant_id: TenantId | None = None,
+        count: int = 1,
     ) -> None:
         """Count a failure: by key, or by the address of whoever presents what does not exist.
 
         Beyond so many subjects, all others are one.
         """
         subject: tuple[object, ...] = (why, key_id or call.ip)
-        if subject not in self._failures and len(self._failures) >= _SUBJECTS:
+        most = _SUBJECTS if key_id else _STRANGERS
+        if subject not in self._failures and len(self._failures) >= most:
             subject, key_id, tenant_id, why = (None,), None, None, Why.UNKNOWN
         before = self._failures.get(subject)
         self._failures[subject] = Failure(
@@ -75,14 +75,26 @@ class Tally:
             key_id=key_id,
             tenant_id=tenant_id,
             call=before.call if before else call,
-            count=before.count + 1 if before else 1,
+            count=before.count + count if before else count,
         )
 
     def take_failures(self, at: datetime) -> list[Failure]:
-        """Return as many failures as may be told of now; the others wait and go on counting."""
+        """Return as many failures as may be told of now, those of keys that exist first.
+
+        The others wait and go on counting.
+        """
         while self._told and (at - self._told[0]).total_seconds() >= 60:  # noqa: PLR2004 - a minute
             self._told.popleft()
         free = MOST_PER_MINUTE - len(self._told)
-        subjects = list(self._failures)[: max(0, free)]
+        subjects = sorted(self._failures, key=lambda one: self._failures[one].key_id is None)
+        del subjects[max(0, free) :]
         self._told.extend([at] * len(subjects))
         return [self._failures.pop(subject) for subject in subjects]
+
+    def give_back(self, taken: Iterable[Uses | Failure]) -> None:
+        """Keep what could not be written."""
+        for one in taken:
+            if isinstance(one, Uses):
+                self.note_use(one.key_id, one.last, one.count)
+            else:
+                self.note_failure(one.call, one.why, one.key_id, one.tenant_id, one.count)

@@ -1,7 +1,11 @@
 """What requests leave to the background: uses, failures, and keys whose time is up."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
 from service.domain import apikeys, audit
-from service.domain.apikeys import Ended, Failure
+from service.domain.apikeys import Ended, Failure, Uses
 from service.domain.audit import events
 from service.domain.revocations import Revocation
 from service.flows.apikeys.ending import close_keys
@@ -9,20 +13,20 @@ from service.runtime import Runtime
 
 _MOST = 500
 
+Taken = TypeVar("Taken", Uses, Failure)
+
 
 async def settle_keys(rt: Runtime) -> None:
     """Count the uses and tell of the failures since the last time."""
-    uses = rt.tally.take_uses()
-    if uses:
-        try:
+    with _kept(rt, rt.tally.take_uses()) as uses:
+        if uses:
             async with rt.pg.autocommit() as tx:
                 await apikeys.add_uses(tx, uses)
-        except BaseException:  # whatever it was, a cancellation too: they are counted next time
-            rt.tally.give_back(uses)
-            raise
-    for failure in rt.tally.take_failures(rt.clock.now()):
-        async with rt.pg.decision() as tx:
-            await audit.record(tx, failure.call, _event(failure))
+    with _kept(rt, rt.tally.take_failures(rt.clock.now())) as failures:
+        if failures:
+            async with rt.pg.decision() as tx:
+                for failure in failures:
+                    await audit.record(tx, failure.call, _event(failure))
 
 
 async def end_expired_keys(rt: Runtime) -> None:
@@ -44,6 +48,16 @@ async def end_expired_keys(rt: Runtime) -> None:
             key_ids = [one.key_id for one in group]
             entries += await close_keys(tx, at, key_ids, group[0].tenant_id, "api key expired")
     await rt.revocations.announce(entries)
+
+
+@contextmanager
+def _kept(rt: Runtime, taken: list[Taken]) -> Iterator[list[Taken]]:
+    """Keep for the next time what cannot be written, whatever it was: a cancellation too."""
+    try:
+        yield taken
+    except BaseException:
+        rt.tally.give_back(taken)
+        raise
 
 
 def _event(failure: Failure) -> events.ApiKeyRefused:

@@ -256,6 +256,7 @@ async def test_uses_survive_a_database_that_was_away(
 ) -> None:
     for _ in range(4):
         await ask(rt, call(), issued.secret)
+        await ask(rt, call(), "tsk_garbage")
     pool = rt.pg._pool
     closed = await Postgres.connect(rt.settings.database_url, rt.settings.database_schema)
     await closed.close()
@@ -266,6 +267,7 @@ async def test_uses_survive_a_database_that_was_away(
     await settle_keys(rt)
     async with rt.pg.reading() as tx:
         assert await tx.fetchval("SELECT use_count FROM auth_api_keys") == 4
+    assert [e["detail"]["count"] for e in await given.events(rt, "api_key.refused")] == [4]
 
 
 @pytest.fixture
