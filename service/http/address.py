@@ -5,6 +5,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeAlias
 
+from service.kernel.refusal import Reason, Refused
+
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -49,9 +51,14 @@ def remembering(
     return find_again
 
 
-def is_address(text: str) -> bool:
-    """Tell whether a text is an IP address."""
-    return _address(text) is not None
+def given_address(text: str | None) -> str | None:
+    """Return the address a caller tells of, in its one spelling.  Refused(INVALID_REQUEST)."""
+    if text is None:
+        return None
+    address = _address(text)
+    if address is None:
+        raise Refused(Reason.INVALID_REQUEST, "an IP address is expected", fields=("address",))
+    return str(address)
 
 
 def networks(texts: tuple[str, ...]) -> tuple[Network, ...]:

@@ -18,12 +18,11 @@ from service.flows.apikeys.revoke import revoke_key
 from service.flows.apikeys.rotate import LONGEST_OVERLAP, rotate_key
 from service.flows.apikeys.verify import verify_key
 from service.http.account.own import path_id
-from service.http.address import is_address
+from service.http.address import given_address
 from service.http.asked import Asked, FromCaller, provide_caller
 from service.http.paging import next_cursor, read_cursor, read_limit
 from service.http.text import Line
 from service.kernel.ids import ApiKeyId
-from service.kernel.refusal import Reason, Refused
 
 Moment: TypeAlias = Annotated[datetime, Meta(tz=True)]
 
@@ -176,10 +175,9 @@ async def remove(asked: FromCaller, key_id: FromPath[str]) -> None:
 @post("/verify", status_code=200)
 async def verify(asked: FromCaller, data: JSONBody[VerifyForm]) -> VerifyAnswer:
     """Tell a service whether a key that was shown to it is good."""
-    if data.address is not None and not is_address(data.address):
-        raise Refused(Reason.INVALID_REQUEST, "an IP address is expected", fields=("address",))
+    address = given_address(data.address)
     return _verdict(
-        await verify_key(asked.rt, asked.call, data.key, scope=data.scope, address=data.address)
+        await verify_key(asked.rt, asked.call, data.key, scope=data.scope, address=address)
     )
 
 

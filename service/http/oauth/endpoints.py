@@ -17,7 +17,7 @@ from service.flows.oauth.client_credentials import Issued, issue_to_client
 from service.flows.oauth.introspect import introspect
 from service.flows.oauth.refresh_grant import refresh_for_client
 from service.flows.oauth.revoke_token import revoke_token
-from service.http.address import is_address
+from service.http.address import given_address
 from service.http.oauth.form import Form, provide_form
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
@@ -93,7 +93,9 @@ async def introspect_token(form: FromForm) -> Response[Introspection]:
     """Tell an authenticated client about a token (RFC 7662)."""
     rt, call = form.asked.rt, form.asked.call
     client = await _client(form)
-    found = await introspect(rt, call, client, form.need("token"), _address(form))
+    # Where a key was presented from: ours, beyond RFC 7662.
+    address = given_address(form.get("address"))
+    found = await introspect(rt, call, client, form.need("token"), address)
     told = _key(rt, found) if isinstance(found, Presented) else _introspection(found)
     return Response(told, headers=_NO_STORE)
 
@@ -132,14 +134,6 @@ async def _exchange(form: Form) -> Issued:
         if form.get(name) not in (None, rt.tokens.audience):
             raise Refused(Reason.INVALID_TARGET, "not the audience of our tokens", fields=(name,))
     return await exchange_key(rt, call, key, form.get("scope"))
-
-
-def _address(form: Form) -> str | None:
-    """Return where the client says a key was presented from (ours, beyond RFC 7662)."""
-    address = form.get("address")
-    if address is not None and not is_address(address):
-        raise Refused(Reason.INVALID_REQUEST, "an IP address is expected", fields=("address",))
-    return address
 
 
 async def _client_or_console(form: Form) -> Client | None:

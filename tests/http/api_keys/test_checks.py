@@ -229,7 +229,16 @@ async def test_a_scope_and_an_address_are_part_of_the_question(
         ({"address": "203.0.113.9", "scope": "proxy-ollama"}, "scope"),
     ]:
         assert (await verdict(platform, key, **wrong))["reason"] == reason
-    assert (await verdict(platform, key, address="::ffff:203.0.113.9"))["valid"]
+    for spelling in (
+        "::ffff:203.0.113.9",
+        "::ffff:cb00:7109",
+        "2001:0DB8:0::0001",
+        "[2001:db8::1]",
+    ):
+        assert (await verdict(platform, key, address=spelling))["valid"], spelling
+        answer = await platform.ask("/oauth/introspect", token=key, address=spelling)
+        assert answer.json()["active"], spelling
+    assert (await verdict(platform, key, address="[2001:db8::2]"))["reason"] == "address"
     bad = await platform.post("/api-keys/verify", json={"key": key, "address": "here"})
     assert (bad.status_code, bad.json()["fields"]) == (400, ["address"])
     assert [await use(browser(ip=ip), key) for ip in ("203.0.113.5", "192.0.2.1")] == [200, 401]
