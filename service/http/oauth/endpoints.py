@@ -74,7 +74,8 @@ async def token(form: FromForm) -> Response[TokenAnswer]:
             rt, call = form.asked.rt, form.asked.call
             issued = await refresh_for_client(rt, call, client, form.need("refresh_token"))
         case grant if grant == EXCHANGE:
-            issued, kind = await _exchange(form), ACCESS_TOKEN
+            issued = await _exchange(form)
+            kind = form.get("requested_token_type") or ACCESS_TOKEN
         case _:
             raise Refused(Reason.UNSUPPORTED_GRANT, private="grant_type")
     answer = TokenAnswer(

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx2
 import pytest
@@ -13,7 +14,7 @@ from service.flows.apikeys.settle import end_expired_keys, settle_keys
 from service.runtime import Runtime
 from tests import given
 from tests.clients import Machine, a_service
-from tests.keys import Owner, an_owner, exchange, use, verdict
+from tests.keys import EXCHANGE, KEY_TYPE, Owner, an_owner, exchange, use, verdict
 
 Browser = Callable[..., httpx2.AsyncClient]
 FEED = "revocations:read"
@@ -66,6 +67,12 @@ async def test_a_key_is_exchanged_for_a_short_token_that_names_it(
             "invalid_request",
         ),
         ({"actor_token": "x"}, "invalid_request"),
+        ({"actor_token_type": "urn:ietf:params:oauth:token-type:jwt"}, "invalid_request"),
+        ({"scope": " "}, "invalid_scope"),
+        (
+            {"grant_type": "urn:ietf:params:oauth:grant-type:token-exchang"},
+            "unsupported_grant_type",
+        ),
         ({"audience": "https://elsewhere.test"}, "invalid_target"),
         ({"resource": "https://elsewhere.test"}, "invalid_target"),
         ({"client_id": "svc_x", "client_secret": "wrong"}, "invalid_client"),
@@ -78,6 +85,31 @@ async def test_an_exchange_gives_no_more_than_the_key(
     answer = await exchange(client, made["secret"], **more)
     assert answer.status_code in (400, 401)
     assert answer.json()["error"] == error
+
+
+@pytest.mark.parametrize("twice", ["subject_token", "subject_token_type", "grant_type", "audience"])
+async def test_no_parameter_of_an_exchange_comes_twice(
+    root: Owner, client: httpx2.AsyncClient, twice: str
+) -> None:
+    made = await root.create()
+    form = {"grant_type": EXCHANGE, "subject_token": made["secret"], "subject_token_type": KEY_TYPE}
+    pairs = [*form.items(), (twice, form.get(twice, "https://auth.test"))]
+    pairs += [] if twice in form else [(twice, "https://auth.test")]
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    answer = await client.post("/oauth/token", content=urlencode(pairs), headers=headers)
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+    assert made["secret"] not in answer.text
+
+
+@pytest.mark.parametrize("kind", ["access_token", "jwt"])
+async def test_an_exchange_names_the_type_it_was_asked_for(
+    root: Owner, client: httpx2.AsyncClient, kind: str
+) -> None:
+    made = await root.create()
+    kind = f"urn:ietf:params:oauth:token-type:{kind}"
+    more = {"requested_token_type": kind, "audience": "https://auth.test"}
+    answer = await exchange(client, made["secret"], **more)
+    assert (answer.status_code, answer.json()["issued_token_type"]) == (200, kind)
 
 
 async def test_no_token_outlives_its_key(
@@ -242,6 +274,13 @@ async def test_a_scope_and_an_address_are_part_of_the_question(
     bad = await platform.post("/api-keys/verify", json={"key": key, "address": "here"})
     assert (bad.status_code, bad.json()["fields"]) == (400, ["address"])
     assert [await use(browser(ip=ip), key) for ip in ("203.0.113.5", "192.0.2.1")] == [200, 401]
+    # Behind the trusted proxy, read from right to left: what callers say of themselves is nothing.
+    for forwarded, status in (
+        ("192.0.2.1, 203.0.113.5", 200),
+        ("203.0.113.5, 192.0.2.1", 401),
+        ("::ffff:203.0.113.5", 200),
+    ):
+        assert await use(browser(ip=forwarded), key) == status, forwarded
     assert (await exchange(browser(ip="2001:db8::1"), key)).status_code == 200
     assert (await exchange(browser(ip="2001:db8::2"), key)).status_code == 400
     assert not (await platform.ask("/oauth/introspect", token=key)).json()["active"]
