@@ -238,7 +238,7 @@ class Verifier:
         revoked_by = self._feed.revoked.find(claims)
         if revoked_by is not None:
             raise InvalidTokenError("revoked", revoked_by)
-        if self._feed.staleness() > self._bound:
+        if not self._is_fresh():
             await self._when_stale(token)
         return claims
 
@@ -260,15 +260,14 @@ class Verifier:
         if not apikeys.is_written(key):
             raise InvalidKeyError("malformed")
         one = apikeys.digest(key, scope, address)
-        stale = self._feed.staleness() > self._bound
-        claims = None if stale and self._rule == "introspect" else self._verdicts.find(one)
-        if stale and (self._rule == "refuse" or (self._rule == "accept" and claims is None)):
-            raise UnavailableError(f"revocations are {self.staleness:.1f} s old")
+        claims = self._verdicts.find(one)
+        if not self._is_fresh():
+            if self._rule == "introspect":
+                claims = None
+            elif self._rule == "refuse" or claims is None:
+                raise UnavailableError(f"revocations are {self.staleness:.1f} s old")
         if claims is None:
-            async with self._key_checks:
-                # whoever asked for it while this one waited
-                claims = None if stale else self._verdicts.find(one)
-                claims = claims or await self._ask_for(key, scope, address)
+            claims = await self._ask_for(one, key, scope, address)
         if self._feed.revoked.names("akid", claims.key_id):
             self._verdicts.forget(one)
             raise InvalidKeyError("revoked")
@@ -277,20 +276,28 @@ class Verifier:
             raise InvalidKeyError("expired")
         return claims
 
-    async def _ask_for(self, key: str, scope: str | None, address: str | None) -> KeyClaims:
-        one = apikeys.digest(key, scope, address)
-        try:
-            asked, told = await self._remote.api_key(key, scope, address)
-            verdict = apikeys.read(told)
-        except RemoteError as exc:
-            raise UnavailableError(f"the service does not say: {exc}") from exc
+    async def _ask_for(
+        self, one: bytes, key: str, scope: str | None, address: str | None
+    ) -> KeyClaims:
+        async with self._key_checks:
+            claims = self._verdicts.find(one)
+            if claims is not None and self._is_fresh():  # somebody asked while this one waited
+                return claims
+            try:
+                asked, told = await self._remote.api_key(key, scope, address)
+                verdict = apikeys.read(told)
+            except RemoteError as exc:
+                raise UnavailableError(f"the service does not say: {exc}") from exc
         if isinstance(verdict, KeyClaims):
-            if self._feed.staleness() <= self._bound:
+            if self._is_fresh():
                 self._verdicts.put(one, verdict, asked)
             return verdict
         if verdict == "scope" and scope is not None:
             raise InsufficientScopeError(scope)
         raise InvalidKeyError(verdict)
+
+    def _is_fresh(self) -> bool:
+        return self._feed.staleness() <= self._bound
 
     def _heard(self, kind: str, value: str) -> None:
         if kind == "kid":

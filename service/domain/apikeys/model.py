@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from msgspec import Struct, structs
 
+from service.domain.apikeys.text import PREFIX
 from service.kernel.ids import ApiKeyId, TenantId, UserId
 from service.kernel.mac import hmac_sha256
 
@@ -54,7 +55,7 @@ class ApiKey(Struct, frozen=True, kw_only=True):
     @property
     def prefix(self) -> str:
         """Return what may be shown of its text."""
-        return f"tsk_{self.public_id}"
+        return PREFIX + self.public_id
 
     def state(self, at: datetime) -> Why | None:
         """Return why it is not good any more; None while it is."""
@@ -85,7 +86,7 @@ class Presented(Struct, frozen=True, kw_only=True):
     @property
     def prefix(self) -> str:
         """Return what may be shown of its text."""
-        return f"tsk_{self.public_id}"
+        return PREFIX + self.public_id
 
     def has_secret(self, mac: bytes) -> bool:
         """Tell whether this is its secret's HMAC, in constant time."""

@@ -6,6 +6,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from service.domain.apikeys.model import ApiKey, Presented
+from service.domain.apikeys.text import PREFIX
 from service.kernel.ids import ApiKeyId, TenantId, UserId
 from service.kernel.sql import Queries, Tx
 
@@ -35,7 +36,7 @@ class Erased(Struct, frozen=True):
     @property
     def prefix(self) -> str:
         """Return what may be shown of its text."""
-        return f"tsk_{self.public_id}"
+        return PREFIX + self.public_id
 
 
 class Uses(Struct, frozen=True):
