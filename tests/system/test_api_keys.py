@@ -66,8 +66,7 @@ class World:
         return await create_key(self.rt, self.call(), new)
 
 
-@pytest.fixture(scope="module")
-async def world(rt: Runtime) -> World:
+async def a_world(rt: Runtime) -> World:
     made = await given.a_person(rt, role="owner", platform_admin=True)
     person = Person(
         user_id=made.user_id,
@@ -78,6 +77,11 @@ async def world(rt: Runtime) -> World:
         expires_at=rt.clock.now() + timedelta(hours=1),
     )
     return World(rt, person)
+
+
+@pytest.fixture(scope="module")
+async def world(rt: Runtime) -> World:
+    return await a_world(rt)
 
 
 async def test_ten_thousand_mixed_checks_of_a_thousand_keys_are_all_right(
@@ -178,6 +182,23 @@ async def test_the_last_acceptance_anywhere_is_within_a_second(
             worst = max(worst, *(last - ended for last in accepted.values()))
     print(f"{way}: last accepted {worst:.4f} s after the end (worst)")  # noqa: T201
     assert worst < 1.0
+
+
+async def test_a_normal_stop_loses_no_use() -> None:
+    """What two workers counted since the background last wrote is in the database afterwards."""
+    async with service(workers=2, policy=UNLIMITED) as running, inside(running) as rt:
+        made = await (await a_world(rt)).create("revocations:read")
+        before = rt.clock.now()
+        async with one_connection_each(running) as workers:
+            for _ in range(40):
+                for client in workers:
+                    assert await use(client, made.secret) == 200
+        assert await running.stop() == 0
+        async with rt.pg.reading() as tx:
+            row = await tx.fetchrow("SELECT use_count, last_used_at FROM auth_api_keys")
+    assert row is not None
+    assert row["use_count"] == 80
+    assert row["last_used_at"] >= before
 
 
 async def test_no_secret_is_anywhere_but_in_the_answer_that_shows_it(
