@@ -178,8 +178,9 @@ def _asked(scope: Scope) -> Asked:
         at=rt.clock.now(),
         ip=scope["litestar_app"].state.client_address(client[0] if client else None, forwarded),
         user_agent=_agent(scope),
+        repeatable=scope["state"].get("repeatable"),
     )
-    scope["state"]["client_address"] = call.ip
+    scope["state"].update(client_address=call.ip, budgets=call.budgets)
     return Asked(rt, call, state=scope["state"])
 
 

@@ -23,6 +23,7 @@ from service.http.body import Body, Patience
 from service.http.hot import HOT, Hot
 from service.http.problem import STATUS, Problem
 from service.kernel import ids, log, metrics
+from service.kernel.call import Standing
 from service.kernel.clock import Clock
 from service.kernel.refusal import Reason
 from service.settings import Settings
@@ -41,6 +42,7 @@ HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"permissions-policy", b"interest-cohort=()"),
 )
 _DIGITS = 16
+_EXPOSED = b"retry-after, x-request-id, ratelimit, ratelimit-policy"
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 _VARY = (b"vary", b"Origin")
 _PUBLIC = (b"access-control-allow-origin", b"*")
@@ -113,6 +115,14 @@ def _without_body(send: Send) -> Send:
     return headers_only
 
 
+def _budget(one: Standing) -> Headers:
+    """Tell how a budget stands (draft-ietf-httpapi-ratelimit-headers-11)."""
+    return [
+        (b"ratelimit-policy", b'"%b";q=%d;w=%d' % (one.name.encode(), one.count, one.window)),
+        (b"ratelimit", b'"%b";r=%d;t=%d' % (one.name.encode(), one.left, one.seconds)),
+    ]
+
+
 class _Exchange:
     """One request and its answer."""
 
@@ -175,7 +185,9 @@ class _Exchange:
         if self._allowed is not None and _PUBLIC not in headers:
             headers.append((b"access-control-allow-origin", self._allowed))
             headers.append((b"access-control-allow-credentials", b"true"))
-            headers.append((b"access-control-expose-headers", b"retry-after, x-request-id"))
+            headers.append((b"access-control-expose-headers", _EXPOSED))
+        for one in self._scope["state"].get("budgets", ()):
+            headers += _budget(one)
         self._note(status)
         return headers
 

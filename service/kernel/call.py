@@ -78,6 +78,26 @@ class ApiKey(Struct, frozen=True, kw_only=True):
 Actor: TypeAlias = Nobody | Operator | Person | Machine | ApiKey
 
 
+class Standing(Struct, frozen=True):
+    """How a budget stands: `left` of the `count` that may be spent in any `window` seconds.
+
+    In so many `seconds` the next one is free again.
+    """
+
+    name: str
+    count: int
+    window: int
+    left: int
+    seconds: int
+
+
+class Repeatable(Struct, frozen=True):
+    """The `Idempotency-Key` of a request, and a digest of what it asks for."""
+
+    key: str
+    digest: bytes
+
+
 class Call(Struct, frozen=True, kw_only=True):
     """One request.  `at` is the one `now` of every decision made for it (UTC)."""
 
@@ -86,3 +106,6 @@ class Call(Struct, frozen=True, kw_only=True):
     ip: str | None = None
     user_agent: str = ""
     actor: Actor = Nobody()
+    repeatable: Repeatable | None = None
+    budgets: list[Standing] = []
+    """What was spent from on the way, as far as the caller is told."""

@@ -1,6 +1,7 @@
 """Rate limits: whose budget it is, and that Retry-After is the truth."""
 
 import asyncio
+import re
 from collections.abc import Callable
 
 import httpx2
@@ -12,7 +13,8 @@ from service.policy import Limit, Limits, Policy
 from service.runtime import Runtime
 from tests import given
 from tests.http import asking
-from tests.world import GENEROUS
+from tests.keys import an_owner
+from tests.world import GENEROUS, ORIGIN
 
 JSON = (b"content-type", b"application/json")
 FORM = b'{"email": "nobody@acme.example", "password": "wrong password"}'
@@ -86,6 +88,77 @@ class TestByAddress:
         statuses = [await asking.me(client, first) for _ in range(62)]
         assert statuses == [200] * 60 + [429] * 2
         assert await asking.me(client, second) == 200
+
+
+class TestToldBudgets:
+    """What an administrator has left (draft-ietf-httpapi-ratelimit-headers-11)."""
+
+    @pytest.fixture
+    def policy(self) -> Policy:
+        return Policy(limits=Limits(login=GENEROUS, create=Limit(3, 60)))
+
+    @pytest.mark.parametrize(
+        ("path", "name", "sent"),
+        [
+            ("/api-keys", "create_api_key", {"name": "k", "scopes": ["agentes"]}),
+            ("/admin/clients", "create_client", {"name": "s", "scopes": ["agentes"]}),
+            ("/admin/users", "invite", {"email": "new@acme.example"}),
+            ("/admin/organizations", "create_organization", {"slug": "o{}", "name": "O"}),
+        ],
+    )
+    async def test_each_creation_tells_what_is_left(
+        self,
+        rt: Runtime,
+        client: httpx2.AsyncClient,
+        path: str,
+        name: str,
+        sent: dict[str, object],
+    ) -> None:
+        root = await an_owner(rt, client, platform_admin=True)
+        for left in (2, 1, 0):
+            body = {key: v.format(left) if isinstance(v, str) else v for key, v in sent.items()}
+            answer = await root.ask("POST", path, json=body)
+            assert answer.status_code == 201, answer.text
+            assert answer.headers.get_list("ratelimit-policy") == [f'"{name}";q=3;w=60']
+            assert told(answer) in ((name, left, 60), (name, left, 59))
+        for _ in range(2):
+            limited = await root.ask("POST", path, json=sent)
+            assert limited.status_code == 429
+            wait = int(limited.headers["retry-after"])
+            assert told(limited) in ((name, 0, wait), (name, 0, wait - 1))
+
+    async def test_a_refused_creation_tells_it_too(
+        self, rt: Runtime, client: httpx2.AsyncClient
+    ) -> None:
+        owner = await an_owner(rt, client)
+        answer = await owner.ask("POST", "/api-keys", json={"name": "k", "scopes": ["root"]})
+        assert (answer.status_code, told(answer)[1]) == (400, 2)
+
+    async def test_who_signs_in_is_told_nothing_and_neither_is_who_only_looks(
+        self, rt: Runtime, client: httpx2.AsyncClient
+    ) -> None:
+        owner = await an_owner(rt, client)
+        ada = await given.a_person(rt, "bob@acme.example")
+        for answer in (
+            await asking.sign_in(client, ada),
+            await asking.sign_in(client, ada, "wrong password"),
+            await owner.ask("GET", "/auth/me"),
+            await owner.ask("GET", "/api-keys"),
+        ):
+            assert not [name for name in answer.headers if name.startswith("ratelimit")]
+
+    async def test_a_page_may_read_it(self, rt: Runtime, client: httpx2.AsyncClient) -> None:
+        answer = await client.get("/auth/me", headers={"origin": ORIGIN})
+        exposed = answer.headers["access-control-expose-headers"].split(", ")
+        assert {"ratelimit", "ratelimit-policy", "retry-after"} <= set(exposed)
+
+
+def told(answer: httpx2.Response) -> tuple[str, int, int]:
+    """Return the name, what is left, and the seconds until one more is free."""
+    (header,) = answer.headers.get_list("ratelimit")
+    match = re.fullmatch(r'"(\w+)";r=(\d+);t=(\d+)', header)
+    assert match, header
+    return match[1], int(match[2]), int(match[3])
 
 
 class TestShortWindow:

@@ -10,10 +10,12 @@ from typing import Any
 from msgspec import Struct
 
 from service.kernel.batch import Batcher
+from service.kernel.call import Standing
 from service.kernel.clock import Clock
 from service.kernel.redis import Redis, RedisLostError
 
-_SCRIPT = Path(__file__).with_name("spend.lua").read_text()
+_SPEND = Path(__file__).with_name("spend.lua").read_text()
+_STANDING = Path(__file__).with_name("standing.lua").read_text()
 _REMEMBERED = 10_000
 
 
@@ -35,7 +37,8 @@ class RateLimits:
 
     def __init__(self, redis: Redis, clock: Clock, workers: int) -> None:
         self._redis = redis
-        self._script = redis.client.register_script(_SCRIPT)
+        self._script = redis.client.register_script(_SPEND)
+        self._look = redis.client.register_script(_STANDING)
         self._clock = clock
         self._workers = workers
         self._spent: OrderedDict[str, deque[float]] = OrderedDict()
@@ -53,6 +56,23 @@ class RateLimits:
             if len(self._empty) > _REMEMBERED:
                 self._empty.popitem(last=False)
         return wait
+
+    async def standing(self, budget: Budget, subject: str) -> Standing:
+        """Tell how a budget stands; spends nothing."""
+        key = self._key(budget, subject)
+
+        async def run(client: Any) -> tuple[int, int]:
+            spent, wait = await self._look(keys=[key], args=[budget.window * 1000], client=client)
+            return budget.count - spent, wait
+
+        try:
+            left, wait = await self._redis.ask(run)
+        except RedisLostError:
+            times = self._times_here(key, budget.window)
+            left = self._share(budget) - len(times)
+            wait = self._until_free(times, budget.window) if times else 0
+        seconds = math.ceil(wait / 1000)
+        return Standing(budget.bucket, budget.count, budget.window, max(0, left), seconds)
 
     def known_empty(self, budget: Budget, subject: str) -> int:
         """Return the seconds a budget is empty for as far as this worker knows; asks nobody."""
@@ -76,18 +96,29 @@ class RateLimits:
             return [self._spend_here(a) for a in asked]
 
     def _spend_here(self, asked: _Asked) -> int:
+        times = self._times_here(asked.key, asked.budget.window)
+        if len(times) >= self._share(asked.budget):
+            return self._until_free(times, asked.budget.window)
+        times.append(self._clock.monotonic())
+        return 0
+
+    def _share(self, budget: Budget) -> int:
+        return max(1, budget.count // self._workers)
+
+    def _times_here(self, key: str, window: int) -> deque[float]:
+        """Return when units were spent here in the window, the oldest first."""
         now = self._clock.monotonic()
-        limit = max(1, asked.budget.count // self._workers)
-        times = self._spent.pop(asked.key, None) or deque()
-        while times and times[0] <= now - asked.budget.window:
+        times = self._spent.pop(key, None) or deque()
+        while times and times[0] <= now - window:
             times.popleft()
-        self._spent[asked.key] = times
+        self._spent[key] = times
         if len(self._spent) > _REMEMBERED:
             self._spent.popitem(last=False)
-        if len(times) >= limit:
-            return math.ceil((times[0] + asked.budget.window - now) * 1000)
-        times.append(now)
-        return 0
+        return times
+
+    def _until_free(self, times: deque[float], window: int) -> int:
+        """Return the milliseconds until the oldest of them leaves the window."""
+        return math.ceil((times[0] + window - self._clock.monotonic()) * 1000)
 
 
 @lru_cache(4096)

@@ -56,7 +56,7 @@ async def create(rt: Runtime, call: Call, tenant_id: TenantId | None, new: NewCl
     Refused: INVALID_REQUEST; FORBIDDEN for a scope the person does not hold; NOT_FOUND; TOO_MANY.
     """
     person = require(call, Act.KEEP_CLIENTS)
-    await limiting.spend(rt, "create_client", rt.policy.limits.create, str(person.user_id))
+    await limiting.spend_own(rt, call, "create_client", person)
     check_client(rt, new)
     _refuse_beyond(person, new.scopes, "scopes")
     async with rt.pg.decision() as tx:
@@ -119,7 +119,7 @@ async def rotate_secret(rt: Runtime, call: Call, client_id: str, overlap: int) -
     for a client that signs with a key of its own.
     """
     person = require(call, Act.KEEP_CLIENTS)
-    await limiting.spend(rt, "rotate_client", rt.policy.limits.create, str(person.user_id))
+    await limiting.spend_own(rt, call, "rotate_client", person)
     if overlap and not SHORTEST_OVERLAP <= overlap <= LONGEST_OVERLAP:
         raise Refused(
             Reason.INVALID_REQUEST, "0, or a minute to 7 days", fields=("overlap_seconds",)

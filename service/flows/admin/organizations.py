@@ -9,6 +9,7 @@ from service.domain.audit import events
 from service.domain.organizations import Organization
 from service.domain.revocations import Kind
 from service.domain.sessions import Why
+from service.flows.access import limiting
 from service.flows.access.ending import LONGEST_TOKEN, close_sessions
 from service.flows.admin.reach import (
     UNTIL_COMMITTED,
@@ -27,8 +28,9 @@ from service.runtime import Runtime
 
 
 async def create(rt: Runtime, call: Call, slug: str, name: str) -> Organization:
-    """Create one.  Refused: FORBIDDEN, INVALID_REQUEST, CONFLICT."""
-    require_platform(call, Act.KEEP_ORGANIZATIONS)
+    """Create one.  Refused: FORBIDDEN, INVALID_REQUEST, CONFLICT, TOO_MANY."""
+    person = require_platform(call, Act.KEEP_ORGANIZATIONS)
+    await limiting.spend_own(rt, call, "create_organization", person)
     return await create_organization(rt, call, slug, name)
 
 

@@ -40,7 +40,7 @@ async def create_key(rt: Runtime, call: Call, new: NewKey) -> IssuedKey:
     INVALID_REQUEST naming the member at fault.
     """
     person = require(call, Act.WRITE_API_KEYS)
-    await limiting.spend(rt, "create_api_key", rt.policy.limits.create, str(person.user_id))
+    await limiting.spend_own(rt, call, "create_api_key", person)
     if new.shared and not may(person, Act.WRITE_ALL_API_KEYS):
         raise Refused(Reason.FORBIDDEN, "your role does not allow this", fields=("owner",))
     if not 1 <= len(new.name) <= _LONGEST_NAME or not new.name.isprintable():

@@ -37,7 +37,7 @@ async def rotate_key(
     TOO_MANY; NOT_FOUND; CONFLICT for a key that is not good any more, or has a successor.
     """
     person = require(call, Act.WRITE_API_KEYS)
-    await limiting.spend(rt, "rotate_api_key", rt.policy.limits.create, str(person.user_id))
+    await limiting.spend_own(rt, call, "rotate_api_key", person)
     if not 0 <= overlap <= LONGEST_OVERLAP:
         raise Refused(
             Reason.INVALID_REQUEST, "0 seconds to 7 days are expected", fields=("overlap_seconds",)

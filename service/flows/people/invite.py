@@ -52,9 +52,12 @@ async def invite(
     there = target(person, tenant_id)
     refuse_above(person, role)
     canonical = checked_email(email)
-    await limiting.spend(rt, "invite", rt.policy.limits.create, str(person.user_id))
+    await limiting.spend_own(rt, call, "invite", person)
     token, expires_at = invitations.new_token(), call.at + _LASTS
     async with rt.pg.decision() as tx:
+        made = await find_made(rt, tx, call)
+        if made is not None:
+            return await _open(tx, person, UUID(made), call.at)
         organization = await lock_organization(tx, there)
         invitation_id = ids.new(call.at)
         await invitations.insert(

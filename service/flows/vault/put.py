@@ -44,7 +44,7 @@ async def put_secret(rt: Runtime, call: Call, new: NewSecret) -> Secret:
     person, tenant_id = reach(call, Act.KEEP_SECRETS, new.tenant_id)
     check_name(new.name)
     _check_value(new.value)
-    await limiting.spend(rt, "put_secret", rt.policy.limits.create, str(person.user_id))
+    await limiting.spend_own(rt, call, "put_secret", person)
     looks = vault.recognise(new.name, new.value)
     async with rt.pg.decision() as tx:
         recipients = None

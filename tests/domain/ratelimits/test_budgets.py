@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.domain.ratelimits import Budget, RateLimits, subject_of
+from service.kernel.call import Standing
 from service.kernel.clock import Clock
 from service.kernel.redis import Redis
 
@@ -79,6 +80,25 @@ async def test_buckets_and_subjects_do_not_share(redis: Redis) -> None:
     assert await limits.spend(Budget("b", 1, 60), "s") == 0
     assert await limits.spend(Budget("a", 1, 60), "t") == 0
     assert await limits.spend(Budget("a", 1, 60), "s") > 0
+
+
+async def test_how_a_budget_stands_is_the_truth_and_costs_nothing(redis: Redis) -> None:
+    """The next unit is free again when it says so, whoever keeps the times."""
+    gone = Redis("redis://127.0.0.1:1/0", "public", Clock())
+    for kept_by in (redis, gone):
+        limits, budget = RateLimits(kept_by, Clock(), 1), Budget("b", 3, 2)
+        for _ in range(2):
+            assert await limits.standing(budget, "s") == Standing("b", 3, 2, 3, 0)
+        assert await limits.spend(budget, "s") == 0
+        await asyncio.sleep(1.1)
+        for _ in range(2):
+            assert await limits.spend(budget, "s") == 0
+        assert await limits.standing(budget, "s") == Standing("b", 3, 2, 0, 1)
+        assert await limits.spend(budget, "s") == 1
+        await asyncio.sleep(1)
+        assert await limits.standing(budget, "s") == Standing("b", 3, 2, 1, 1)
+        assert await limits.spend(budget, "s") == 0
+    await gone.close()
 
 
 async def test_a_key_is_of_constant_size_and_goes_when_its_window_has_passed(
