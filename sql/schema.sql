@@ -329,6 +329,15 @@ CREATE TABLE public.auth_families (
 )
 WITH (fillfactor='70');
 
+CREATE TABLE public.auth_idempotency (
+    slot bytea NOT NULL,
+    request_mac bytea NOT NULL,
+    made text NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT auth_idempotency_request_mac_check CHECK ((octet_length(request_mac) = 32)),
+    CONSTRAINT auth_idempotency_slot_check CHECK ((octet_length(slot) = 32))
+);
+
 CREATE TABLE public.auth_invitations (
     invitation_id uuid NOT NULL,
     tenant_id uuid NOT NULL,
@@ -536,6 +545,9 @@ ALTER TABLE ONLY public.auth_families
 ALTER TABLE ONLY public.auth_families
     ADD CONSTRAINT auth_families_session_id_key UNIQUE (session_id);
 
+ALTER TABLE ONLY public.auth_idempotency
+    ADD CONSTRAINT auth_idempotency_pkey PRIMARY KEY (slot);
+
 ALTER TABLE ONLY public.auth_invitations
     ADD CONSTRAINT auth_invitations_pkey PRIMARY KEY (invitation_id);
 
@@ -648,6 +660,8 @@ CREATE INDEX auth_eventos_default_session_id_chain_id_event_id_idx ON public.aut
 CREATE INDEX auth_eventos_user ON ONLY public.auth_eventos USING btree (user_id, chain_id, event_id) WHERE (user_id IS NOT NULL);
 
 CREATE INDEX auth_eventos_default_user_id_chain_id_event_id_idx ON public.auth_eventos_default USING btree (user_id, chain_id, event_id) WHERE (user_id IS NOT NULL);
+
+CREATE INDEX auth_idempotency_expires ON public.auth_idempotency USING btree (expires_at);
 
 CREATE INDEX auth_invitations_invited_by ON public.auth_invitations USING btree (invited_by);
 

@@ -110,7 +110,7 @@ async def _empty(settings: Settings) -> None:
         await connection.execute(
             "TRUNCATE auth_organizations, auth_users, auth_lockouts, auth_eventos,"
             " auth_event_seals, auth_event_chains, auth_event_checkpoints,"
-            " auth_revocations CASCADE; UPDATE auth_revocation_head SET seq = 0"
+            " auth_revocations, auth_idempotency CASCADE; UPDATE auth_revocation_head SET seq = 0"
         )
     finally:
         await connection.close()

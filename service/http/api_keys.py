@@ -81,7 +81,7 @@ class KeyAnswer(Struct, frozen=True):
 
 
 class IssuedAnswer(Struct, frozen=True):
-    """A new key and, this once, its secret."""
+    """A new key and, this once, its secret; null when the same request made it before."""
 
     id: str
     prefix: str
@@ -91,7 +91,7 @@ class IssuedAnswer(Struct, frozen=True):
     addresses: tuple[str, ...]
     created_at: datetime
     expires_at: datetime | None
-    secret: Key
+    secret: Key | None
 
 
 class KeysAnswer(Struct, frozen=True):
@@ -224,7 +224,7 @@ def _issued(issued: IssuedKey) -> IssuedAnswer:
         addresses=key.networks,
         created_at=key.created_at,
         expires_at=key.expires_at,
-        secret=issued.secret,
+        secret=issued.secret or None,
     )
 
 

@@ -3,8 +3,11 @@
 A body: type, encoding, shape, no key twice.  A query string, where the route takes parameters: none
 twice, none unknown.  The framework would take JSON under any content type, drop unknown keys and
 let the last of two win.  A refusal names the member at fault and never repeats a value.
+
+A POST may say that it may come again: that is noted here, where its body is at hand.
 """
 
+import hashlib
 import json
 import re
 from collections import Counter
@@ -20,9 +23,12 @@ from litestar.params import BodyKwarg, QueryParameter
 from litestar.types import Scope
 from msgspec import Struct
 
-from service.http.asked import is_json
+from service.http.asked import headers, is_json
+from service.kernel.call import Repeatable
 from service.kernel.refusal import Reason, Refused
 
+_IDEMPOTENCY_KEY = b"idempotency-key"
+_LONGEST_KEY = 255
 _FIELD = re.compile(r"at `\$\.([\w.\[\]]{1,80})`|(?:required|unknown) field `(\w{1,80})`")
 
 
@@ -72,6 +78,7 @@ async def check_request(request: Request[Any, Any, State]) -> None:
     body = await request.body() if expected is not None else b""
     try:
         _check_query(request)
+        request.scope["state"]["repeatable"] = _repeatable(request, body)
         if expected is not None:
             expected.read(request.scope, body)
     except Refused:
@@ -79,6 +86,24 @@ async def check_request(request: Request[Any, Any, State]) -> None:
         if provide is not None:
             await provide.dependency(request.scope)
         raise
+
+
+def _repeatable(request: Request[Any, Any, State], body: bytes) -> Repeatable | None:
+    """Return what makes a POST one and the same when it comes again, if its sender says so."""
+    given = headers(request.scope, _IDEMPOTENCY_KEY) if request.method == "POST" else []
+    if not given:
+        return None
+    key = given[0]
+    if len(given) > 1 or not (
+        1 <= len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable()
+    ):
+        raise Refused(
+            Reason.INVALID_REQUEST,
+            f"one Idempotency-Key, of 1 to {_LONGEST_KEY} printable ASCII characters, is expected",
+            fields=(_IDEMPOTENCY_KEY.decode(),),
+        )
+    asked = repr((request.scope["path"], request.scope["query_string"], body))
+    return Repeatable(key, hashlib.sha256(asked.encode()).digest())
 
 
 def _check_query(request: Request[Any, Any, State]) -> None:

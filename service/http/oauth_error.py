@@ -20,6 +20,7 @@ STATUS: dict[Reason, tuple[int, str]] = {
     Reason.NOT_FOUND: (404, "invalid_request"),
     Reason.METHOD_NOT_ALLOWED: (405, "invalid_request"),
     Reason.CONFLICT: (409, "invalid_request"),
+    Reason.KEY_REUSED: (422, "invalid_request"),
     Reason.TOO_SLOW: (408, "invalid_request"),
     Reason.TOO_LARGE: (413, "invalid_request"),
     Reason.UNSUPPORTED_MEDIA: (415, "invalid_request"),

@@ -26,6 +26,15 @@ _OAUTH_ERROR_SCHEMA = {
     "required": ["error"],
     "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
 }
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Makes the request one that may come again: for 24 hours the same one makes"
+    " nothing more and is told of what it made, without its secret. 409 while the first is under"
+    " way, 422 for another request under the same key.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
 _JWKS_SCHEMA = {
     "type": "object",
     "required": ["keys"],
@@ -66,6 +75,10 @@ def finished(schema: dict[str, Any]) -> dict[str, Any]:
             responses = operation["responses"]
             responses.pop("400", None)
             refused = _OAUTH_ERROR if path.startswith("/oauth/") else _PROBLEM
+            if method == "post" and "application/json" in responses.get("201", {}).get(
+                "content", ()
+            ):
+                operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
             responses["4XX"] = responses["503"] = refused
     jwks = schema["paths"]["/.well-known/jwks.json"]["get"]["responses"]["200"]
     jwks["content"] = {"application/json": {"schema": {"$ref": "#/components/schemas/JWKS"}}}

@@ -20,6 +20,7 @@ STATUS: dict[Reason, tuple[int, str]] = {
     Reason.NOT_FOUND: (404, "There is nothing here"),
     Reason.METHOD_NOT_ALLOWED: (405, "The method is not allowed"),
     Reason.CONFLICT: (409, "It is in conflict with what exists"),
+    Reason.KEY_REUSED: (422, "The Idempotency-Key was another request's"),
     Reason.TOO_SLOW: (408, "The request took too long to arrive"),
     Reason.TOO_LARGE: (413, "The request is too large"),
     Reason.UNSUPPORTED_MEDIA: (415, "The media type is not supported"),

@@ -20,6 +20,7 @@ class Reason(StrEnum):
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     CONFLICT = "conflict"
+    KEY_REUSED = "idempotency_key_reused"
     TOO_LARGE = "too_large"
     TOO_SLOW = "too_slow"
     UNSUPPORTED_MEDIA = "unsupported_media"

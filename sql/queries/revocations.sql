@@ -30,6 +30,12 @@ SELECT seq, kind, value, cutoff, tenant_id, reason, revoked_at, expires_at
  ORDER BY seq
  LIMIT $3;
 
+-- name: find(seq)
+-- In force or not, as long as it is here.
+SELECT seq, kind, value, cutoff, tenant_id, reason, revoked_at, expires_at
+  FROM auth_revocations
+ WHERE seq = $1;
+
 -- name: find_any(kinds, values, at)
 -- The direct question, for a worker that cannot vouch for its memory.
 SELECT r.seq, r.kind, r.value, r.cutoff, r.tenant_id, r.reason, r.revoked_at, r.expires_at

@@ -35,6 +35,7 @@ SHARED_TAILS: dict[str, str] = {
     "access/ending": "how every session ends: family, revocation, event",
     "access/limiting": "how every flow spends a budget",
     "access/authenticate": "who a bearer token is",
+    "idempotency": "how every flow that creates does it once",
     "authority": "who may administer what",
     "access/sign_in": "reserving and settling an attempt: the change of a password guesses too",
     "access/refresh": "OAuth's refresh_token grant is the same act on another wire",

@@ -178,7 +178,7 @@ async def test_an_allowed_page_s_preflight_is_answered(client: httpx2.AsyncClien
     methods = answer.headers["access-control-allow-methods"].replace(" ", "").split(",")
     assert {"GET", "POST", "PUT", "DELETE"} <= set(methods)
     allowed = answer.headers["access-control-allow-headers"]
-    assert allowed == "authorization, content-type"
+    assert allowed == "authorization, content-type, idempotency-key"
 
 
 async def test_the_keys_are_for_every_page_and_never_with_credentials(

@@ -23,6 +23,7 @@ class Usage(StrEnum):
     CHECKPOINT = "audit-checkpoint"
     RECIPIENT = "recipient"
     FINGERPRINT = "fingerprint"
+    IDEMPOTENCY = "idempotency"
 
 
 class Described(Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ each worker proves its own freshness against PostgreSQL, and keeps working when 
 from service.domain.revocations.follower import Follower
 from service.domain.revocations.memory import Memory
 from service.domain.revocations.model import Kind, Marks, Revocation
-from service.domain.revocations.store import find_any, list_after, prune, read_head, revoke
+from service.domain.revocations.store import find, find_any, list_after, prune, read_head, revoke
 
 __all__ = [
     "Follower",
@@ -15,6 +15,7 @@ __all__ = [
     "Marks",
     "Memory",
     "Revocation",
+    "find",
     "find_any",
     "list_after",
     "prune",

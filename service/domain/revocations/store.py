@@ -18,6 +18,7 @@ queries = Queries("revocations")
 _insert = queries.rows("insert", Revocation)
 _head = queries.rows("head", _Head)
 _list_after = queries.rows("list_after", Revocation)
+_find = queries.rows("find", Revocation)
 _find_any = queries.rows("find_any", Revocation)
 _prune = queries.command("prune")
 
@@ -60,6 +61,11 @@ async def read_head(tx: Tx) -> int:
 async def list_after(tx: Tx, after: int, at: datetime, most: int) -> list[Revocation]:
     """Return what is in force and newer than `after`, in order."""
     return await _list_after.all(tx, after=after, at=at, most=most)
+
+
+async def find(tx: Tx, seq: int) -> Revocation | None:
+    """Return an entry of the feed, in force or not."""
+    return await _find.maybe(tx, seq=seq)
 
 
 async def find_any(tx: Tx, marks: Marks, at: datetime) -> Revocation | None:

@@ -14,6 +14,7 @@ from service.flows.access import limiting
 from service.flows.access.ending import LONGEST_TOKEN
 from service.flows.admin.reach import UNTIL_COMMITTED, record_crossing, require_platform, target
 from service.flows.authority import Act, crossing_from, is_platform_admin, reaches, require
+from service.flows.idempotency import find_made, keep_made
 from service.flows.people.create_client import Created, NewClient, check_client, insert_client
 from service.kernel.call import Call, Person
 from service.kernel.ids import TenantId
@@ -60,9 +61,14 @@ async def create(rt: Runtime, call: Call, tenant_id: TenantId | None, new: NewCl
     check_client(rt, new)
     _refuse_beyond(person, new.scopes, "scopes")
     async with rt.pg.decision() as tx:
+        made = await find_made(rt, tx, call)
+        if made is not None:
+            return Created(_reached(person, await clients.find(tx, made)), None)
         there = await _there(tx, call, person, tenant_id, Act.KEEP_CLIENTS)
         crossed = None if there is None else crossing_from(person, there)
-        return await insert_client(rt, call, tx, new, there, crossed)
+        created = await insert_client(rt, call, tx, new, there, crossed)
+        await keep_made(rt, tx, call, created.client.client_id)
+    return created
 
 
 async def disable(rt: Runtime, call: Call, client_id: str) -> None:

@@ -9,7 +9,9 @@ from service.domain.apikeys import ApiKey
 from service.domain.audit import events
 from service.flows.access import limiting
 from service.flows.apikeys.issuing import IssuedKey, check_expiry, check_scopes, insert_key
+from service.flows.apikeys.reach import find_key
 from service.flows.authority import Act, may, require
+from service.flows.idempotency import find_made, keep_made
 from service.kernel import ids
 from service.kernel.call import Call
 from service.kernel.ids import ApiKeyId
@@ -64,6 +66,9 @@ async def create_key(rt: Runtime, call: Call, new: NewKey) -> IssuedKey:
         use_count=0,
     )
     async with rt.pg.decision() as tx:
+        made = await find_made(rt, tx, call)
+        if made is not None:
+            return IssuedKey(await find_key(tx, person, ApiKeyId(ids.read(made))))
         issued = await insert_key(rt, tx, key)
         await audit.record(
             tx,
@@ -77,6 +82,7 @@ async def create_key(rt: Runtime, call: Call, new: NewKey) -> IssuedKey:
                 expires_at=key.expires_at,
             ),
         )
+        await keep_made(rt, tx, call, key.key_id)
     return issued
 
 

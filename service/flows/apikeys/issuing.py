@@ -18,10 +18,10 @@ _LONGEST = timedelta(days=36_525)
 
 
 class IssuedKey(Struct, frozen=True):
-    """A key and, this once, its whole text."""
+    """A key and, this once, its whole text: empty when the same request issued it before."""
 
     key: ApiKey
-    secret: str
+    secret: str = ""
 
 
 def check_scopes(rt: Runtime, person: Person, scopes: tuple[str, ...]) -> tuple[str, ...]:

@@ -11,8 +11,9 @@ from service.domain.revocations import Revocation
 from service.flows.access import limiting
 from service.flows.apikeys.ending import close_keys
 from service.flows.apikeys.issuing import IssuedKey, check_expiry, check_scopes, insert_key
-from service.flows.apikeys.reach import lock_key
+from service.flows.apikeys.reach import find_key, lock_key
 from service.flows.authority import Act, crossing_from, require
+from service.flows.idempotency import find_made, keep_made
 from service.kernel import ids
 from service.kernel.call import Call
 from service.kernel.ids import ApiKeyId
@@ -45,6 +46,9 @@ async def rotate_key(
     check_expiry(call, expires_at)
     entries: list[Revocation] = []
     async with rt.pg.decision() as tx:
+        made = await find_made(rt, tx, call)
+        if made is not None:
+            return IssuedKey(await find_key(tx, person, ApiKeyId(ids.read(made))))
         old = await lock_key(tx, person, key_id)
         if old.owner_id not in (None, person.user_id):
             # Its successor would let somebody else act under the owner's name.
@@ -77,6 +81,7 @@ async def rotate_key(
                 crossing_from=crossing_from(person, old.tenant_id),
             ),
         )
+        await keep_made(rt, tx, call, successor.key_id)
         if overlap == 0:
             entries = await close_keys(tx, call.at, [key_id], old.tenant_id, "api key rotated")
     await rt.revocations.announce(entries)

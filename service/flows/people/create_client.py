@@ -29,7 +29,9 @@ class NewClient(Struct, frozen=True, kw_only=True):
 
 
 class Created(Struct, frozen=True):
-    """The client and, this once, its secret."""
+    """The client and, this once, its secret; None for one with keys, and when the same request made
+    it before.
+    """
 
     client: Client
     secret: str | None

@@ -5,6 +5,8 @@ import re
 from service.domain import audit, organizations
 from service.domain.audit import events
 from service.domain.organizations import Organization
+from service.flows.admin.reach import lock_organization
+from service.flows.idempotency import find_made, keep_made
 from service.kernel import ids
 from service.kernel.call import Call
 from service.kernel.ids import TenantId
@@ -28,9 +30,13 @@ async def create_organization(rt: Runtime, call: Call, slug: str, name: str) -> 
             Reason.INVALID_REQUEST, "a name has 1 to 200 printable characters", fields=("name",)
         )
     async with rt.pg.decision() as tx:
+        before = await find_made(rt, tx, call)
+        if before is not None:
+            return await lock_organization(tx, TenantId(ids.read(before)))
         tenant_id = TenantId(ids.new(call.at))
         made = await organizations.insert(tx, tenant_id, slug, name, call.at)
         if made is None:
             raise Refused(Reason.CONFLICT, "this slug is taken", fields=("slug",))
         await audit.record(tx, call, events.OrganizationCreated(tenant_id=tenant_id, slug=slug))
+        await keep_made(rt, tx, call, tenant_id)
     return made

@@ -11,7 +11,8 @@ from service.domain.invitations import Invitation
 from service.domain.users import ROLES, Account, Role
 from service.flows.access import limiting
 from service.flows.admin.reach import lock_organization, record_crossing, refuse_above, target
-from service.flows.authority import Act, require
+from service.flows.authority import Act, reaches, require
+from service.flows.idempotency import find_made, keep_made
 from service.flows.people.create_user import checked_email
 from service.kernel import ids
 from service.kernel.call import Call, Person
@@ -25,7 +26,7 @@ _LASTS = timedelta(days=7)
 
 
 class Invited(Struct, frozen=True, kw_only=True):
-    """An invitation that was made.  `link` is shown this once, and only when no mail was sent."""
+    """An invitation.  `link` is shown when it is made and no mail was sent, and never again."""
 
     invitation_id: UUID
     email: str
@@ -75,6 +76,7 @@ async def invite(
         await audit.record(
             tx, call, events.Invited(tenant_id=there, role=role, invitation_id=invitation_id)
         )
+        await keep_made(rt, tx, call, invitation_id)
     link = f"{rt.policy.links.invitation or rt.settings.issuer + '/invitation'}#{token}"
     mailed = await rt.mail.send(
         Mail(
@@ -89,6 +91,20 @@ async def invite(
         role=role,
         expires_at=expires_at,
         link=None if mailed else link,
+    )
+
+
+async def _open(tx: Tx, person: Person, invitation_id: UUID, at: datetime) -> Invited:
+    """Return an invitation that was made before, without its link.  Refused(NOT_FOUND)."""
+    found = await invitations.lock_one(tx, invitation_id, at)
+    if found is None or not reaches(person, found.tenant_id):
+        raise Refused(Reason.NOT_FOUND, "this invitation is not open any more")
+    return Invited(
+        invitation_id=invitation_id,
+        email=found.email,
+        role=found.role,
+        expires_at=found.expires_at,
+        link=None,
     )
 
 

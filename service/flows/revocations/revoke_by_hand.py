@@ -13,6 +13,7 @@ from service.domain.sessions import Why
 from service.flows.access.ending import LONGEST_TOKEN, close_sessions
 from service.flows.admin.reach import refuse_above
 from service.flows.authority import Act, is_platform_admin, may, reaches, require
+from service.flows.idempotency import find_made, keep_made
 from service.kernel.call import Call, Person
 from service.kernel.ids import ApiKeyId, SessionId, TenantId, UserId
 from service.kernel.refusal import Reason, Refused
@@ -48,6 +49,9 @@ async def revoke_by_hand(rt: Runtime, call: Call, asked: Asked) -> Revocation:
     person = require(call, Act.REVOKE)
     asked = asked.canonical()
     async with rt.pg.decision() as tx:
+        made = await find_made(rt, tx, call)
+        if made is not None:
+            return await _find(tx, int(made))
         tenant_id = await _reachable(tx, person, asked)
         ended = None
         if asked.kind is Kind.SID:
@@ -86,8 +90,16 @@ async def revoke_by_hand(rt: Runtime, call: Call, asked: Asked) -> Revocation:
                 at=at,
                 expires_at=at + _LASTS,
             )
+        await keep_made(rt, tx, call, entries[0].seq)
     await rt.revocations.announce(entries)
     return entries[0]
+
+
+async def _find(tx: Tx, seq: int) -> Revocation:
+    found = await revocations.find(tx, seq)
+    if found is None:
+        raise Refused(Reason.NOT_FOUND, "this revocation is over")
+    return found
 
 
 async def _reachable(tx: Tx, person: Person, asked: Asked) -> TenantId | None:

@@ -2,7 +2,15 @@
 
 from datetime import timedelta
 
-from service.domain import devices, invitations, keyring, lockouts, revocations, sessions
+from service.domain import (
+    devices,
+    idempotency,
+    invitations,
+    keyring,
+    lockouts,
+    revocations,
+    sessions,
+)
 from service.kernel.call import Call
 from service.runtime import Runtime
 
@@ -20,5 +28,6 @@ async def prune(rt: Runtime, call: Call) -> dict[str, int]:
             "invitations": await invitations.prune(tx, call.at),
             "signing keys": await keyring.prune(tx, call.at - _KEYS_KEPT),
             "lockouts": await lockouts.prune(tx, call.at - _LOCKOUTS_KEPT),
+            "idempotency keys": await idempotency.prune(tx, call.at),
             "revocations": await revocations.prune(tx, call.at),
         }

@@ -63,7 +63,10 @@ class ClientAnswer(Struct, frozen=True):
 
 
 class CreatedAnswer(Struct, frozen=True):
-    """A new service; `client_secret` is shown this once, and null for one with keys."""
+    """A new service; `client_secret` is shown this once.
+
+    Null for one with keys, and when the same request made it before.
+    """
 
     client_id: str
     client_secret: str | None

@@ -36,13 +36,13 @@ class RoleForm(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class InvitedAnswer(Struct, frozen=True):
-    """An invitation; `link` is shown this once, and only when no mail was sent."""
+    """An invitation; `link` is shown when it is made and no mail was sent, and never again."""
 
     id: str
     email: str
     role: str
     expires_at: datetime
-    link: Annotated[str | None, Meta(description="null when it was mailed")]
+    link: Annotated[str | None, Meta(description="null when it was mailed, or made before")]
 
 
 class MemberAnswer(Struct, frozen=True):

@@ -1,0 +1,70 @@
+"""Statements on auth_idempotency."""
+
+import hmac
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct
+
+from service.kernel.ids import TenantId
+from service.kernel.mac import hmac_sha256
+from service.kernel.sql import Queries, Tx
+
+
+class Slot(Struct, frozen=True):
+    """Where a request is looked for, and what it must be like when it is found there."""
+
+    name: bytes
+    request_mac: bytes
+
+
+class Made(Struct, frozen=True):
+    """What was made by a request."""
+
+    request_mac: bytes
+    made: str
+
+    def is_for(self, slot: Slot) -> bool:
+        """Tell whether it was this very request, and not another one under the same key."""
+        return hmac.compare_digest(self.request_mac, slot.request_mac)
+
+
+class _Held(Struct, frozen=True):
+    held: bool
+
+
+queries = Queries("idempotency")
+_hold = queries.rows("hold", _Held)
+_find = queries.rows("find", Made)
+_keep = queries.command("keep")
+_prune = queries.command("prune")
+
+
+def slot_of(
+    key: bytes, tenant_id: TenantId | None, actor_id: str | None, name: str, request: bytes
+) -> Slot:
+    """Return the slot of a request: each caller has their own names, in each organization."""
+    slot = hmac_sha256(key, msgspec.json.encode((tenant_id, actor_id, name)))
+    return Slot(slot, hmac_sha256(key, slot + request))
+
+
+async def hold(tx: Tx, slot: Slot) -> bool:
+    """Hold a slot until the transaction ends; False when somebody else does."""
+    return (await _hold.one(tx, lock_id=int.from_bytes(slot.name[:8], signed=True))).held
+
+
+async def find(tx: Tx, slot: Slot, at: datetime) -> Made | None:
+    """Return what was made under this name; the caller holds the slot."""
+    return await _find.maybe(tx, slot=slot.name, at=at)
+
+
+async def keep(tx: Tx, slot: Slot, made: str, expires_at: datetime) -> None:
+    """Keep what was made, in the transaction that makes it; the caller holds the slot."""
+    await _keep.run(
+        tx, slot=slot.name, request_mac=slot.request_mac, made=made, expires_at=expires_at
+    )
+
+
+async def prune(tx: Tx, before: datetime) -> int:
+    """Drop what has expired."""
+    return await _prune.run(tx, before=before)

@@ -1,0 +1,22 @@
+-- Requests that may come again.  Writes auth_idempotency.
+
+-- name: hold(lock_id)
+-- Until the transaction ends.  A lock and not a row: it goes with whoever holds it, however that ends.
+SELECT pg_try_advisory_xact_lock($1) AS held;
+
+-- name: find(slot, at)
+SELECT request_mac, made
+  FROM auth_idempotency
+ WHERE slot = $1
+   AND expires_at > $2;
+
+-- name: keep(slot, request_mac, made, expires_at)
+-- In the place of one that has expired.
+INSERT INTO auth_idempotency (slot, request_mac, made, expires_at)
+VALUES ($1, $2, $3, $4)
+ON CONFLICT (slot) DO UPDATE
+   SET request_mac = excluded.request_mac, made = excluded.made, expires_at = excluded.expires_at;
+
+-- name: prune(before)
+DELETE FROM auth_idempotency
+ WHERE expires_at < $1;
