@@ -7,7 +7,7 @@ import functools
 import tomllib
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -29,6 +29,11 @@ SERVICE_SCOPES = ("revocations:read", "api-keys:verify", "secrets:sealed")
 
 KEY_SCOPES = ("revocations:read", "api-keys:verify")
 """Those of them that an API key may hold; only a platform administrator grants them."""
+
+
+Scope: TypeAlias = Annotated[str, Meta(max_length=100, pattern=r"^[!#-)+-\[\]-~]+\Z")]
+"""A scope's name (RFC 6749 section 3.3): without a space, which would make two of it, and without a
+`*`, which would seem to mean more than itself."""
 
 
 class Tokens(Struct, frozen=True, forbid_unknown_fields=True):
@@ -120,9 +125,9 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     hashing: HashParameters = HashParameters()
     links: Links = Links()
     security: Security = Security()
-    scopes: tuple[str, ...] = ("agentes", "proxy-ollama")
+    scopes: tuple[Scope, ...] = ("agentes", "proxy-ollama")
     """Scopes that API keys and people may hold, beside the service's own."""
-    role_scopes: dict[str, tuple[str, ...]] = field(
+    role_scopes: dict[str, tuple[Scope, ...]] = field(
         default_factory=lambda: dict.fromkeys(
             ("owner", "admin", "member"), ("agentes", "proxy-ollama")
         )
