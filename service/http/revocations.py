@@ -10,13 +10,21 @@ from litestar import Response, Router, get, post
 from litestar.di import Provide
 from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody
 from litestar.response import Stream
+from litestar.types import Scope
 from msgspec import Meta, Struct
 
 from service.domain.revocations import Kind, Revocation
-from service.flows.revocations.read import LONGEST_WAIT, MOST, find_jti, find_revoked, read_feed
+from service.flows.revocations.read import (
+    LONGEST_WAIT,
+    MOST,
+    Page,
+    find_jti,
+    find_revoked,
+    read_feed,
+)
 from service.flows.revocations.revoke_by_hand import Asked as ToRevoke
 from service.flows.revocations.revoke_by_hand import revoke_by_hand
-from service.http.asked import FromCaller, provide_caller
+from service.http.asked import Asked, FromCaller, provide_caller
 from service.http.text import Line
 from service.kernel.refusal import Reason, Refused
 
@@ -78,14 +86,15 @@ class RevokeForm(Struct, frozen=True, forbid_unknown_fields=True):
 @get("/")
 async def feed(
     asked: FromCaller,
+    scope: Scope,
     after: FromQuery[str | None] = None,
     wait: FromQuery[str | None] = None,
     limit: FromQuery[str | None] = None,
 ) -> FeedAnswer:
     """Return revocations newer than a cursor; without one, everything still in force."""
-    page = await read_feed(
-        asked.rt,
-        asked.call,
+    page = await _read_on(
+        asked,
+        scope,
         None if after is None else _number("after", after, 2**62),
         wait=0 if wait is None else _number("wait", wait, int(LONGEST_WAIT)),
         limit=1000 if limit is None else _number("limit", limit, MOST, least=1),
@@ -96,6 +105,7 @@ async def feed(
 @get("/stream", media_type="text/event-stream")
 async def stream(
     asked: FromCaller,
+    scope: Scope,
     last_event_id: Annotated[str | None, HeaderParameter(name="Last-Event-ID")] = None,
     after: FromQuery[str | None] = None,
 ) -> Stream:
@@ -118,13 +128,8 @@ async def stream(
             if left <= 0:
                 return
             try:
-                page = await read_feed(
-                    asked.rt,
-                    asked.call,
-                    page.next,
-                    wait=min(left, _HEARTBEAT_SECONDS),
-                    limit=MOST,
-                )
+                wait = min(left, _HEARTBEAT_SECONDS)
+                page = await _read_on(asked, scope, page.next, wait=wait, limit=MOST)
             except (Refused, asyncio.CancelledError):
                 return  # the reader comes back with its cursor and is told why
 
@@ -159,6 +164,16 @@ async def revoke(asked: FromCaller, data: JSONBody[RevokeForm]) -> Response[Entr
     """Revoke by hand."""
     entry = await revoke_by_hand(asked.rt, asked.call, ToRevoke(data.kind, data.value, data.reason))
     return Response(_entry(entry), status_code=201)
+
+
+async def _read_on(
+    asked: Asked, scope: Scope, after: int | None, *, wait: float, limit: int
+) -> Page:
+    """Read the feed; whoever waited for news says again who they are: it may be about them."""
+    page = await read_feed(asked.rt, asked.call, after, wait=wait, limit=limit)
+    if wait and page.entries:
+        await provide_caller(scope)
+    return page
 
 
 def _entry(entry: Revocation) -> EntryAnswer:

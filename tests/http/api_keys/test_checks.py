@@ -1,5 +1,6 @@
 """The four doors a key is shown at: verify, introspect, a bearer's, and the exchange."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -185,6 +186,29 @@ async def test_during_the_overlap_both_work_and_afterwards_one(
     assert await _akids(rt) == [old["id"]]
     await end_expired_keys(rt)
     assert await _akids(rt) == [old["id"]]  # told once
+
+
+@pytest.mark.parametrize("path", ["/revocations?wait=20&after={}", "/revocations/stream?after={}"])
+@pytest.mark.parametrize("token", [False, True])
+async def test_who_waits_for_news_with_a_key_is_sent_away_with_it(
+    rt: Runtime, root: Owner, client: httpx2.AsyncClient, path: str, *, token: bool
+) -> None:
+    """Nothing is told to a dead key, not even on a connection it opened while it lived."""
+    made = await root.create(scopes=[FEED])
+    bearer = made["secret"]
+    if token:
+        bearer = (await exchange(client, bearer)).json()["access_token"]
+    headers = {"authorization": f"Bearer {bearer}"}
+    where = path.format(rt.revocations.memory.seq)
+    waiting = asyncio.create_task(client.get(where, headers=headers))
+    await asyncio.sleep(0.3)
+    assert not waiting.done()
+    began = rt.clock.monotonic()
+    await root.revoke(made)
+    answer = await waiting
+    assert rt.clock.monotonic() - began < 1.0
+    assert made["id"] not in answer.text
+    assert answer.status_code == (401 if "wait" in path else 200)
 
 
 async def test_an_overlap_never_lengthens_a_life(rt: Runtime, root: Owner) -> None:
