@@ -36,6 +36,7 @@ SHARED_TAILS: dict[str, str] = {
     "access/limiting": "how every flow spends a budget",
     "access/authenticate": "who a bearer token is",
     "idempotency": "how every flow that creates does it once",
+    "naming": "what a thing may be called, and the scopes it may be given",
     "authority": "who may administer what",
     "access/sign_in": "reserving and settling an attempt: the change of a password guesses too",
     "access/refresh": "OAuth's refresh_token grant is the same act on another wire",

@@ -1,6 +1,5 @@
 """Administrators keep the services of an organization, the platform's the platform's."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -15,6 +14,7 @@ from service.flows.access.ending import LONGEST_TOKEN
 from service.flows.admin.reach import UNTIL_COMMITTED, record_crossing, require_platform, target
 from service.flows.authority import Act, crossing_from, is_platform_admin, reaches, require
 from service.flows.idempotency import find_made, keep_made
+from service.flows.naming import check_held
 from service.flows.people.create_client import Created, NewClient, check_client, insert_client
 from service.kernel.call import Call, Person
 from service.kernel.ids import TenantId
@@ -59,7 +59,7 @@ async def create(rt: Runtime, call: Call, tenant_id: TenantId | None, new: NewCl
     person = require(call, Act.KEEP_CLIENTS)
     await limiting.spend_own(rt, call, "create_client", person)
     check_client(rt, new)
-    _refuse_beyond(person, new.scopes, "scopes")
+    check_held(person, new.scopes, "scopes")
     async with rt.pg.decision() as tx:
         made = await find_made(rt, tx, call)
         if made is not None:
@@ -101,7 +101,7 @@ async def enable(rt: Runtime, call: Call, client_id: str) -> None:
     """
     async with rt.pg.decision() as tx:
         person, client = await _hold(tx, call, client_id)
-        _refuse_beyond(person, client.scopes)
+        check_held(person, client.scopes)
         if client.disabled_at is None:
             return
         await clients.set_disabled(tx, client, None)
@@ -136,7 +136,7 @@ async def rotate_secret(rt: Runtime, call: Call, client_id: str, overlap: int) -
     entries: list[Revocation] = []
     async with rt.pg.decision() as tx:
         person, client = await _hold(tx, call, client_id)
-        _refuse_beyond(person, client.scopes)
+        check_held(person, client.scopes)
         if client.secret_mac is None:
             raise Refused(Reason.CONFLICT, "this client signs with a key of its own")
         await clients.replace_secret(tx, client, mac, until)
@@ -151,11 +151,6 @@ async def rotate_secret(rt: Runtime, call: Call, client_id: str, overlap: int) -
             entries = await _revoke(rt, tx, client, "client secret rotated")
     await rt.revocations.announce(entries)
     return secret
-
-
-def _refuse_beyond(person: Person, scopes: Sequence[str], *fields: str) -> None:
-    if not (is_platform_admin(person) or set(scopes) <= set(person.scopes)):
-        raise Refused(Reason.FORBIDDEN, "nobody grants a scope they do not hold", fields=fields)
 
 
 async def _there(

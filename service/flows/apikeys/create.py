@@ -12,13 +12,13 @@ from service.flows.apikeys.issuing import IssuedKey, check_expiry, check_scopes,
 from service.flows.apikeys.reach import find_key
 from service.flows.authority import Act, may, require
 from service.flows.idempotency import find_made, keep_made
+from service.flows.naming import check_name
 from service.kernel import ids
 from service.kernel.call import Call
 from service.kernel.ids import ApiKeyId
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
 
-_LONGEST_NAME = 200
 _MOST_NETWORKS = 50
 
 
@@ -45,10 +45,7 @@ async def create_key(rt: Runtime, call: Call, new: NewKey) -> IssuedKey:
     await limiting.spend_own(rt, call, "create_api_key", person)
     if new.shared and not may(person, Act.WRITE_ALL_API_KEYS):
         raise Refused(Reason.FORBIDDEN, "your role does not allow this", fields=("owner",))
-    if not 1 <= len(new.name) <= _LONGEST_NAME or not new.name.isprintable():
-        raise Refused(
-            Reason.INVALID_REQUEST, "a name has 1 to 200 printable characters", fields=("name",)
-        )
+    check_name(new.name)
     key = ApiKey(
         key_id=ApiKeyId(ids.new(call.at)),
         tenant_id=person.tenant_id,

@@ -7,7 +7,7 @@ from msgspec import Struct, structs
 from service.domain import apikeys
 from service.domain.apikeys import ApiKey, KeyText
 from service.domain.keyring import Usage
-from service.flows.authority import is_platform_admin
+from service.flows.naming import check_held, check_known
 from service.kernel.call import Call, Person
 from service.kernel.refusal import Reason, Refused
 from service.kernel.sql import Tx
@@ -30,19 +30,9 @@ def check_scopes(rt: Runtime, person: Person, scopes: tuple[str, ...]) -> tuple[
     Refused: INVALID_REQUEST for none, or one that is not in the catalogue; FORBIDDEN for more than
     the person may do.  A platform administrator may grant all of the catalogue.
     """
-    known = {*rt.policy.scopes, *KEY_SCOPES}
-    if not scopes or not set(scopes) <= known:
-        raise Refused(
-            Reason.INVALID_REQUEST,
-            f"at least one scope, of: {', '.join(sorted(known))}",
-            fields=("scopes",),
-        )
-    held = known if is_platform_admin(person) else set(person.scopes)
-    if not set(scopes) <= held:
-        raise Refused(
-            Reason.FORBIDDEN, "nobody grants a scope they do not hold", fields=("scopes",)
-        )
-    return tuple(dict.fromkeys(scopes))
+    known = check_known(scopes, (*rt.policy.scopes, *KEY_SCOPES))
+    check_held(person, known, "scopes")
+    return known
 
 
 def check_expiry(call: Call, expires_at: datetime | None) -> datetime | None:

@@ -8,6 +8,7 @@ from service.domain import audit, clients
 from service.domain.audit import events
 from service.domain.clients import Client
 from service.domain.keyring import Usage
+from service.flows.naming import check_known, check_name
 from service.flows.people.find_organization import find_organization
 from service.kernel import jose
 from service.kernel.call import Call
@@ -16,8 +17,6 @@ from service.kernel.refusal import Reason, Refused
 from service.kernel.sql import Tx
 from service.policy import SERVICE_SCOPES
 from service.runtime import Runtime
-
-_LONGEST_NAME = 200
 
 
 class NewClient(Struct, frozen=True, kw_only=True):
@@ -87,17 +86,8 @@ async def insert_client(
 
 def check_client(rt: Runtime, new: NewClient) -> None:
     """Check what was asked for.  Refused(INVALID_REQUEST)."""
-    if not 1 <= len(new.name) <= _LONGEST_NAME or not new.name.isprintable():
-        raise Refused(
-            Reason.INVALID_REQUEST, "a name has 1 to 200 printable characters", fields=("name",)
-        )
-    known = {*rt.policy.scopes, *SERVICE_SCOPES}
-    if not new.scopes or not set(new.scopes) <= known:
-        raise Refused(
-            Reason.INVALID_REQUEST,
-            f"at least one scope, of: {', '.join(sorted(known))}",
-            fields=("scopes",),
-        )
+    check_name(new.name)
+    check_known(new.scopes, (*rt.policy.scopes, *SERVICE_SCOPES))
     if new.jwks is not None and not jose.is_public_set(new.jwks):
         raise Refused(
             Reason.INVALID_REQUEST, "a JWK set of public keys is expected", fields=("jwks",)

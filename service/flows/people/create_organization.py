@@ -7,6 +7,7 @@ from service.domain.audit import events
 from service.domain.organizations import Organization
 from service.flows.admin.reach import lock_organization
 from service.flows.idempotency import find_made, keep_made
+from service.flows.naming import check_name
 from service.kernel import ids
 from service.kernel.call import Call
 from service.kernel.ids import TenantId
@@ -14,7 +15,6 @@ from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_LONGEST_NAME = 200
 
 
 async def create_organization(rt: Runtime, call: Call, slug: str, name: str) -> Organization:
@@ -25,10 +25,7 @@ async def create_organization(rt: Runtime, call: Call, slug: str, name: str) -> 
             "a slug has 1 to 63 lower-case letters, digits and inner hyphens",
             fields=("slug",),
         )
-    if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable():
-        raise Refused(
-            Reason.INVALID_REQUEST, "a name has 1 to 200 printable characters", fields=("name",)
-        )
+    check_name(name)
     async with rt.pg.decision() as tx:
         before = await find_made(rt, tx, call)
         if before is not None:

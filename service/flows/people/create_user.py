@@ -6,6 +6,7 @@ from service.domain import audit, users
 from service.domain.audit import events
 from service.domain.organizations import Organization
 from service.domain.users import ROLES, Account, Role
+from service.flows.naming import check_name
 from service.flows.people.find_organization import find_organization
 from service.kernel import ids
 from service.kernel.call import Call
@@ -13,8 +14,6 @@ from service.kernel.ids import UserId
 from service.kernel.refusal import Reason, Refused
 from service.kernel.sql import Tx
 from service.runtime import Runtime
-
-_LONGEST_NAME = 200
 
 
 class NewUser(Struct, frozen=True, kw_only=True):
@@ -53,10 +52,8 @@ async def insert(
 ) -> Account:
     """Add the person and their membership, with the events: the tail of create and import."""
     role = _checked_role(new.role)
-    if len(new.name) > _LONGEST_NAME or not (new.name.isprintable() or new.name == ""):
-        raise Refused(
-            Reason.INVALID_REQUEST, "a name has up to 200 printable characters", fields=("name",)
-        )
+    if new.name:
+        check_name(new.name)
     account = Account(
         user_id=UserId(ids.new(call.at)),
         email=email,

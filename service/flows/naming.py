@@ -1,0 +1,38 @@
+"""What a thing may be called, and the scopes it may be given: the same for whatever bears them."""
+
+from collections.abc import Iterable, Sequence
+
+from service.flows.authority import is_platform_admin
+from service.kernel.call import Person
+from service.kernel.refusal import Reason, Refused
+
+_LONGEST_NAME = 200
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that is none: INVALID_REQUEST."""
+    if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable():
+        raise Refused(
+            Reason.INVALID_REQUEST, "a name has 1 to 200 printable characters", fields=("name",)
+        )
+
+
+def check_known(scopes: Sequence[str], catalogue: Iterable[str]) -> tuple[str, ...]:
+    """Return scopes, each once.  Refused(INVALID_REQUEST) for none, or one that does not exist."""
+    known = set(catalogue)
+    if not scopes or not set(scopes) <= known:
+        raise Refused(
+            Reason.INVALID_REQUEST,
+            f"at least one scope, of: {', '.join(sorted(known))}",
+            fields=("scopes",),
+        )
+    return tuple(dict.fromkeys(scopes))
+
+
+def check_held(person: Person, scopes: Sequence[str], *fields: str) -> None:
+    """Refuse who grants more than they hold: FORBIDDEN.
+
+    A platform administrator may grant whatever exists.
+    """
+    if not (is_platform_admin(person) or set(scopes) <= set(person.scopes)):
+        raise Refused(Reason.FORBIDDEN, "nobody grants a scope they do not hold", fields=fields)
