@@ -101,7 +101,7 @@ async def open_runtime(
             ratelimits=RateLimits(redis, clock, settings.workers),
             rotations=Rotations(pg),
             profiles=Profiles(clock),
-            mail=Mailer(settings.smtp_url, policy.links.mail_from),
+            mail=Mailer(policy.links.mail_from),
             clients=KnownClients(pg),
             assertions=Once(redis, clock, "assertion"),
             apikeys=KnownKeys(pg),

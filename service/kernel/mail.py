@@ -1,4 +1,4 @@
-"""Outgoing mail: plain text, by the SMTP server of AUTH_SMTP_URL, off the event loop.
+"""Outgoing mail: plain text, by an SMTP server, off the event loop.
 
 `smtps://user:password@host:465`, or `smtp://host:587` (STARTTLS where the server offers it).
 """
@@ -26,18 +26,15 @@ class Mail(Struct, frozen=True):
 
 
 class Mailer:
-    """Sends, when a server is set."""
+    """Sends in one name."""
 
-    def __init__(self, url: str | None, sender: str) -> None:
-        self._url = url
+    def __init__(self, sender: str) -> None:
         self._sender = sender
 
-    async def send(self, mail: Mail) -> bool:
-        """Send; False when no server is set or it did not take the message (which is logged)."""
-        if self._url is None:
-            return False
+    async def send(self, url: str, mail: Mail) -> bool:
+        """Send by a server; False when it did not take the message (which is logged)."""
         try:
-            await asyncio.to_thread(self._deliver, self._url, mail)
+            await asyncio.to_thread(self._deliver, url, mail)
         except (OSError, smtplib.SMTPException, ValueError) as exc:
             log().error("mail not sent", error=type(exc).__name__)
             return False
@@ -45,6 +42,8 @@ class Mailer:
 
     def _deliver(self, url: str, mail: Mail) -> None:
         parts = urlsplit(url)
+        if parts.scheme not in _PORTS:
+            raise ValueError("no SMTP URL")
         host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
         message = EmailMessage()
         message["From"], message["To"], message["Subject"] = self._sender, mail.to, mail.subject

@@ -50,6 +50,7 @@ SHARED_TAILS: dict[str, str] = {
     "people/create_organization": "an operator and a platform administrator create alike",
     "vault/reach": "whose secret is meant, and what is said when it is not",
     "vault/hand_over": "the key a recipient is given is the one it is served under",
+    "vault/mailing": "which server a mail leaves by, and that the vault was opened for it",
     "keys/rotate": "upkeep publishes the next key as an administrator does",
     "people/create_client": "a recipient of secrets is a client as well",
     "people/find_organization": "which organization a slug means, for people and services alike",

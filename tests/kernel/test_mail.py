@@ -3,6 +3,8 @@
 import ssl
 from pathlib import Path
 
+import pytest
+
 from service.embedded.servers import free_port
 from service.kernel.mail import Mail, Mailer
 from tests.smtp import smtp_sink
@@ -14,7 +16,7 @@ SENDER = "no-reply@auth.example"
 
 async def test_a_mail_arrives_as_it_was_written() -> None:
     async with smtp_sink() as sink:
-        assert await Mailer(f"smtp://127.0.0.1:{sink.port}", SENDER).send(MAIL)
+        assert await Mailer(SENDER).send(f"smtp://127.0.0.1:{sink.port}", MAIL)
     (message,) = sink.messages
     assert (message["From"], message["To"]) == (SENDER, MAIL.to)
     assert message["Subject"] == MAIL.subject
@@ -26,10 +28,16 @@ async def test_a_mail_arrives_as_it_was_written() -> None:
 
 async def test_a_server_that_refuses_or_is_not_there_took_nothing() -> None:
     async with smtp_sink(refuses=True) as sink:
-        assert not await Mailer(f"smtp://127.0.0.1:{sink.port}", SENDER).send(MAIL)
+        assert not await Mailer(SENDER).send(f"smtp://127.0.0.1:{sink.port}", MAIL)
     assert sink.messages == []
-    assert not await Mailer(f"smtp://127.0.0.1:{free_port()}", SENDER).send(MAIL)
-    assert not await Mailer(None, SENDER).send(MAIL)
+    assert not await Mailer(SENDER).send(f"smtp://127.0.0.1:{free_port()}", MAIL)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "http://localhost", "smtp://localhost:none", "no url", "smtp://[::"]
+)
+async def test_what_is_no_address_of_a_mail_server_took_nothing(url: str) -> None:
+    assert not await Mailer(SENDER).send(url, MAIL)
 
 
 async def test_a_server_nobody_vouches_for_is_told_nothing(tmp_path: Path) -> None:
@@ -38,5 +46,5 @@ async def test_a_server_nobody_vouches_for_is_told_nothing(tmp_path: Path) -> No
     tls.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
     async with smtp_sink(tls=tls, login=True) as sink:
         url = f"smtps://mailer:secret@localhost:{sink.port}"
-        assert not await Mailer(url, SENDER).send(MAIL)
+        assert not await Mailer(SENDER).send(url, MAIL)
     assert (sink.messages, sink.logins) == ([], [])

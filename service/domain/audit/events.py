@@ -184,7 +184,7 @@ class SecretPut(Event, tag="secret.put", frozen=True):
 
 
 class SecretOpened(Event, tag="secret.opened", frozen=True):
-    """A recipient was handed a secret, under its own key."""
+    """A recipient was handed a secret, under its own key; or the service opened one it uses."""
 
     name: str
     version: int

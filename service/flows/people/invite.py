@@ -14,6 +14,7 @@ from service.flows.admin.reach import lock_organization, record_crossing, refuse
 from service.flows.authority import Act, reaches, require
 from service.flows.idempotency import find_made, keep_made
 from service.flows.people.create_user import checked_email
+from service.flows.vault.mailing import send_mail
 from service.kernel import ids
 from service.kernel.call import Call, Person
 from service.kernel.ids import TenantId, UserId
@@ -78,12 +79,14 @@ async def invite(
         )
         await keep_made(rt, tx, call, invitation_id)
     link = f"{rt.policy.links.invitation or rt.settings.issuer + '/invitation'}#{token}"
-    mailed = await rt.mail.send(
+    mailed = await send_mail(
+        rt,
+        call,
         Mail(
             to=canonical,
             subject=f"Invitation to {organization.name}",
             text=f"You are invited to {organization.name}.  Within 7 days, follow:\n\n{link}\n",
-        )
+        ),
     )
     return Invited(
         invitation_id=invitation_id,

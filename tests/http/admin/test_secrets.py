@@ -16,6 +16,7 @@ from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
 from tests import given
 from tests.http.admin.test_sessions import signed_in
+from tests.smtp import smtp_sink
 
 Browser = Callable[..., httpx2.AsyncClient]
 ANOTHER = "SELECT sealed FROM auth_secret_versions JOIN auth_secrets USING (secret_id)"
@@ -385,3 +386,33 @@ async def test_a_ciphertext_that_was_damaged_or_moved_is_refused_and_says_how(
     assert (refused.status_code, said in refused.json()["detail"]) == (409, True), refused.text
     assert (await billing.sealed("other")).status_code == 200
     assert VALUE not in refused.text
+
+
+async def test_the_service_itself_opens_the_mail_server_it_sends_by(
+    rt: Runtime, platform: httpx2.AsyncClient
+) -> None:
+    """Nobody hands it over: an invitation leaves by it, and the opening is noted."""
+    async with smtp_sink() as sink:
+        url = f"smtp://127.0.0.1:{sink.port}"
+        put = await platform.put("/admin/secrets/smtp.url", json={"value": url})
+        assert put.status_code == 200, put.text
+        invited = await platform.post("/admin/users", json={"email": "eve@acme.example"})
+    assert (invited.status_code, invited.json()["link"]) == (201, None)
+    (message,) = sink.messages
+    assert message["To"] == "eve@acme.example"
+    told = (await platform.get("/admin/secrets/smtp.url")).json()
+    assert told["opened_by"] == "tesserra-auth"
+    (opened,) = await given.events(rt, "secret.opened")
+    assert opened["detail"] == {"name": "smtp.url", "version": 1, "recipient": "tesserra-auth"}
+
+
+async def test_a_mail_server_in_the_vault_that_is_none_costs_no_invitation(
+    rt: Runtime, platform: httpx2.AsyncClient
+) -> None:
+    await platform.put("/admin/secrets/smtp.url", json={"value": "no mail server"})
+    invited = await platform.post("/admin/users", json={"email": "eve@acme.example"})
+    assert (invited.status_code, bool(invited.json()["link"])) == (201, True)
+    async with rt.pg.reading() as tx:
+        await tx.execute("UPDATE auth_secret_versions SET sealed = 'x'")
+    invited = await platform.post("/admin/users", json={"email": "ada@acme.example"})
+    assert (invited.status_code, bool(invited.json()["link"])) == (201, True)
