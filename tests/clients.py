@@ -32,6 +32,12 @@ class Machine:
         """POST a form with client_secret_basic."""
         return await self.http.post(path, data=form, auth=(self.client_id, self.secret))
 
+    async def fresh_token(self) -> str:
+        """Fetch a token of this moment."""
+        answer = await self.ask("/oauth/token", grant_type="client_credentials")
+        token: str = answer.json()["access_token"]
+        return token
+
     def _bearing(self, given: dict[str, Any]) -> dict[str, Any]:
         headers = {**given.pop("headers", {}), "authorization": f"Bearer {self.token}"}
         return {**given, "headers": headers}

@@ -46,11 +46,18 @@ class EntryAnswer(Struct, frozen=True):
 
 
 class FeedAnswer(Struct, frozen=True):
-    """A page of the feed; `next` is the cursor to go on from."""
+    """A page of the feed; `next` is the cursor to go on from, within this `epoch`.
+
+    Another epoch than before: the database was restored, failed over or started again.  Begin
+    without a cursor.
+    """
 
     entries: list[EntryAnswer]
     next: int
     has_more: bool
+    epoch: str
+    now: datetime
+    """The service's time, which entries and tokens live by; the Date header is a proxy's."""
 
 
 class JtiAnswer(Struct, frozen=True, omit_defaults=True):
@@ -99,7 +106,8 @@ async def feed(
         wait=0 if wait is None else _number("wait", wait, int(LONGEST_WAIT)),
         limit=1000 if limit is None else _number("limit", limit, MOST, least=1),
     )
-    return FeedAnswer([_entry(entry) for entry in page.entries], page.next, page.has_more)
+    entries = [_entry(entry) for entry in page.entries]
+    return FeedAnswer(entries, page.next, page.has_more, page.epoch, asked.rt.clock.now())
 
 
 @get("/stream", media_type="text/event-stream")
@@ -109,7 +117,10 @@ async def stream(
     last_event_id: Annotated[str | None, HeaderParameter(name="Last-Event-ID")] = None,
     after: FromQuery[str | None] = None,
 ) -> Stream:
-    """Stream the same as Server-Sent Events; each stream ends within 30 s, and is resumed."""
+    """Stream the same as Server-Sent Events; each stream ends within 30 s, and is resumed.
+
+    The header `Revocations-Epoch` names what its ids count in.  It ends early with that epoch.
+    """
     given = last_event_id or after
     cursor = None if given is None else _number("after", given, 2**62)
     first = await read_feed(asked.rt, asked.call, cursor, wait=0, limit=MOST)
@@ -117,7 +128,7 @@ async def stream(
     async def events() -> AsyncIterator[bytes]:
         page = first
         deadline = asked.rt.clock.monotonic() + _STREAM_SECONDS
-        while True:
+        while page.epoch == first.epoch:
             for entry in page.entries:
                 yield b"id: %d\nevent: revocation\ndata: %b\n\n" % (
                     entry.seq,
@@ -133,7 +144,8 @@ async def stream(
             except (Refused, asyncio.CancelledError):
                 return  # the reader comes back with its cursor and is told why
 
-    return Stream(events(), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return Stream(events(), headers={**headers, "Revocations-Epoch": first.epoch})
 
 
 @get("/{jti:str}")

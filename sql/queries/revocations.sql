@@ -18,7 +18,13 @@ SELECT head.base + asked.place, asked.kind, asked.value, asked.cutoff, $4, $5, $
 RETURNING seq, kind, value, cutoff, tenant_id, reason, revoked_at, expires_at;
 
 -- name: head()
-SELECT seq
+-- The newest number, and the epoch it counts in.  What a restore or a failover brings back is another
+-- table, database or server process than before, and gives out numbers again.
+SELECT seq,
+       left(encode(sha256(concat_ws(' ',
+           extract(epoch FROM pg_postmaster_start_time()),
+           (SELECT oid FROM pg_database WHERE datname = current_database()),
+           tableoid)::bytea), 'hex'), 16) AS epoch
   FROM auth_revocation_head;
 
 -- name: list_after(after, at, most)

@@ -24,12 +24,12 @@ _REMEMBERED = 5_000
 class Known(Struct, frozen=True):
     """A client as it was at a moment.
 
-    `seq`: the newest revocation known before it was read; `doubted`: read because a secret did not
-    fit.
+    `as_of`: epoch and number of the newest revocation known before it was read; `doubted`: read
+    because a secret did not fit.
     """
 
     at: datetime
-    seq: int
+    as_of: tuple[str, int]
     client: Client
     doubted: bool
 
@@ -54,7 +54,7 @@ class KnownClients:
         return known if at - known.at < longest else None
 
     async def read(
-        self, client_id: str, at: datetime, seq: int, *, doubtful: bool = False
+        self, client_id: str, at: datetime, as_of: tuple[str, int], *, doubtful: bool = False
     ) -> Client | None:
         """Read a client that may act, and remember it.  Refused(UNAVAILABLE)."""
         async with self._pg.reading() as tx:
@@ -62,7 +62,7 @@ class KnownClients:
         self._known.pop(client_id, None)
         if found is None:
             return None
-        self._known[client_id] = Known(at, seq, found, doubtful)
+        self._known[client_id] = Known(at, as_of, found, doubtful)
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
         return found

@@ -28,25 +28,30 @@ class Fanout:
         self._clock = clock
         self.stream = f"{redis.prefix}revocations"
         self._head = f"{redis.prefix}revocations:head"
-        self._published = 0
+        self._published = ("", 0)
+        """Epoch and `seq` of the newest entry that was put here."""
 
     async def vouch(self, memory: Memory, staleness: Callable[[], float]) -> None:
         """Put everything up to `memory.seq` into Redis, then vouch for it.
 
         For as long as leaves it no older than two seconds when it is last believed.
         """
-        head = memory.seq
-        if not await self._redis.ask(lambda client: client.get(self._head)):
-            self._published = 0
+        epoch, head = memory.epoch, memory.seq
+        vouched = await self._redis.ask(lambda client: client.get(self._head))
+        if not vouched:
             await self._redis.ask(lambda client: client.set(self._head, b"", px=_FILLED_MS))
-        entries = memory.after(self._published)
+        if not vouched or epoch != self._published[0]:
+            self._published = (epoch, 0)
+        entries = memory.after(self._published[1])
         for start in range(0, len(entries), _CHUNK):
             await self._put(memory, entries[start : start + _CHUNK])
-        left = _OLDEST_MS - int(staleness() * 1000)
-        if left <= 0:
+        left = _OLDEST_MS - staleness() * 1000
+        if left < 1 or epoch != memory.epoch:
             return
-        kept = await self._redis.ask(lambda client: client.set(self._head, head, px=left, xx=True))
-        self._published = head if kept else 0
+        kept = await self._redis.ask(
+            lambda client: client.set(self._head, head, px=int(left), xx=True)
+        )
+        self._published = (epoch, head if kept else 0)
 
     async def wake(self, seq: int) -> None:
         """Tell every worker that there is news."""

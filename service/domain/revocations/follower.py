@@ -110,16 +110,19 @@ class Follower:
             while True:
                 asked, known = self._clock.monotonic(), self.memory.seq
                 head = await store.read_head(tx)
-                if head < known:
-                    self._begin_anew()
+                if head.epoch != self.memory.epoch or head.seq < known:
+                    self._begin_anew(head.epoch)
                     continue
-                if head <= self.memory.seq:
+                after = self.memory.seq
+                if head.seq <= after:
                     break
-                page = await store.list_after(tx, self.memory.seq, self._clock.now(), _PAGE)
+                page = await store.list_after(tx, after, self._clock.now(), _PAGE)
+                await self._tell_of_killed_keys(page)
+                if head.epoch != self.memory.epoch or self.memory.seq < after:
+                    continue  # another began anew meanwhile: this page continues nothing any more
                 complete = len(page) < _PAGE
                 self._measure(page)
-                await self._tell_of_killed_keys(page)
-                self.memory.apply(page, head if complete else page[-1].seq)
+                self.memory.apply(page, head.seq if complete else page[-1].seq)
         self._fresh_as_of = max(self._fresh_as_of, asked)
 
     async def catch_up_to(self, seq: int) -> bool:
@@ -144,14 +147,15 @@ class Follower:
         with contextlib.suppress(RedisLostError):
             await self._fanout.wake(entries[-1].seq)
 
-    def _begin_anew(self) -> None:
-        """The table went back: restored from a backup, or a failover that lost commits.
+    def _begin_anew(self, epoch: str) -> None:
+        """This table may be another: restored from a backup, or a failover that lost commits.
 
-        Its numbers will be given out again, so nothing known by number may stay.
+        Its numbers are given out again, so nothing known by number may stay.
         """
-        log().warning("revocations went back: read anew")
+        if self.memory.epoch:
+            log().warning("revocations of another epoch: read anew")
         self._fresh_as_of = float("-inf")
-        self.memory.clear()
+        self.memory.begin(epoch)
 
     async def _tell_of_killed_keys(self, page: Sequence[Revocation]) -> None:
         """Have the ring read before a kill takes effect, so that its successor signs without a gap.

@@ -15,6 +15,8 @@ class Memory:
     """Entries by what they name and in the order of `seq`."""
 
     def __init__(self) -> None:
+        self.epoch = ""
+        """What `seq` counts in; empty before the table was read."""
         self.seq = 0
         """The newest entry applied: everything up to here is known."""
         self._by_mark: dict[tuple[Kind, str], Revocation] = {}
@@ -42,8 +44,9 @@ class Memory:
         self._news.set()
         self._news = asyncio.Event()
 
-    def clear(self) -> None:
+    def begin(self, epoch: str) -> None:
         """Forget everything; the caller is not fresh until it has read the table again."""
+        self.epoch = epoch
         self.seq = 0
         self._by_mark.clear()
         self._by_seq.clear()

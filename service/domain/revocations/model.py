@@ -48,6 +48,17 @@ class Revocation(Struct, frozen=True, kw_only=True):
         return self.cutoff is None or iat <= math.floor(self.cutoff.timestamp())
 
 
+class Head(Struct, frozen=True):
+    """How far the table has come.
+
+    `seq` counts within an `epoch`: after a restore or a failover the same numbers may be given out
+    again, for other entries, in another epoch.
+    """
+
+    seq: int = 0
+    epoch: str = ""
+
+
 class Marks(Struct, frozen=True):
     """All that a token can be revoked by."""
 

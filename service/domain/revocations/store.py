@@ -3,20 +3,13 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from msgspec import Struct
-
-from service.domain.revocations.model import CUTOFF_KINDS, Kind, Marks, Revocation
+from service.domain.revocations.model import CUTOFF_KINDS, Head, Kind, Marks, Revocation
 from service.kernel.ids import TenantId
 from service.kernel.sql import Queries, Tx
 
-
-class _Head(Struct, frozen=True):
-    seq: int
-
-
 queries = Queries("revocations")
 _insert = queries.rows("insert", Revocation)
-_head = queries.rows("head", _Head)
+_head = queries.rows("head", Head)
 _list_after = queries.rows("list_after", Revocation)
 _find = queries.rows("find", Revocation)
 _find_any = queries.rows("find_any", Revocation)
@@ -53,9 +46,9 @@ async def revoke(
     )
 
 
-async def read_head(tx: Tx) -> int:
-    """Return the newest `seq`."""
-    return (await _head.one(tx)).seq
+async def read_head(tx: Tx) -> Head:
+    """Return the newest `seq`, and the epoch it counts in."""
+    return await _head.one(tx)
 
 
 async def list_after(tx: Tx, after: int, at: datetime, most: int) -> list[Revocation]:

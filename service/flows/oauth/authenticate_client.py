@@ -94,7 +94,8 @@ async def _find(
     known = rt.clients.find(client_id, call.at, doubtful=doubtful)
     if known is not None and not _is_outdated(memory, known):
         return known.client
-    found = await rt.clients.read(client_id, call.at, memory.seq, doubtful=doubtful)
+    as_of = memory.epoch, memory.seq
+    found = await rt.clients.read(client_id, call.at, as_of, doubtful=doubtful)
     if found is not None:
         await rt.revocations.catch_up()
     return found
@@ -111,7 +112,8 @@ def _is_outdated(memory: Memory, known: Known) -> bool:
         memory.find_mark(Kind.TENANT_ID, str(client.tenant_id)),
     )
     newest = max((entry.seq for entry in entries if entry), default=0)
-    return not newest <= known.seq <= memory.seq
+    epoch, seq = known.as_of
+    return epoch != memory.epoch or not newest <= seq <= memory.seq
 
 
 def _claimed_id(assertion: str) -> str:

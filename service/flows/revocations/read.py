@@ -18,11 +18,12 @@ MOST = 5_000
 
 
 class Page(Struct, frozen=True):
-    """Entries in the order of commits, and the cursor to go on from."""
+    """Entries in the order of commits, and the cursor to go on from, in its epoch."""
 
     entries: list[Revocation]
     next: int
     has_more: bool
+    epoch: str
 
 
 async def read_feed(rt: Runtime, call: Call, after: int | None, *, wait: float, limit: int) -> Page:
@@ -33,18 +34,16 @@ async def read_feed(rt: Runtime, call: Call, after: int | None, *, wait: float, 
     cursor from the future; UNAVAILABLE when this worker cannot vouch for what it knows.
     """
     reader = require_scope(call, Act.READ_REVOCATIONS)
-    memory = await rt.revocations.current()
     if after is not None and not await rt.revocations.catch_up_to(after):
         raise Refused(Reason.INVALID_REQUEST, "this cursor is from the future", fields=("after",))
     deadline = rt.clock.monotonic() + min(wait, LONGEST_WAIT)
     while True:
+        memory = await rt.revocations.current()  # again: whoever waited is told what is so now
         page = _page(memory, reader, after or 0, min(limit, MOST))
         left = deadline - rt.clock.monotonic()
         if page.entries or page.has_more or left <= 0:
-            break
+            return page
         await memory.news(left)
-    await rt.revocations.current()  # whoever waited is told what is so now, or 503
-    return page if page.entries else _page(memory, reader, after or 0, min(limit, MOST))
 
 
 async def find_jti(rt: Runtime, call: Call, jti: str) -> Revocation | None:
@@ -70,7 +69,8 @@ def _page(memory: Memory, reader: Machine | ApiKey, after: int, most: int) -> Pa
     found = memory.after(after, most)
     has_more = len(found) == most
     reached = found[-1].seq if has_more else max(head, after)
-    return Page([entry for entry in found if _concerns(entry, reader)], reached, has_more)
+    told = [entry for entry in found if _concerns(entry, reader)]
+    return Page(told, reached, has_more, memory.epoch)
 
 
 def _concerns(entry: Revocation, reader: Machine | ApiKey) -> bool:

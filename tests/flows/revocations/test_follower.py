@@ -5,14 +5,22 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from service.domain import revocations
 from service.domain.revocations import Follower, Kind, Marks, Memory, Revocation
 from service.domain.revocations.fanout import Fanout
+from service.flows.oauth.authenticate_client import Presented, authenticate_client
+from service.flows.people.create_client import NewClient, create_client
+from service.kernel.call import Call, Operator
 from service.kernel.clock import Clock
 from service.kernel.redis import Redis
 from service.kernel.refusal import Refused
-from service.runtime import Runtime
+from service.kernel.secret import Secret
+from service.kernel.sql import Tx
+from service.runtime import Runtime, open_runtime
+from service.settings import Settings
+from tests.servers import cloned_database, redis_database
 
 
 def marks(jti: str) -> Marks:
@@ -82,7 +90,7 @@ async def test_interleaved_commits_and_rollbacks_leave_no_hole_and_no_skip(
     reader = asyncio.create_task(read())
     await asyncio.gather(*(write(number) for number in range(60)))
     async with rt.pg.reading() as tx:
-        head = await revocations.read_head(tx)
+        head = (await revocations.read_head(tx)).seq
     assert head == sum(1 + n % 3 for n in range(60) if n % 4)
     await until(lambda: len(reached) >= head)
     reader.cancel()
@@ -182,6 +190,101 @@ async def test_of_two_cutoffs_redis_keeps_the_later_whichever_committed_last(rt:
     await fanout.vouch(rt.revocations.memory, lambda: 0.0)
     between = Marks(jti="j", iat=int(now.timestamp()) - 2, kid="k", sub="s", client_id="c")
     assert await fanout.find(between) is True
+
+
+@pytest.fixture
+async def apart(settings: Settings) -> AsyncIterator[Runtime]:
+    """A worker on a database of its own, whose tables may be put back."""
+    with cloned_database() as url, redis_database() as redis_url:
+        own = replace(settings, database_url=Secret(url), redis_url=Secret(redis_url))
+        async with open_runtime(own) as rt:
+            yield rt
+
+
+async def put_back(tx: Tx, seq: int) -> None:
+    """Leave what a restore leaves: the entries up to a number, and another table."""
+    await tx.execute("ALTER TABLE auth_revocation_head RENAME TO lost")
+    await tx.execute("CREATE TABLE auth_revocation_head (LIKE lost INCLUDING ALL)")
+    await tx.execute("INSERT INTO auth_revocation_head (seq) VALUES ($1)", seq)
+    await tx.execute("DROP TABLE lost")
+    await tx.execute("DELETE FROM auth_revocations WHERE seq > $1", seq)
+
+
+async def test_a_table_that_was_restored_and_outgrew_what_is_known_is_read_anew(
+    apart: Runtime,
+) -> None:
+    await apart.revocations.announce(await revoke(apart, "a", "b", "c"))
+
+    async def in_redis(jti: str) -> bool:
+        return await apart.revocations._fanout.find(marks(jti)) is True
+
+    async with asyncio.timeout(5):
+        while not await in_redis("c"):
+            await asyncio.sleep(0.02)
+    epoch = apart.revocations.memory.epoch
+    async with apart.pg.decision() as tx:
+        await put_back(tx, 1)
+        await revocations.revoke(
+            tx,
+            Kind.JTI,
+            ["d", "e", "f", "g"],  # as 2 to 5: two of these were read before, as b and c
+            tenant_id=None,
+            reason="test",
+            at=apart.clock.now(),
+            expires_at=apart.clock.now() + timedelta(hours=1),
+        )
+    await apart.revocations.catch_up()
+    assert apart.revocations.memory.epoch != epoch
+    assert apart.revocations.memory.seq == 5
+    for jti in "adefg":
+        assert await apart.revocations.is_revoked(marks(jti)), jti
+    async with asyncio.timeout(5):
+        while not await in_redis("d"):
+            await asyncio.sleep(0.02)
+
+
+async def test_what_is_known_of_a_client_does_not_outlive_the_epoch_it_was_read_in(
+    apart: Runtime,
+) -> None:
+    call = Call(request_id="r", at=apart.clock.now(), actor=Operator())
+    made = await create_client(apart, call, NewClient(name="orders", scopes=("agentes",)))
+    presented = Presented(made.client.client_id, made.secret)
+    await apart.revocations.announce(await revoke(apart, "a", "b", "c"))
+    assert await authenticate_client(apart, call, presented) == made.client
+    async with apart.pg.decision() as tx:
+        await put_back(tx, 0)
+        await tx.execute("UPDATE auth_clients SET disabled_at = now()")
+        # the first of them is the client's, by a number from before the client was read
+        for kind in (Kind.CLIENT_ID, Kind.JTI, Kind.JTI, Kind.JTI):
+            await revocations.revoke(
+                tx,
+                kind,
+                [made.client.client_id],
+                tenant_id=None,
+                reason="test",
+                at=apart.clock.now(),
+                expires_at=apart.clock.now() + timedelta(hours=1),
+            )
+    await apart.revocations.catch_up()
+    with pytest.raises(Refused):
+        await authenticate_client(apart, call, presented)
+
+
+async def test_readers_that_begin_anew_at_a_time_lose_no_page(
+    apart: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.domain.revocations.follower._PAGE", 5)
+    await revoke(apart, *(f"{n}" for n in range(23)))
+    await apart.revocations.stop()
+
+    async def disturb() -> None:
+        for _ in range(20):
+            apart.revocations._begin_anew(apart.revocations.memory.epoch)
+            await asyncio.sleep(0.001)
+
+    await asyncio.gather(disturb(), *(apart.revocations.catch_up() for _ in range(8)))
+    await apart.revocations.catch_up()
+    assert [entry.seq for entry in apart.revocations.memory.after(0)] == list(range(1, 24))
 
 
 async def test_when_nobody_can_vouch_nothing_is_accepted(rt: Runtime) -> None:

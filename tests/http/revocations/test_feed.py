@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx2
@@ -35,7 +37,8 @@ async def test_a_sign_out_is_on_the_feed_with_the_next_sequence_number(
 ) -> None:
     told = await signed_in(client, await given.a_person(rt))
     empty = (await reader.get("/revocations")).json()
-    assert empty == {"entries": [], "next": 0, "has_more": False}
+    assert (empty["entries"], empty["next"], empty["has_more"]) == ([], 0, False)
+    assert empty.keys() == {"entries", "next", "has_more", "epoch", "now"}
     await client.post("/auth/logout", json={})
     page = (await reader.get("/revocations")).json()
     assert [(e["seq"], e["kind"], e["value"]) for e in page["entries"]] == [
@@ -102,6 +105,20 @@ async def test_the_stream_carries_the_same_entries_and_resumes(
     again = (await reader.get("/revocations/stream", headers={"last-event-id": "1"})).text
     assert "event: revocation" not in again
     assert again.startswith("id: 1\n")
+
+
+async def test_every_answer_tells_the_epoch_of_its_numbers_and_the_time(
+    rt: Runtime, reader: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.http.revocations._STREAM_SECONDS", 0.1)
+    rt.clock.advance(timedelta(days=1))  # by the clock of the service, not the host's
+    reader = replace(reader, token=(await reader.fresh_token()))
+    first, second = [(await reader.get("/revocations")).json() for _ in range(2)]
+    assert first["epoch"] == second["epoch"] != ""
+    told = datetime.fromisoformat(first["now"])
+    assert abs(told - rt.clock.now()) < timedelta(minutes=1)
+    streamed = await reader.get("/revocations/stream")
+    assert streamed.headers["revocations-epoch"] == first["epoch"]
 
 
 async def test_strangers_and_the_unscoped_learn_nothing(
