@@ -56,7 +56,7 @@ class Machine(Struct, frozen=True, kw_only=True):
     kind: Literal["client"] = "client"
 
     @property
-    def actor_id(self) -> str | None:
+    def actor_id(self) -> str:
         """The client's id."""
         return self.client_id
 
@@ -70,7 +70,7 @@ class ApiKey(Struct, frozen=True, kw_only=True):
     kind: Literal["api_key"] = "api_key"
 
     @property
-    def actor_id(self) -> str | None:
+    def actor_id(self) -> str:
         """The key's id."""
         return str(self.key_id)
 

@@ -3,12 +3,17 @@
 import asyncio
 import heapq
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 
 from msgspec.structs import replace
 
 from service.domain.revocations.model import Kind, Marks, Revocation
+from service.kernel.refusal import Reason, Refused
+
+MOST_WAITING = 100
+"""Long polls of one reader that may wait in one worker."""
 
 
 class Memory:
@@ -24,6 +29,7 @@ class Memory:
         self._by_seq: dict[int, Revocation] = {}
         self._expiry: list[tuple[float, int]] = []
         self._news = asyncio.Event()
+        self._waiting: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._by_seq)
@@ -73,13 +79,22 @@ class Memory:
         end = None if most is None else start + most
         return [self._by_seq[found] for found in self._order[start:end]]
 
-    async def news(self, seconds: float) -> None:
-        """Wait for the next entry, for at most `seconds`."""
+    async def news(self, reader: str, seconds: float) -> None:
+        """Wait for the next entry, for at most `seconds`.
+
+        Refused(TOO_MANY) for a reader that waits here too often already: whoever waits takes one of
+        the places a worker has for requests.
+        """
+        if self._waiting[reader] >= MOST_WAITING:
+            raise Refused(Reason.TOO_MANY, "too many polls are waiting", retry_after=1)
+        self._waiting[reader] += 1
         try:
             async with asyncio.timeout(seconds):
                 await self._news.wait()
         except TimeoutError:
             return
+        finally:
+            self._waiting -= Counter((reader,))
 
     def prune(self, at: datetime) -> None:
         """Forget what has expired."""

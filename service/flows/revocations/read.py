@@ -31,7 +31,8 @@ async def read_feed(rt: Runtime, call: Call, after: int | None, *, wait: float, 
 
     Without a cursor: everything still in force.  A service of one organization is told of that
     organization's entries and of those that concern everyone.  Refused: INVALID_REQUEST for a
-    cursor from the future; UNAVAILABLE when this worker cannot vouch for what it knows.
+    cursor from the future; TOO_MANY when this reader waits too often at once; UNAVAILABLE when this
+    worker cannot vouch for what it knows.
     """
     reader = require_scope(call, Act.READ_REVOCATIONS)
     if after is not None and not await rt.revocations.catch_up_to(after):
@@ -43,7 +44,7 @@ async def read_feed(rt: Runtime, call: Call, after: int | None, *, wait: float, 
         left = deadline - rt.clock.monotonic()
         if page.entries or page.has_more or left <= 0:
             return page
-        await memory.news(left)
+        await memory.news(reader.actor_id, left)
 
 
 async def find_jti(rt: Runtime, call: Call, jti: str) -> Revocation | None:

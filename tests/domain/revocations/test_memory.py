@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.revocations import Kind, Marks, Memory, Revocation
+from service.domain.revocations.memory import MOST_WAITING
+from service.kernel.refusal import Reason, Refused
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -136,8 +138,23 @@ def test_pruning_forgets_what_has_expired_and_keeps_the_cursor() -> None:
 
 async def test_news_end_a_wait_at_once_and_silence_ends_it_in_time() -> None:
     memory = Memory()
-    waiting = [asyncio.create_task(memory.news(30)) for _ in range(3)]
+    waiting = [asyncio.create_task(memory.news("orders", 30)) for _ in range(3)]
     await asyncio.sleep(0)
     memory.apply([entry(1)], 1)
     await asyncio.wait_for(asyncio.gather(*waiting), 5)
-    await asyncio.wait_for(memory.news(0.01), 5)
+    await asyncio.wait_for(memory.news("orders", 0.01), 5)
+
+
+async def test_one_reader_waits_a_bounded_number_of_times_and_takes_no_place_of_others() -> None:
+    memory = Memory()
+    waiting = [asyncio.create_task(memory.news("orders", 30)) for _ in range(MOST_WAITING)]
+    await asyncio.sleep(0)
+    with pytest.raises(Refused) as refused:
+        await memory.news("orders", 30)
+    assert (refused.value.reason, refused.value.retry_after) == (Reason.TOO_MANY, 1)
+    await memory.news("billing", 0.01)
+    waiting[0].cancel()
+    memory.apply([entry(1)], 1)
+    await asyncio.gather(*waiting, return_exceptions=True)
+    await memory.news("orders", 0.01)
+    assert not memory._waiting

@@ -121,6 +121,38 @@ async def test_every_answer_tells_the_epoch_of_its_numbers_and_the_time(
     assert streamed.headers["revocations-epoch"] == first["epoch"]
 
 
+async def test_one_reader_takes_a_bounded_number_of_places_to_wait_in(
+    reader: Machine, rt: Runtime, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.domain.revocations.memory.MOST_WAITING", 1)
+    other = await a_service(rt, browser(), "revocations:read")
+    waiting = asyncio.create_task(reader.get("/revocations?after=0&wait=2"))
+    await asyncio.sleep(0.2)
+    refused = await reader.get("/revocations?after=0&wait=2")
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+    assert (await reader.get("/revocations?after=0")).status_code == 200
+    assert (await other.get("/revocations?after=0&wait=1")).status_code == 200
+    assert (await waiting).status_code == 200
+    assert (await reader.get("/revocations?after=0&wait=1")).status_code == 200
+
+
+async def test_whose_token_is_revoked_while_they_wait_is_told_nothing_more(
+    reader: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.http.revocations._HEARTBEAT_SECONDS", 0.2)
+    waiting = [
+        asyncio.create_task(reader.get("/revocations?after=0&wait=20")),
+        asyncio.create_task(reader.get("/revocations/stream")),
+    ]
+    await asyncio.sleep(0.5)
+    assert not any(one.done() for one in waiting)
+    assert (await reader.ask("/oauth/revoke", token=reader.token)).status_code == 200
+    async with asyncio.timeout(5):
+        polled, streamed = await asyncio.gather(*waiting)
+    assert polled.status_code == 401
+    assert "event: revocation" not in streamed.text
+
+
 async def test_strangers_and_the_unscoped_learn_nothing(
     rt: Runtime, client: httpx2.AsyncClient, browser: Browser
 ) -> None:
