@@ -70,9 +70,8 @@ BREAKAGES = (
         "service/domain/revocations/follower.py",
         (
             (
-                "            try:\n                await self.catch_up()\n                failing",
-                "            try:\n                self._fresh_as_of = self._clock.monotonic()\n"
-                "                failing",
+                "        self._wake.clear()\n        await self.catch_up()\n",
+                "        self._wake.clear()\n        self._fresh_as_of = self._clock.monotonic()\n",
             ),
         ),
         "revoked",

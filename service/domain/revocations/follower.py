@@ -44,6 +44,9 @@ class Follower:
         self._clock = clock
         self._fanout = Fanout(redis, clock)
         self._fresh_as_of = float("-inf")
+        self._pruned = clock.monotonic()
+        self._heard = b"$"
+        """The newest entry of the stream that was heard of."""
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -51,9 +54,12 @@ class Follower:
         """Load what is in force, then follow.  Refused(UNAVAILABLE) when it cannot be loaded."""
         await self.catch_up()
         self._tasks = [
-            asyncio.create_task(self._follow(), name="revocations: follow"),
-            asyncio.create_task(self._listen(), name="revocations: listen"),
-            asyncio.create_task(self._vouch(), name="revocations: vouch"),
+            asyncio.create_task(_repeat(name, step), name=f"revocations: {name}")
+            for name, step in (
+                ("follow", self._follow),
+                ("listen", self._listen),
+                ("vouch", self._vouch),
+            )
         ]
 
     async def stop(self) -> None:
@@ -178,45 +184,44 @@ class Follower:
             metrics.propagation.observe(max(0.0, (now - entry.revoked_at).total_seconds()))
 
     async def _follow(self) -> None:
-        pruned = self._clock.monotonic()
-        failing = False
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS):
-                    await self._wake.wait()
-            self._wake.clear()
-            try:
-                await self.catch_up()
-                failing = False
-                if self._clock.monotonic() - pruned > _PRUNE_SECONDS:
-                    self.memory.prune(self._clock.now())
-                    pruned = self._clock.monotonic()
-            except Exception as exc:  # noqa: BLE001 - the loop outlives every fault
-                if not failing:
-                    log().warning("revocations not followed", error=type(exc).__name__)
-                failing = True
+        """Look at the table, when woken or a quarter of a second has gone by."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(POLL_SECONDS):
+                await self._wake.wait()
+        self._wake.clear()
+        await self.catch_up()
+        if self._clock.monotonic() - self._pruned > _PRUNE_SECONDS:
+            self.memory.prune(self._clock.now())
+            self._pruned = self._clock.monotonic()
 
     async def _listen(self) -> None:
         """Let the stream wake the follower: news arrives in milliseconds."""
-        last = b"$"
-        while True:
-            try:
-                newest = await self._redis.await_news(self._fanout.stream, last, 1.0)
-            except RedisLostError:
-                newest = b"$"
-                await asyncio.sleep(POLL_SECONDS)
-            if newest != last:
-                last = newest
-                self._wake.set()
+        try:
+            newest = await self._redis.await_news(self._fanout.stream, self._heard, 1.0)
+        except RedisLostError:
+            newest = b"$"
+            await asyncio.sleep(POLL_SECONDS)
+        if newest != self._heard:
+            self._heard = newest
+            self._wake.set()
 
     async def _vouch(self) -> None:
         """Keep Redis filled and vouched for, as long as this worker is fresh itself."""
-        while True:
-            try:
-                if self.staleness() <= 2 * POLL_SECONDS:
-                    await self._fanout.vouch(self.memory, self.staleness)
-            except RedisLostError:
-                pass
-            except Exception as exc:  # noqa: BLE001 - the loop outlives every fault
-                log().warning("revocations not vouched for", error=type(exc).__name__)
+        if self.staleness() <= 2 * POLL_SECONDS:
+            with contextlib.suppress(RedisLostError):
+                await self._fanout.vouch(self.memory, self.staleness)
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def _repeat(name: str, step: Callable[[], Awaitable[None]]) -> None:
+    """Do it for ever: a loop outlives every fault, which is logged once."""
+    failing = False
+    while True:
+        try:
+            await step()
+            failing = False
+        except Exception as exc:  # noqa: BLE001 - as said
+            if not failing:
+                log().warning("revocations not followed", task=name, error=type(exc).__name__)
+            failing = True
             await asyncio.sleep(POLL_SECONDS)

@@ -287,6 +287,24 @@ async def test_readers_that_begin_anew_at_a_time_lose_no_page(
     assert [entry.seq for entry in apart.revocations.memory.after(0)] == list(range(1, 24))
 
 
+async def test_a_loop_outlives_whatever_ends_a_round_of_it(
+    rt: Runtime, other: Follower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_follow", "_listen", "_vouch"):
+        assert any(name.strip("_") in task.get_name() for task in other._tasks)
+
+    async def nonsense(*_: object) -> bytes:
+        raise LookupError("an answer nobody expected")
+
+    with monkeypatch.context() as during:
+        during.setattr(other._redis, "await_news", nonsense)
+        during.setattr(other, "catch_up", nonsense)
+        await asyncio.sleep(1.5)  # one wait for news and more
+    assert not any(task.done() for task in other._tasks)
+    await revoke(rt, "a")
+    await until(lambda: other.memory.find(marks("a")) is not None)
+
+
 async def test_when_nobody_can_vouch_nothing_is_accepted(rt: Runtime) -> None:
     dead = Redis("redis://127.0.0.1:1/0", "public", Clock())
     stale = Follower(rt.pg, dead, rt.clock)
