@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -168,6 +169,46 @@ async def test_without_postgresql_the_answer_is_503_and_then_all_goes_on() -> No
             async with inside(running) as rt:
                 assert await given.events(rt, "family.burned") == []
             assert log_lines(running)
+
+
+async def test_no_revocation_is_acknowledged_and_lost_when_postgresql_dies_under_it() -> None:
+    with private_postgres() as postgres:
+        async with (
+            service(workers=2, database_url=postgres.url, policy=UNLIMITED) as running,
+            httpx2.AsyncClient(base_url=running.url, timeout=30) as http,
+        ):
+            scope = ("--scope", "revocations:read", "--json")
+            made = await asyncio.to_thread(
+                running.cli, "client", "create", "--name", "orders", *scope
+            )
+            told = json.loads(made.stdout)
+            http.auth = (told["client_id"], told["client_secret"])
+            tokens = [
+                (await http.post("/oauth/token", data={"grant_type": "client_credentials"})).json()
+                for _ in range(300)
+            ]
+            answers: dict[str, int] = {}
+
+            async def revoke(some: list[dict[str, str]]) -> None:
+                for one in some:
+                    form = {"token": one["access_token"]}
+                    answer = await http.post("/oauth/revoke", data=form)
+                    answers[given.claims(one["access_token"])["jti"]] = answer.status_code
+                    assert answer.status_code in (200, 503), answer.text
+
+            async with asyncio.TaskGroup() as group:
+                for n in range(6):
+                    group.create_task(revoke(tokens[n::6]))
+                while len(answers) < 60:
+                    await asyncio.sleep(0.001)
+                postgres.kill()
+            assert set(answers.values()) == {200, 503}
+            postgres.start()
+            await running.ready()
+            async with inside(running) as rt, rt.pg.reading() as tx:
+                found = await tx.fetch("SELECT value FROM auth_revocations WHERE kind = 'jti'")
+            kept = {row["value"] for row in found}
+            assert {jti for jti, status in answers.items() if status == 200} <= kept
 
 
 async def test_it_stops_in_time_while_its_servers_are_gone() -> None:
