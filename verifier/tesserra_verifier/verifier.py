@@ -1,23 +1,19 @@
 """One verifier: keys and revocations kept current in the background, tokens checked from memory."""
 
 import asyncio
-import base64
-import binascii
 import contextlib
 import hashlib
 import ipaddress
-import json
 import logging
 import random
-import re
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias
+from typing import Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
 import httpx2
 
-from tesserra_verifier import apikeys
+from tesserra_verifier import apikeys, compact
 from tesserra_verifier import claims as claims_
 from tesserra_verifier.apikeys import KeyClaims, Verdicts
 from tesserra_verifier.claims import Claims
@@ -39,8 +35,6 @@ LEEWAY = 10
 """Seconds by which clocks may differ."""
 
 _ALGORITHMS = ("ES256", "RS256", "EdDSA")
-_LONGEST_TOKEN = 8192
-_LONGEST_HEADER = 512
 _LONGEST_WAIT = 20
 _LEAST_BOUND = 2.0
 _INTROSPECTIONS = 32
@@ -48,8 +42,6 @@ _KEY_CHECKS = 32
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 1.0
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-_TOKEN = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
-_HEADER_MEMBERS = {"alg", "kid", "typ"}
 
 log = logging.getLogger("tesserra_verifier")
 
@@ -216,7 +208,7 @@ class Verifier:
         """
         if self._open is None:
             raise RuntimeError("enter the verifier before use: async with Verifier(...)")
-        if len(token) > _LONGEST_TOKEN or not token.isascii():
+        if len(token) > compact.LONGEST or not token.isascii():
             raise InvalidTokenError("malformed")
         if self._verified_version != self._keys.version:
             self._verified.clear()  # a key may be gone
@@ -306,24 +298,15 @@ class Verifier:
 
     async def _examine(self, token: str) -> Claims:
         """Check all that never changes about a token: its form, its signature, who it is for."""
-        parts = _TOKEN.fullmatch(token)
-        if parts is None or len(parts[1]) > _LONGEST_HEADER:
-            raise InvalidTokenError("malformed")
-        header = _decode_json(parts[1])
-        algorithm, kid = header.get("alg"), header.get("kid")
-        # exactly what this issuer writes: no crit, jku or x5u to argue with (RFC 8725)
-        if header.keys() != _HEADER_MEMBERS or header["typ"] != "at+jwt":
+        written = compact.read(token)
+        if written.algorithm not in self._algorithms:
             raise InvalidTokenError("malformed", "header")
-        if not isinstance(algorithm, str) or not isinstance(kid, str):
-            raise InvalidTokenError("malformed", "header")
-        if algorithm not in self._algorithms:
-            raise InvalidTokenError("malformed", "header")
-        key = await self._keys.obtain(kid)
-        if key is None or key.algorithm != algorithm:
+        key = await self._keys.obtain(written.kid)
+        if key is None or key.algorithm != written.algorithm:
             raise InvalidTokenError("unknown key")
-        if not key.verifies(f"{parts[1]}.{parts[2]}".encode(), _decode(parts[3])):
+        if not key.verifies(written.signed, written.signature):
             raise InvalidTokenError("signature")
-        return claims_.read(_decode_json(parts[2]), kid, self._issuer, self._audience)
+        return claims_.read(written.payload(), written.kid, self._issuer, self._audience)
 
     def _check_times(self, claims: Claims) -> None:
         now = self._clock.now()
@@ -373,32 +356,3 @@ async def _repeat(name: str, step: Callable[[], Awaitable[None]]) -> None:
             if failures:
                 log.info("%s: followed again", name)
             failures = 0
-
-
-def _decode(text: str) -> bytes:
-    try:
-        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except binascii.Error:
-        raise InvalidTokenError("malformed", "base64url") from None
-
-
-def _decode_json(text: str) -> dict[str, Any]:
-    """Read an object without a name twice (RFC 8725 section 2.4 asks for one reading alone)."""
-    try:
-        told = json.loads(_decode(text), object_pairs_hook=_once, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        raise InvalidTokenError("malformed", "JSON") from None
-    if not isinstance(told, dict):
-        raise InvalidTokenError("malformed", "JSON")
-    return told
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a name twice")
-    return members
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(name)

@@ -1,0 +1,75 @@
+"""A token as it is written: a compact JWS (RFC 7515 section 7.1), read in one way only.
+
+Exactly what this issuer writes is taken apart, and anything else is refused before a key is looked
+at: no `crit`, `jku` or `x5u` to argue with, no name twice (RFC 8725).
+"""
+
+import base64
+import binascii
+import json
+import re
+from typing import Any, NamedTuple
+
+from tesserra_verifier.errors import InvalidTokenError
+
+LONGEST = 8192
+_LONGEST_HEADER = 512
+_TOKEN = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
+_HEADER_MEMBERS = {"alg", "kid", "typ"}
+
+
+class Compact(NamedTuple):
+    """The parts of a token; its payload says nothing before the signature was found good."""
+
+    algorithm: str
+    kid: str
+    signed: bytes
+    signature: bytes
+    encoded: str
+
+    def payload(self) -> dict[str, Any]:
+        """Decode the payload.  InvalidTokenError."""
+        return _decode_object(self.encoded)
+
+
+def read(token: str) -> Compact:
+    """Take a token apart.  InvalidTokenError when it is not written as it must be."""
+    parts = _TOKEN.fullmatch(token)
+    if parts is None or len(parts[1]) > _LONGEST_HEADER:
+        raise InvalidTokenError("malformed")
+    header = _decode_object(parts[1])
+    if header.keys() != _HEADER_MEMBERS or header["typ"] != "at+jwt":
+        raise InvalidTokenError("malformed", "header")
+    algorithm, kid = header["alg"], header["kid"]
+    if not isinstance(algorithm, str) or not isinstance(kid, str):
+        raise InvalidTokenError("malformed", "header")
+    signed = f"{parts[1]}.{parts[2]}".encode()
+    return Compact(algorithm, kid, signed, _decode(parts[3]), parts[2])
+
+
+def _decode(text: str) -> bytes:
+    try:
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except binascii.Error:
+        raise InvalidTokenError("malformed", "base64url") from None
+
+
+def _decode_object(text: str) -> dict[str, Any]:
+    try:
+        told = json.loads(_decode(text), object_pairs_hook=_once, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise InvalidTokenError("malformed", "JSON") from None
+    if not isinstance(told, dict):
+        raise InvalidTokenError("malformed", "JSON")
+    return told
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a name twice")
+    return members
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(name)
