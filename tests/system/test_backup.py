@@ -13,15 +13,15 @@ from tests.servers import private_postgres
 from tests.system.visitors import Visitor, inside
 
 
-def _dump(server: Postgres, file: Path) -> None:
-    dump = server.program.with_name("pg_dump")
-    done = run(dump, "--format=custom", "--no-owner", f"--file={file}", server.url)
+def dump(server: Postgres, file: Path) -> None:
+    program = server.program.with_name("pg_dump")
+    done = run(program, "--format=custom", "--no-owner", f"--file={file}", server.url)
     assert done.returncode == 0, done.stderr
 
 
-def _restore(server: Postgres, file: Path) -> None:
-    restore = server.program.with_name("pg_restore")
-    done = run(restore, "--exit-on-error", "--no-owner", f"--dbname={server.url}", file)
+def restore(server: Postgres, file: Path) -> None:
+    program = server.program.with_name("pg_restore")
+    done = run(program, "--exit-on-error", "--no-owner", f"--dbname={server.url}", file)
     assert done.returncode == 0, done.stderr
 
 
@@ -37,11 +37,11 @@ async def test_people_sign_in_and_sessions_go_on_after_a_restore(tmp_path: Path)
             for visitor in (device, ended):
                 assert (await visitor.sign_in()).status_code == httpx2.codes.OK
             assert (await ended.sign_out()).status_code == httpx2.codes.NO_CONTENT
-            await asyncio.to_thread(_dump, first, file)
+            await asyncio.to_thread(dump, first, file)
             for visitor in (device, ended):
                 await visitor.client.aclose()
     with private_postgres(migrated=False) as second:
-        await asyncio.to_thread(_restore, second, file)
+        await asyncio.to_thread(restore, second, file)
         async with service(database_url=second.url, env=env) as running:
             again, out = Visitor(running.url, person), Visitor(running.url, stranger)
             again.access_token, again.refresh_token = device.access_token, device.refresh_token

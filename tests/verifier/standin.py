@@ -34,6 +34,10 @@ class StandIn:
         """Paths that never answer."""
         self.asked: list[str] = []
         self.clock_ahead = 0.0
+        self.proxy_ahead = 0.0
+        """By how much the clock that writes `Date` differs from its own."""
+        self.epoch: str | None = "the first"
+        """None: it is older than epochs, and tells no time either."""
         self.tenant_id: str | None = None
         self.active = True
         self.override: dict[str, Any] | None = None
@@ -94,6 +98,7 @@ class StandIn:
         """Lose every entry, and count from one again: a table restored from before them."""
         self.entries = []
         self._seq = 0
+        self.epoch = self.epoch and str(uuid4())
 
     def rotate(self) -> Key:
         """Sign with a new key from now on."""
@@ -113,7 +118,7 @@ class StandIn:
             await asyncio.Event().wait()
         headers = [
             (b"content-type", b"application/json"),
-            (b"date", formatdate(self.now(), usegmt=True).encode()),
+            (b"date", formatdate(self.now() + self.proxy_ahead, usegmt=True).encode()),
         ]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": json.dumps(told).encode()})
@@ -146,11 +151,18 @@ class StandIn:
             try:
                 await asyncio.wait_for(self._news.wait(), wait)
             except TimeoutError:
-                return 200, {"entries": [], "next": head, "has_more": False}
+                return 200, self._told([], head, has_more=False)
         found = [entry for entry in self.entries if entry["seq"] > (after or 0)]
         page = found[:limit]
         reached = page[-1]["seq"] if page else head
-        return 200, {"entries": page, "next": reached, "has_more": len(found) > limit}
+        return 200, self._told(page, reached, has_more=len(found) > limit)
+
+    def _told(
+        self, entries: list[dict[str, Any]], reached: int, *, has_more: bool
+    ) -> dict[str, Any]:
+        page = {"entries": entries, "next": reached, "has_more": has_more}
+        since = {"epoch": self.epoch, "now": _rfc3339(self.now())}
+        return page if self.epoch is None else page | since
 
 
 def _rfc3339(at: float) -> str:

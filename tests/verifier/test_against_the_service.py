@@ -1,6 +1,7 @@
 """The verifier against the service itself: two workers, real databases, real connections."""
 
 import asyncio
+import contextlib
 import json
 import math
 import os
@@ -11,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -26,7 +28,8 @@ from service.embedded.servers import free_port
 from service.runtime import Runtime
 from tests import given
 from tests.processes import Running, service
-from tests.servers import cloned_database, redis_database
+from tests.servers import cloned_database, private_postgres, redis_database
+from tests.system.test_backup import dump, restore
 from tests.system.visitors import UNLIMITED, Visitor, inside
 from tests.verifier.conftest import eventually
 
@@ -241,6 +244,40 @@ async def test_a_verifier_that_was_cut_off_catches_up_without_missing_an_entry(
             await asyncio.sleep(0)
         assert [await outcome(verifier, token) for token in doomed] == ["revoked"] * 3
         assert verifier.entries == await world.in_force()
+
+
+async def test_a_verifier_cut_off_across_a_restore_misses_nothing_of_what_came_after_it(
+    tmp_path: Path,
+) -> None:
+    port, file = free_port(), tmp_path / "auth.dump"
+    env = {"AUTH_BIND": f"127.0.0.1:{port}", "AUTH_ISSUER": f"http://localhost:{port}"}
+    wire = Severed()
+    with private_postgres() as first, private_postgres(migrated=False) as second:
+        async with contextlib.AsyncExitStack() as stack:
+            async with a_world(env=env, database_url=first.url) as world:
+                http = await stack.enter_async_context(httpx2.AsyncClient(transport=wire))
+                await world.revoke(Kind.JTI, *(f"before {n}" for n in range(3)))
+                await asyncio.to_thread(dump, first, file)
+                await world.revoke(Kind.JTI, *(f"lost {n}" for n in range(3)))
+                doomed, token = world.token(), world.token()
+                verifier = world.verifier(http=http)
+                await stack.enter_async_context(verifier)
+                assert verifier.entries == 6
+                assert await outcome(verifier, doomed) == "accepted"
+                wire.is_cut = True
+            await asyncio.to_thread(restore, second, file)
+            async with (
+                service(workers=2, policy=UNLIMITED, env=env, database_url=second.url) as running,
+                inside(running) as rt,
+            ):
+                again = World(running, rt, world.client_id, world.client_secret)
+                # numbers 4 to 9: the verifier stands at 6
+                await again.revoke(Kind.JTI, given.claims(doomed)["jti"])
+                await again.revoke(Kind.JTI, *(f"after {n}" for n in range(5)))
+                wire.is_cut = False
+                await becomes(verifier, doomed, "revoked")
+                await becomes(verifier, token, "accepted")
+                assert verifier.entries == 12
 
 
 async def test_a_service_that_hangs_makes_its_verifiers_refuse_until_it_runs_again() -> None:

@@ -6,7 +6,6 @@ less than what the service's own answers prove.
 """
 
 import time
-from email.utils import parsedate_to_datetime
 
 STEP = 60.0
 """Seconds by which the service's time must have gone back before that is believed: several
@@ -21,7 +20,7 @@ def monotonic() -> float:
 
 
 class ServiceClock:
-    """A time that is never behind the service's `Date`, as far as that has been seen."""
+    """A time that is never behind what the service told, as far as that has been heard."""
 
     def __init__(self) -> None:
         self._offset = float("-inf")
@@ -34,15 +33,13 @@ class ServiceClock:
         """Return a time that the service's clock has certainly reached; -inf before any answer."""
         return monotonic() + self._offset
 
-    def told(self, date: str | None, sent: float, received: float) -> bool:
-        """Learn from the Date of an answer; tell whether the service's time has gone back.
+    def told(self, at: float | None, sent: float, received: float) -> bool:
+        """Learn the time of an answer; tell whether the service's time has gone back.
 
         The answer was made after `sent`, and no later than `received` (both monotonic), and its
-        Date is cut to the second: that bounds the service's time from both sides.
+        time may be cut to the second: that bounds the service's time from both sides.
         """
-        try:
-            at = parsedate_to_datetime(date or "").timestamp()
-        except ValueError:
+        if at is None:
             return False
         latest = at + 1 + (received - sent)
         went_back = latest + STEP < received + self._offset

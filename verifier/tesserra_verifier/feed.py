@@ -38,6 +38,8 @@ class Feed:
         self._leeway = leeway
         self._heard = heard
         self._after: int | None = None
+        self._epoch: str | None = None
+        """What `_after` counts in."""
         self._fresh_as_of = float("-inf")
         self._pruned = monotonic()
         self.loaded = asyncio.Event()
@@ -56,16 +58,22 @@ class Feed:
             # the service's table is not the one we read: all of it again, on top of what we know
             self._after = None
             raise
+        resumed = self._after is not None
         for number, entry in enumerate(page.entries):
             if number % _BREATH == _BREATH - 1:
                 await asyncio.sleep(0)  # a long page must not hold up the requests being served
             self.revoked.add(entry.kind, entry.value, entry.cutoff, entry.expires_at)
             self._heard(entry.kind, entry.value)
         self._after = page.next
-        if self._clock.told(page.date, page.sent, page.received):
+        if self._clock.told(page.now, page.sent, page.received):
             # what we pruned may be in force again at that earlier time
             self._after = None
             self._fresh_as_of = float("-inf")
+            return
+        epoch, self._epoch = self._epoch, page.epoch
+        if resumed and page.epoch != epoch:
+            # a table that was restored counts anew, and what we missed may lie before our cursor
+            self._after = None
             return
         if not page.has_more:
             self._fresh_as_of = max(self._fresh_as_of, page.sent)

@@ -5,6 +5,7 @@ import base64
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from itertools import pairwise
 from typing import Any, NamedTuple
 from urllib.parse import quote_plus
@@ -48,12 +49,16 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """An answer of the feed, and when (monotonic) it was asked for and came."""
+    """An answer of the feed, and when (monotonic) it was asked for and came.
+
+    `epoch` is what its numbers count in, and `now` the service's time, where it tells them.
+    """
 
     entries: list[Entry]
     next: int
     has_more: bool
-    date: str | None
+    epoch: str | None
+    now: float | None
     sent: float
     received: float
 
@@ -99,7 +104,7 @@ class Remote:
         received = monotonic()
         if answer.status_code == _BAD_REQUEST and after is not None:
             raise CursorError("the feed does not know the cursor")
-        return _page(_json(answer), after, answer.headers.get("Date"), sent, received)
+        return _page(_json(answer), after, _date(answer), sent, received)
 
     async def introspect(self, token: str) -> bool:
         """Tell whether the service holds a token to be active (RFC 7662)."""
@@ -232,8 +237,18 @@ def _json(answer: httpx2.Response) -> object:
     return told
 
 
-def _page(told: Any, after: int | None, date: str | None, sent: float, received: float) -> Page:
-    """Read a page whole or not at all: an entry that cannot be read must not be skipped."""
+def _date(answer: httpx2.Response) -> float | None:
+    try:
+        return parsedate_to_datetime(answer.headers.get("Date", "")).timestamp()
+    except ValueError:
+        return None
+
+
+def _page(told: Any, after: int | None, date: float | None, sent: float, received: float) -> Page:
+    """Read a page whole or not at all: an entry that cannot be read must not be skipped.
+
+    Its own time counts before the `date` of the answer, which a proxy writes by its own clock.
+    """
     try:
         entries = [
             Entry(
@@ -245,7 +260,10 @@ def _page(told: Any, after: int | None, date: str | None, sent: float, received:
             )
             for entry in told["entries"]
         ]
-        page = Page(entries, _int(told["next"]), told["has_more"] is True, date, sent, received)
+        epoch = read_text(told["epoch"]) if "epoch" in told else None
+        now = read_moment(told["now"]) if "now" in told else date
+        has_more = told["has_more"] is True
+        page = Page(entries, _int(told["next"]), has_more, epoch, now, sent, received)
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise RemoteError(f"/revocations: not a page: {exc!r}") from None
     seqs = [after or 0, *(entry.seq for entry in entries)]
