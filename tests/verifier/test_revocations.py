@@ -159,6 +159,32 @@ async def test_a_stale_verifier_may_accept(opened: Open, issuer: StandIn) -> Non
     assert await outcome(verifier, issuer.token(exp=1)) == "expired"
 
 
+async def test_a_verifier_that_may_accept_when_stale_does_not_while_it_knows_nothing_at_all(
+    opened: Open, issuer: StandIn
+) -> None:
+    issuer.down = {"/oauth/token", "/revocations"}
+    issuer.tenant_id = "acme"  # of that it is told with its own token, which it cannot get either
+    verifier = await opened(when_stale="accept", patience=0.3)
+    issuer.revoke("sid", "gone")
+    for tenant_id in ("acme", "other"):
+        token = issuer.token(sid="gone", tenant_id=tenant_id)
+        assert await outcome(verifier, token) == "unavailable"
+    issuer.down = set()
+    await becomes(verifier, issuer.token(tenant_id="acme"), "accepted")
+
+
+async def test_a_service_that_hangs_holds_nobody_up_however_many_ask(
+    opened: Open, issuer: StandIn
+) -> None:
+    verifier = await opened(when_stale="introspect")
+    issuer.mute = {"/revocations", "/oauth/introspect"}
+    await eventually(lambda: is_stale(verifier))
+    start = time.monotonic()
+    asked = [outcome(verifier, issuer.token()) for _ in range(200)]
+    assert set(await asyncio.gather(*asked)) == {"unavailable"}
+    assert time.monotonic() - start < 5
+
+
 async def test_a_verifier_that_starts_alone_refuses_and_recovers_alone(
     opened: Open, issuer: StandIn
 ) -> None:
@@ -227,6 +253,21 @@ async def test_a_feed_that_was_restored_and_outgrew_the_cursor_is_read_again_fro
     assert verifier.entries == 16
 
 
+async def test_a_restart_of_the_service_makes_no_verifier_refuse(
+    verifier: Verifier, issuer: StandIn
+) -> None:
+    token = issuer.token()
+    for number in range(3):
+        issuer.revoke("jti", f"{number}")
+    await eventually(lambda: has_entries(verifier, 3))
+    asked = issuer.asked.count("/revocations")
+    issuer.epoch = "another"
+    while issuer.asked.count("/revocations") < asked + 5:
+        assert await outcome(verifier, token) == "accepted"
+        await asyncio.sleep(0.01)
+    assert verifier.entries == 3
+
+
 ENTRY = {
     "seq": 1,
     "kind": "jti",
@@ -290,17 +331,27 @@ async def test_a_client_of_one_organization_accepts_that_organizations_tokens_al
 async def test_an_answer_of_the_feed_proves_freshness_from_before_it_was_asked_for(
     opened: Open, issuer: StandIn
 ) -> None:
-    verifier = await opened(max_staleness=10)  # so it waits two seconds at a time
-    start = time.monotonic()
-    asked = issuer.asked.count("/revocations")
+    verifier = await opened(max_staleness=5)  # so it waits two seconds at a time
+    readings: list[float] = []
 
-    async def asked_twice() -> bool:
+    async def looked_for_a_while() -> bool:
         # while it waits, what it knows grows older, whatever the service will answer
-        assert verifier.staleness <= time.monotonic() - start + 2.5
-        return issuer.asked.count("/revocations") >= asked + 2
+        readings.append(verifier.staleness)
+        return issuer.asked.count("/revocations") >= 8
 
-    await eventually(asked_twice)
-    assert verifier.staleness >= 1.5
+    await eventually(looked_for_a_while, 20)
+    assert 1.9 < max(readings) < 3
+
+
+async def test_on_a_quiet_day_the_tightest_bound_is_kept(opened: Open, issuer: StandIn) -> None:
+    verifier = await opened(max_staleness=2)
+    token = issuer.token()
+
+    async def looked_for_a_while() -> bool:
+        assert await outcome(verifier, token) == "accepted"
+        return issuer.asked.count("/revocations") >= 8
+
+    await eventually(looked_for_a_while, 20)
 
 
 async def test_a_slow_host_clock_accepts_no_token_past_the_services_time(
@@ -392,7 +443,7 @@ def test_no_living_token_escapes_an_entry_whatever_was_pruned(
         bearing.get(kind) == value
         and (kind not in CUTOFF or cutoff is None or iat <= math.floor(cutoff))
         for kind, value, cutoff, expires_at in entries
-        if expires_at > pruned_at
+        if expires_at > pruned_at or kind == "kid"
     )
     found = revoked.find(claims_of(bearing, iat))
     assert found is not None or not hit
@@ -409,6 +460,6 @@ def test_once_everything_has_ended_nothing_is_kept(
     for entry in entries:
         revoked.add(*entry)
     revoked.prune(460)  # entries end with their minute
-    assert len(revoked) == 0
-    assert not revoked._ends
-    assert not revoked._whole
+    killed = {value for kind, value, *_ in entries if kind == "kid"}
+    assert len(revoked) == len(killed)  # whoever holds a killed key can sign for ever
+    assert len(revoked._ends) == len(revoked._whole) == bool(killed)

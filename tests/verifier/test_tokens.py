@@ -58,6 +58,7 @@ async def test_one_of_several_audiences_is_enough(verifier: Verifier, issuer: St
         ({"exp": None}, "claims"),
         ({"exp": "9999999999"}, "claims"),
         ({"exp": True}, "claims"),
+        ({"exp": 10**400}, "claims"),
         ({"iat": None}, "claims"),
         ({"jti": None}, "claims"),
         ({"jti": 7}, "claims"),
@@ -309,6 +310,24 @@ def test_an_issuer_without_tls_is_accepted_on_loopback_alone() -> None:
     for issuer in ("http://auth.example", "ftp://localhost", "auth.example"):
         with pytest.raises(ValueError, match="issuer"):
             Verifier(issuer, AUDIENCE, "orders", "s")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"max_staleness": 1},
+        {"max_staleness": float("nan")},
+        {"max_staleness": float("inf")},
+        {"page": 0},
+        {"page": 5001},
+        {"when_stale": "acept"},
+        {"algorithms": ()},
+        {"algorithms": ("HS256",)},
+    ],
+)
+def test_an_option_that_would_never_work_or_never_refuse_is_refused(option: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(option))):
+        Verifier(ISSUER, AUDIENCE, "orders", "s", **option)
 
 
 def test_the_secret_shows_in_no_repr() -> None:

@@ -1,11 +1,12 @@
 """What a verified access token says (RFC 9068 section 2.2)."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tesserra_verifier.errors import InsufficientScopeError, InvalidTokenError
+
+_END_OF_TIME = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,8 @@ def _texts(payload: Mapping[str, Any], name: str) -> tuple[str, ...]:
 
 def _moment(payload: Mapping[str, Any], name: str) -> float:
     value = payload.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidTokenError("claims", name)
+    if not 0 <= value < _END_OF_TIME:  # nor NaN
         raise InvalidTokenError("claims", name)
     return value

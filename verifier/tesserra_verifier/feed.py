@@ -50,8 +50,8 @@ class Feed:
 
     async def follow(self) -> None:
         """Ask once and apply the answer.  RemoteError when there is none."""
-        # after a gap the quickest answer is the best proof
-        wait = self._wait if self.staleness() < 2 * self._wait else 0
+        # the quickest answer is the best proof: after a gap, and before each wait
+        wait = self._wait if self.staleness() < self._wait else 0
         try:
             page = await self._remote.revocations(self._after, wait, self._page)
         except CursorError:

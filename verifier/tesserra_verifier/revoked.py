@@ -1,6 +1,7 @@
 """The revocations in force, kept small: a string and a shared pair of numbers for each."""
 
 import math
+import sys
 from typing import TypeAlias
 
 from tesserra_verifier.claims import Claims
@@ -12,6 +13,7 @@ _WHOLE_KINDS = frozenset({"jti", "sid", "kid", "akid"})
 """These kill every token that bears them, whenever it was issued."""
 
 _MINUTE = 60
+_NEVER = sys.maxsize
 
 
 class Revoked:
@@ -31,7 +33,9 @@ class Revoked:
 
     def add(self, kind: str, value: str, cutoff: float | None, expires_at: float) -> None:
         """Add one entry; of two that name the same, both count."""
-        minute = math.ceil(expires_at / _MINUTE)
+        # whoever holds a killed key signs new tokens with it for ever, and the keys at hand may be
+        # of before it was killed
+        minute = _NEVER if kind == "kid" else math.ceil(expires_at / _MINUTE)
         mark: _Mark
         if cutoff is None or kind in _WHOLE_KINDS:
             mark = self._whole.setdefault(minute, (math.inf, minute))

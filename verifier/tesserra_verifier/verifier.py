@@ -6,7 +6,7 @@ import hashlib
 import ipaddress
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Literal, Self, TypeAlias
 from urllib.parse import urlsplit
@@ -26,7 +26,7 @@ from tesserra_verifier.errors import (
 )
 from tesserra_verifier.feed import Feed
 from tesserra_verifier.keys import Keys
-from tesserra_verifier.remote import Remote, RemoteError
+from tesserra_verifier.remote import TIMEOUT, Remote, RemoteError
 
 Rule: TypeAlias = Literal["refuse", "introspect", "accept"]
 """What becomes of a good token while it is too long ago that the revocations were complete."""
@@ -36,6 +36,8 @@ LEEWAY = 10
 
 _ALGORITHMS = ("ES256", "RS256", "EdDSA")
 _LONGEST_WAIT = 20
+_WAIT_SHARE = 0.4
+_LONGEST_PAGE = 5_000
 _LEAST_BOUND = 2.0
 _INTROSPECTIONS = 32
 _KEY_CHECKS = 32
@@ -68,7 +70,7 @@ class Verifier:
         http: an HTTP client of yours, with its proxies and certificates; it is left open.
         patience: seconds that entering waits for the first load.
         cache_size: how many verified tokens are remembered, and how many keys.
-        page: entries asked for at a time; the service gives no more than 5,000.
+        page: entries asked for at a time, at most 5,000.
         keys_interval: seconds between two refreshes of the keys.
         keys_cooldown: least seconds between two refreshes for the sake of an unknown `kid`.
     """
@@ -93,8 +95,10 @@ class Verifier:
     ) -> None:
         if when_stale not in {"refuse", "introspect", "accept"}:
             raise ValueError("when_stale is refuse, introspect or accept")
-        if max_staleness < _LEAST_BOUND:
-            raise ValueError(f"max_staleness is at least {_LEAST_BOUND:.0f} seconds")
+        if not _LEAST_BOUND <= max_staleness < float("inf"):
+            raise ValueError(f"max_staleness is a bound of at least {_LEAST_BOUND:.0f} seconds")
+        if not 1 <= page <= _LONGEST_PAGE:
+            raise ValueError(f"page is at least 1 and at most {_LONGEST_PAGE}")
         if not algorithms or not set(algorithms) <= set(_ALGORITHMS):
             raise ValueError(f"algorithms are of {', '.join(_ALGORITHMS)}")
         url = urlsplit(issuer)
@@ -155,7 +159,7 @@ class Verifier:
         self._feed = Feed(
             self._remote,
             self._clock,
-            wait=max(1, min(_LONGEST_WAIT, int(self._bound / 5))),
+            wait=max(1, min(_LONGEST_WAIT, int(self._bound * _WAIT_SHARE))),
             page=self._page,
             leeway=LEEWAY,
             heard=self._heard,
@@ -271,15 +275,12 @@ class Verifier:
     async def _ask_for(
         self, one: bytes, key: str, scope: str | None, address: str | None
     ) -> KeyClaims:
-        async with self._key_checks:
+        async with _asking(self._key_checks):
             claims = self._verdicts.find(one)
             if claims is not None and self._is_fresh():  # somebody asked while this one waited
                 return claims
-            try:
-                asked, told = await self._remote.api_key(key, scope, address)
-                verdict = apikeys.read(told)
-            except RemoteError as exc:
-                raise UnavailableError(f"the service does not say: {exc}") from exc
+            asked, told = await self._remote.api_key(key, scope, address)
+            verdict = apikeys.read(told)
         if isinstance(verdict, KeyClaims):
             if self._is_fresh():
                 self._verdicts.put(one, verdict, asked)
@@ -316,16 +317,13 @@ class Verifier:
             raise InvalidTokenError("not yet valid")
 
     async def _when_stale(self, token: str) -> None:
-        if self._rule == "accept":
-            return
         if self._rule == "introspect":
-            try:
-                async with self._introspections:
-                    active = await self._remote.introspect(token)
-            except RemoteError as exc:
-                raise UnavailableError(f"stale, and introspection failed: {exc}") from exc
+            async with _asking(self._introspections):
+                active = await self._remote.introspect(token)
             if not active:
                 raise InvalidTokenError("revoked", "introspection")
+            return
+        if self._rule == "accept" and self._feed.loaded.is_set():
             return
         raise UnavailableError(f"revocations are {self.staleness:.1f} s old")
 
@@ -339,6 +337,18 @@ class Verifier:
                 self._start(name, step)
 
         task.add_done_callback(ended)
+
+
+@contextlib.asynccontextmanager
+async def _asking(turns: asyncio.Semaphore) -> AsyncIterator[None]:
+    """Ask the service in one's turn.  UnavailableError when that, or the answer, takes too long."""
+    try:
+        async with asyncio.timeout(TIMEOUT), turns:
+            yield
+    except TimeoutError:
+        raise UnavailableError("the service does not say: no answer in time") from None
+    except RemoteError as exc:
+        raise UnavailableError(f"the service does not say: {exc}") from exc
 
 
 async def _repeat(name: str, step: Callable[[], Awaitable[None]]) -> None:
