@@ -1,0 +1,135 @@
+"""What the verifier's README shows works as it stands there: each framework, and the one file."""
+
+import asyncio
+import re
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from types import ModuleType
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+
+from service.domain.revocations import Kind
+from service.embedded.checkout import ROOT
+from tests import given
+from tests.verifier.test_against_the_service import World, a_world
+from tests.verifier.test_middleware import bearing, running
+
+pytestmark = pytest.mark.xdist_group("verifier")
+
+README = (ROOT / "verifier" / "README.md").read_text()
+NODE = shutil.which("node")
+
+
+@pytest.fixture(scope="module")
+async def world() -> AsyncIterator[World]:
+    """The issuer is where it says, as for whoever follows the README."""
+    async with a_world() as made:
+        yield made
+
+
+def shown(framework: str) -> str:
+    found = re.search(rf"## {framework}\n\n```python\n(.*?)```", README, re.DOTALL)
+    assert found, framework
+    return found[1]
+
+
+@pytest.mark.parametrize("framework", ["Litestar", "FastAPI", "Starlette"])
+async def test_ten_lines_guard_an_application(
+    world: World, framework: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [line for line in shown(framework).splitlines() if line.strip()]
+    imports = [line for line in lines if line.startswith("from ")]
+    assert len(lines) - len(imports) <= 10
+    module = ModuleType(f"shown_for_{framework.lower()}")
+    monkeypatch.setitem(sys.modules, module.__name__, module)  # where annotations are looked up
+    names: dict[str, Any] = vars(module)
+    names |= {"ISSUER": world.issuer, "AUDIENCE": world.issuer}
+    names |= {"CLIENT_ID": world.client_id, "SECRET": world.client_secret}
+    exec(shown(framework), names)
+    token, doomed = world.token(sub="ada"), world.token()
+    async with running(names["app"]) as client:
+
+        async def ask(token: str | None) -> httpx2.Response:
+            return await client.get("/orders", headers=bearing(token) if token else {})
+
+        good = await ask(token)
+        assert (good.status_code, good.json()) == (200, {"for": "ada"})
+        assert (await ask(doomed)).status_code == 200
+        assert (await ask(None)).status_code == (await ask("x.y.z")).status_code == 401
+        lacking = await ask(world.token(scope="proxy-ollama"))
+        assert lacking.status_code == 403
+        assert 'scope="agentes"' in lacking.headers["www-authenticate"]
+        await world.revoke(Kind.JTI, given.claims(doomed)["jti"])
+        async with asyncio.timeout(2):
+            while (await ask(doomed)).status_code != 401:
+                await asyncio.sleep(0.01)
+        assert (await ask(token)).status_code == 200
+
+
+class Recipe:
+    """`recipe.mjs`, asked by a token a line."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def says(self, token: str) -> str:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(f"{token}\n".encode())
+        async with asyncio.timeout(10):
+            return (await self._process.stdout.readline()).decode().strip()
+
+    async def comes_to_say(self, token: str, wanted: str) -> None:
+        async with asyncio.timeout(10):
+            while await self.says(token) != wanted:
+                await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def recipe(world: World) -> AsyncIterator[Recipe]:
+    if NODE is None:
+        pytest.skip("the recipe is for Node.js, which is not here")
+    file = str(ROOT / "verifier" / "recipe.mjs")
+    who = [world.issuer, world.issuer, world.client_id, world.client_secret]
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(NODE, file, *who, stdin=pipe, stdout=pipe)
+    assert process.stdin
+    yield Recipe(process)
+    process.stdin.close()
+    async with asyncio.timeout(10):
+        assert await process.wait() == 0
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.KID])
+async def test_the_one_file_stops_what_is_revoked_and_nothing_else(
+    world: World, recipe: Recipe, kind: Kind
+) -> None:
+    token, other = world.token(), world.token()
+    for one in (token, other):
+        await recipe.comes_to_say(one, f"accepted {given.claims(one)['sub']}")
+    await world.revoke(kind, given.claims(token)[kind.value])
+    await recipe.comes_to_say(token, f"401 revoked: {kind.value}")
+    assert await recipe.says(other) == f"accepted {given.claims(other)['sub']}"
+
+
+async def test_the_one_file_refuses_what_is_no_good_token(world: World, recipe: Recipe) -> None:
+    good = world.token()
+    await recipe.comes_to_say(good, f"accepted {given.claims(good)['sub']}")
+    head, payload, signature = good.split(".")
+    other = world.token(sub=str(uuid4())).split(".")
+    for token, why in {
+        f"{head}.{other[1]}.{signature}": "signature",
+        f"{head}.{payload}.": "malformed",
+        f"{head}.{payload}": "malformed",
+        "x.y.z": "malformed",
+        "a" * 9000: "malformed",
+        world.token(exp=1, iat=0): "expired",
+        world.token(iat=9_999_999_999, exp=9_999_999_999): "not yet valid",
+        world.token(aud="https://other.test"): "aud",
+        world.token(iss="https://other.test"): "iss",
+    }.items():
+        assert await recipe.says(token) == f"401 {why}"
