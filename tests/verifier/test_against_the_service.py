@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -34,6 +35,9 @@ from tests.system.visitors import UNLIMITED, Visitor, inside
 from tests.verifier.conftest import eventually
 
 pytestmark = pytest.mark.xdist_group("verifier")
+
+
+FAKETIME = next(Path("/usr").glob("lib/*/faketime/libfaketimeMT.so.1"), None)
 
 
 @dataclass
@@ -278,6 +282,28 @@ async def test_a_verifier_cut_off_across_a_restore_misses_nothing_of_what_came_a
                 await becomes(verifier, doomed, "revoked")
                 await becomes(verifier, token, "accepted")
                 assert verifier.entries == 12
+
+
+@pytest.mark.skipif(FAKETIME is None, reason="no libfaketime here: no clock can be stepped")
+async def test_a_host_of_the_service_that_is_an_hour_ahead_stops_no_verifier() -> None:
+    env = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": "+3600s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    # not ready, as it says by itself; but whoever reaches it is answered rightly
+    async with a_world(env=env, wait=False) as world, httpx2.AsyncClient() as http:
+        answer: list[httpx2.Response] = []
+
+        async def is_there() -> bool:
+            with contextlib.suppress(httpx2.HTTPError):
+                answer.append(await http.get(f"{world.running.url}/healthz"))
+            return bool(answer)
+
+        await eventually(is_there, 30)
+        ahead = parsedate_to_datetime(answer[0].headers["date"]).timestamp() - time.time()
+        assert 3500 < ahead < 3700
+        async with world.verifier() as verifier:
+            token = world.token()
+            await becomes(verifier, token, "accepted")
+            await world.revoke(Kind.JTI, given.claims(token)["jti"])
+            assert await becomes(verifier, token, "revoked") < 2
 
 
 async def test_a_service_that_hangs_makes_its_verifiers_refuse_until_it_runs_again() -> None:
