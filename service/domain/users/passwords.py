@@ -1,8 +1,9 @@
 """What a password may be: length and a block list, no composition rules (NIST SP 800-63B).
 
 The list holds the words that head every published collection of stolen passwords.  Refused is one
-of them, or two, behind the decorations people add (capitals, digits and signs around it, `0` for
-`o`, `@` for `a`); and a run, a repetition or a walk along the keys, as long as such lists hold.
+of them, or two, or one's own e-mail or organization, behind the decorations people add (capitals,
+digits and signs around it, `0` for `o`, `@` for `a`); and a run, a repetition or a walk along the
+keys, as long as such lists hold.
 """
 
 import itertools
@@ -19,6 +20,7 @@ _WORDS = Path(__file__).with_name("common_passwords.txt")
 _UNLEET = str.maketrans("01345678@$!|", "oleasgtbasil")
 _ROWS = ("01234567890", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "asdfghjkl", "zxcvbnm")
 _SHORTEST_WALK = 3
+_SHORTEST_OWN = 3
 _LONGEST_NUMBER = 12
 """Characters; digits and signs alone, up to here, are soon tried through."""
 _LONGEST_LISTED = 20
@@ -34,7 +36,7 @@ def refuse_weak(password: str, *, email: str, organization: str, field: str = "p
             f"a password has {LEAST} to {MOST} characters",
             fields=(field,),
         )
-    if _too_common(password) or _own(password, email, organization):
+    if _too_common(password, _own(email, organization)):
         raise Refused(
             Reason.INVALID_REQUEST,
             "this password is too easy to guess: it is common, or one's own e-mail or organization",
@@ -42,12 +44,13 @@ def refuse_weak(password: str, *, email: str, organization: str, field: str = "p
         )
 
 
-def _own(password: str, email: str, organization: str) -> bool:
-    folded = password.casefold()
-    return folded in {email, email.partition("@")[0], organization.casefold()}
+def _own(email: str, organization: str) -> frozenset[str]:
+    name = organization.casefold()
+    words = (email, email.partition("@")[0], name, "".join(name.split()))
+    return frozenset(word for word in words if len(word) >= _SHORTEST_OWN)
 
 
-def _too_common(password: str) -> bool:
+def _too_common(password: str, own: frozenset[str]) -> bool:
     folded = unicodedata.normalize("NFKC", password).casefold()
     if len(folded) <= _LONGEST_LISTED and (_repeats(folded) or _walks(folded)):
         return True
@@ -55,15 +58,14 @@ def _too_common(password: str) -> bool:
     if not undecorated:
         return len(folded) <= _LONGEST_NUMBER
     spellings = {folded, undecorated, folded.translate(_UNLEET), undecorated.translate(_UNLEET)}
-    return any(_common_words(spelling) for spelling in spellings)
+    return not own.isdisjoint(spellings) or any(map(_common_words, spellings))
 
 
 def _common_words(text: str) -> bool:
-    """Tell whether it is one or two of the words."""
-    words = _words()
-    if text in words:
-        return True
-    return any(text[:cut] in words and text[cut:] in words for cut in range(3, len(text) - 2))
+    """Tell whether it is one or two of the words; of a long text at once that it is not."""
+    words, longest = _words(), _longest_word()
+    cuts = range(max(3, len(text) - longest), min(longest, len(text) - 3) + 1)
+    return text in words or any(text[:cut] in words and text[cut:] in words for cut in cuts)
 
 
 def _repeats(text: str) -> bool:
@@ -88,3 +90,8 @@ def _walks(text: str) -> bool:
 @cache
 def _words() -> frozenset[str]:
     return frozenset(itertools.chain.from_iterable(map(str.split, _WORDS.read_text().splitlines())))
+
+
+@cache
+def _longest_word() -> int:
+    return max(map(len, _words()))
