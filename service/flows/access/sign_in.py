@@ -48,15 +48,15 @@ async def sign_in(rt: Runtime, call: Call, given: Credentials) -> Granted:
     Refused: TOO_MANY by address; BAD_CREDENTIALS for an unknown, wrong, locked or disabled account
     alike; UNAVAILABLE when hashing or PostgreSQL cannot keep up.
     """
-    with rt.passwords.coming():
-        await limiting.spend_address(rt, call, "login", rt.policy.limits.login)
-        began = rt.clock.monotonic()
-        try:
+    began = rt.clock.monotonic()
+    try:
+        with rt.passwords.coming():
+            await limiting.spend_address(rt, call, "login", rt.policy.limits.login)
             return await _sign_in(rt, call, given)
-        except Refused as refused:
-            if refused.reason is Reason.BAD_CREDENTIALS:
-                await rt.clock.sleep_until(began + rt.passwords.failure_floor())
-            raise
+    except Refused as refused:
+        if refused.reason is Reason.BAD_CREDENTIALS:
+            await rt.clock.sleep_until(began + rt.passwords.failure_floor())
+        raise
 
 
 async def _sign_in(rt: Runtime, call: Call, given: Credentials) -> Granted:

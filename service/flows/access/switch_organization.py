@@ -3,6 +3,7 @@
 from service.domain import audit, sessions, users
 from service.domain.audit import events
 from service.domain.sessions import Why
+from service.flows.access import limiting
 from service.flows.access.ending import close_sessions
 from service.flows.access.granting import Granted, Grantee, grant, open_session
 from service.kernel.call import Call, Person
@@ -13,9 +14,11 @@ from service.runtime import Runtime
 async def switch_organization(rt: Runtime, call: Call, person: Person, slug: str) -> Granted:
     """Replace the session by one in another organization; it lasts no longer than the first.
 
-    Refused: NOT_FOUND when the person is no member there (or there is no such place);
-    UNAUTHENTICATED when the session has ended meanwhile.
+    Refused: TOO_MANY, as each switch is a session, and a revocation that every verifier keeps;
+    NOT_FOUND when the person is no member there (or there is no such place); UNAUTHENTICATED when
+    the session has ended meanwhile.
     """
+    await limiting.spend(rt, "switch", rt.policy.limits.create, str(person.user_id))
     async with rt.pg.decision() as tx:
         account = await users.lock(tx, person.user_id)
         before = await sessions.lock_live(tx, person.session_id, person.user_id, call.at)

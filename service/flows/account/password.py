@@ -4,7 +4,7 @@ from service.domain import audit, devices, sessions, users
 from service.domain.audit import events
 from service.domain.revocations import Revocation
 from service.domain.sessions import Why
-from service.flows.access import sign_in
+from service.flows.access import limiting, sign_in
 from service.flows.access.ending import close_sessions
 from service.kernel.call import Call, Person
 from service.kernel.refusal import Reason, Refused
@@ -17,9 +17,11 @@ async def change_password(
     """Replace the password and end the person's other sessions.
 
     A door to the same lock as sign-in: attempts count against the same strikes.  Refused:
-    INVALID_REQUEST for a weak password; BAD_CREDENTIALS for a wrong current one or a locked
-    account; UNAUTHENTICATED when the session has ended meanwhile.
+    TOO_MANY, as an attempt costs a hash even while the account is locked; INVALID_REQUEST for a
+    weak password; BAD_CREDENTIALS for a wrong current one or a locked account; UNAUTHENTICATED when
+    the session has ended meanwhile.
     """
+    await limiting.spend(rt, "password", rt.policy.limits.create, str(person.user_id))
     async with rt.pg.decision() as tx:
         account = await users.find(tx, person.user_id)
         if account is None:
