@@ -9,7 +9,10 @@ def main() -> None:
     """Run a command."""
     if sys.argv[1:2] == ["serve"]:
         # Before anything imports prometheus_client, which looks once: where workers add up.
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="tesserra-metrics-")
+        try:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="tesserra-metrics-")
+        except OSError as exc:
+            sys.exit(f"tesserra-auth: TMPDIR: no file can be written there ({exc.strerror})")
 
     from service.cli import main as command  # noqa: PLC0415 - as said
 

@@ -157,4 +157,4 @@ def load(path: Path | None) -> Policy:
     try:
         return msgspec.convert(tomllib.loads(path.read_text()), Policy)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as exc:
-        raise PolicyError(f"AUTH_POLICY_FILE: {exc}") from None
+        raise PolicyError(str(exc)) from None

@@ -1,8 +1,8 @@
 """What a process holds open: the first parameter of every flow."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from service import policy as policies
@@ -16,12 +16,11 @@ from service.domain.ratelimits import RateLimits
 from service.domain.revocations import Follower, Kind
 from service.domain.tokens import Tokens
 from service.domain.users import Profiles
-from service.kernel import migrate
+from service.kernel import mail, migrate
 from service.kernel.clock import Clock
-from service.kernel.mail import Mailer
 from service.kernel.once import Once
 from service.kernel.passwords import Passwords
-from service.kernel.postgres import CannotConnectError, Postgres, connect_once
+from service.kernel.postgres import CannotConnectError, Postgres, connected
 from service.kernel.redis import Redis
 from service.kernel.refusal import Refused
 from service.kernel.seal import Seal, SealBrokenError
@@ -51,7 +50,7 @@ class Runtime:
     ratelimits: RateLimits
     rotations: Rotations
     profiles: Profiles
-    mail: Mailer
+    mail: mail.Mailer
     clients: KnownClients
     assertions: Once
     apikeys: KnownKeys
@@ -73,14 +72,17 @@ async def open_runtime(
     for tests, which freeze the clock, lower limits and hash cheaply.
     """
     clock = clock or Clock()
-    try:
+    with blaming("AUTH_POLICY_FILE"):
         policy = policy or policies.load(settings.policy_file)
         passwords = passwords or Passwords(clock, policy.hashing)
-    except (policies.PolicyError, ValueError) as exc:
-        raise StartError(f"policy: {exc}") from None
-    seal = _seal(settings)
+    with blaming("AUTH_SMTP_URL"):
+        if settings.smtp_url is not None:
+            mail.parsed(settings.smtp_url)
+    with blaming("AUTH_MASTER_KEYS"):
+        seal = Seal(settings.master_keys)
+    with blaming("AUTH_REDIS_URL"):
+        redis = Redis(settings.redis_url, settings.database_schema, clock)
     await check_schema(settings)
-    redis = _redis(settings, clock)
     pg = await Postgres.connect(settings.database_url, settings.database_schema)
     try:
         await clock.discipline(pg.now)
@@ -101,7 +103,7 @@ async def open_runtime(
             ratelimits=RateLimits(redis, clock, settings.workers),
             rotations=Rotations(pg),
             profiles=Profiles(clock),
-            mail=Mailer(policy.links.mail_from),
+            mail=mail.Mailer(policy.links.mail_from),
             clients=KnownClients(pg),
             assertions=Once(redis, clock, "assertion"),
             apikeys=KnownKeys(pg),
@@ -121,32 +123,23 @@ async def open_runtime(
 async def check_schema(settings: Settings) -> None:
     """Refuse a database that cannot be reached or whose migrations are not these."""
     try:
-        connection = await connect_once(settings.database_url, settings.database_schema)
-    except CannotConnectError as exc:
-        raise StartError(f"AUTH_DATABASE_URL: {exc}") from None
-    try:
-        pending = await migrate.pending(connection)
+        with blaming("AUTH_DATABASE_URL"):
+            async with connected(settings.database_url, settings.database_schema) as connection:
+                pending = await migrate.pending(connection)
     except migrate.MigrationError as exc:
         raise StartError(str(exc)) from None
-    finally:
-        await connection.close()
     if pending:
         names = ", ".join(f"{m.version:04}_{m.name}" for m in pending)
         raise StartError(f"migrations are pending ({names}): run `tesserra-auth migrate`")
 
 
-def _redis(settings: Settings, clock: Clock) -> Redis:
+@contextmanager
+def blaming(setting: str) -> Iterator[None]:
+    """Turn what is wrong with a setting into the line that names it."""
     try:
-        return Redis(settings.redis_url, settings.database_schema, clock)
-    except ValueError:
-        raise StartError("AUTH_REDIS_URL is not a Redis URL") from None
-
-
-def _seal(settings: Settings) -> Seal:
-    try:
-        return Seal(settings.master_keys)
-    except SealBrokenError as exc:
-        raise StartError(f"AUTH_MASTER_KEYS: {exc}") from None
+        yield
+    except (policies.PolicyError, SealBrokenError, CannotConnectError, ValueError) as exc:
+        raise StartError(f"{setting}: {exc}") from None
 
 
 def key_times(policy: Policy) -> Times:

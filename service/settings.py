@@ -17,6 +17,7 @@ _ORIGIN = re.compile(
 )
 _BIND = re.compile(r"(\[[0-9a-fA-F:]+\]|[\w.-]+):(?P<port>[0-9]{1,5})")
 _LAST_PORT = 65535
+_USUAL_PORTS = {"http": "80", "https": "443"}
 _LISTS = ("master_keys", "allowed_origins", "trusted_proxies")
 
 
@@ -52,6 +53,8 @@ def load(env: Mapping[str, str] = os.environ) -> Settings:
         if not variable.startswith(PREFIX):
             continue
         name, value = _read(variable, given)
+        if not _is_text(value):
+            raise SettingsError(f"{variable} is not UTF-8")
         if name in raw:
             raise SettingsError(f"{PREFIX}{name.upper()} is given twice, directly and as a file")
         raw[name] = _split(value) if name in _LISTS else value
@@ -75,6 +78,15 @@ def _read(variable: str, given: str) -> tuple[str, str]:
         return stem, Path(given).read_text().strip()
     except (OSError, UnicodeDecodeError) as exc:
         raise SettingsError(f"{variable}: the file cannot be read ({type(exc).__name__})") from None
+
+
+def _is_text(value: str) -> bool:
+    """Tell whether it is UTF-8: what is none stands in the environment as half a surrogate pair."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _split(value: str) -> list[str]:
@@ -128,15 +140,22 @@ def _check_pairs(settings: Settings) -> None:
 def _check_origin(name: str, value: str) -> None:
     """RFC 8414 section 2: an issuer is https, no query, no fragment; http only on loopback.
 
-    In the very form browsers send as `Origin` (RFC 6454 section 6.2), since it is compared as text.
+    In the very form browsers send as `Origin` (RFC 6454 section 6.2), since it is compared as text:
+    they leave a scheme's own port out.
     """
     match = _ORIGIN.fullmatch(value)
     loopback = match is not None and match["host"] in ("localhost", "127.0.0.1", "[::1]")
-    if match is None or not _is_port(match["port"]) or (match["scheme"] == "http" and not loopback):
+    if (
+        match is None
+        or not _is_port(match["port"])
+        or match["port"] == _USUAL_PORTS[match["scheme"]]
+        or (match["scheme"] == "http" and not loopback)
+    ):
         raise SettingsError(
-            f"{name} must be https://host[:port] in lower case (http only for localhost)"
+            f"{name} must be https://host[:port] in lower case, without :443"
+            " (http only for localhost)"
         )
 
 
 def _is_port(text: str | None) -> bool:
-    return text is None or 1 <= int(text) <= _LAST_PORT
+    return text is None or (text[0] != "0" and int(text) <= _LAST_PORT)

@@ -39,7 +39,7 @@ def create(
     new = NewClient(
         name=name,
         scopes=tuple(part for scope in scopes for part in scope.split()),
-        jwks=jwks_file.read_text() if jwks_file else None,
+        jwks=jwks_file.read_text("utf-8", "replace") if jwks_file else None,
     )
 
     async def act(rt: Runtime, call: Call) -> Created:

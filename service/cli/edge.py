@@ -14,7 +14,7 @@ from service import settings as deployment
 from service.kernel import log
 from service.kernel.call import Call, Operator
 from service.kernel.migrate import MigrationError
-from service.kernel.refusal import Refused
+from service.kernel.refusal import Reason, Refused
 from service.kernel.seal import SealBrokenError
 from service.runtime import Runtime, StartError, open_runtime
 from service.settings import Settings, SettingsError
@@ -55,7 +55,9 @@ def finish(work: Awaitable[T]) -> T:
         fail(str(exc))
     except Refused as refused:
         where = f"{', '.join(refused.fields)}: " if refused.fields else ""
-        fail(where + (refused.public or str(refused)))
+        # An operator may hear which server is gone; whoever asks over HTTP is told to try again.
+        told = "" if refused.reason is Reason.UNAVAILABLE else refused.public
+        fail(where + (told or str(refused)))
 
 
 def operator_call(at: datetime) -> Call:

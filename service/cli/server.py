@@ -25,8 +25,8 @@ from service.flows.upkeep.retention import drop_old_months
 from service.kernel import log, metrics
 from service.kernel import migrate as migrations
 from service.kernel.call import Call
-from service.kernel.postgres import CannotConnectError, connect_once
-from service.runtime import Runtime, StartError, open_runtime
+from service.kernel.postgres import connected
+from service.runtime import Runtime, StartError, blaming, open_runtime
 from service.settings import Settings
 
 _OPENAPI = Path(__file__).resolve().parents[2] / "openapi" / "tesserra-auth.json"
@@ -250,14 +250,9 @@ async def _try(settings: Settings) -> None:
 
 
 async def _migrate(settings: Settings, role: str | None) -> list[migrations.Migration]:
-    try:
-        connection = await connect_once(settings.database_url, settings.database_schema)
-    except CannotConnectError as exc:
-        raise StartError(f"AUTH_DATABASE_URL: {exc}") from None
-    try:
-        applied = await migrations.migrate(connection, settings.database_schema)
-        if role is not None:
-            await migrations.grant_to(connection, role)
-        return applied
-    finally:
-        await connection.close()
+    with blaming("AUTH_DATABASE_URL"):
+        async with connected(settings.database_url, settings.database_schema) as connection:
+            applied = await migrations.migrate(connection, settings.database_schema)
+            if role is not None:
+                await migrations.grant_to(connection, role)
+            return applied

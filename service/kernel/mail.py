@@ -7,7 +7,7 @@ import asyncio
 import smtplib
 import ssl
 from email.message import EmailMessage
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from msgspec import Struct
 
@@ -41,9 +41,7 @@ class Mailer:
         return True
 
     def _deliver(self, url: str, mail: Mail) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in _PORTS:
-            raise ValueError("no SMTP URL")
+        parts = parsed(url)
         host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
         message = EmailMessage()
         message["From"], message["To"], message["Subject"] = self._sender, mail.to, mail.subject
@@ -60,3 +58,14 @@ class Mailer:
             if parts.username:
                 server.login(unquote(parts.username), unquote(parts.password or ""))
             server.send_message(message)
+
+
+def parsed(url: str) -> SplitResult:
+    """Take apart the URL of a mail server.  ValueError, which does not show it, when it is none."""
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in _PORTS and parts.hostname and parts.port != 0:
+            return parts
+    except ValueError:  # what stands for the port is none
+        pass
+    raise ValueError("not an smtp:// or smtps:// URL")

@@ -8,14 +8,11 @@ import asyncio
 import hashlib
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import asyncpg
 from msgspec import Struct
 
 from service.kernel.sql import SQL
-
-if TYPE_CHECKING:
-    import asyncpg
 
 FOLDER = SQL / "migrations"
 _NAME = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
@@ -24,7 +21,7 @@ _PATIENCE_SECONDS = 60.0
 
 
 class MigrationError(Exception):
-    """The schema and the files disagree, or another migration does not end."""
+    """The schema and the files disagree, a file does not run, or another migration does not end."""
 
 
 class Migration(Struct, frozen=True):
@@ -92,7 +89,11 @@ async def migrate(
         )
         applied = await pending(connection, folder)
         for migration in applied:
-            await _apply(connection, migration)
+            try:
+                await _apply(connection, migration)
+            except asyncpg.PostgresError as exc:
+                name = f"{migration.version:04}_{migration.name}"
+                raise MigrationError(f"migration {name}: {type(exc).__name__}") from exc
         return applied
     finally:
         await connection.execute("SELECT pg_advisory_unlock($1)", key)

@@ -43,7 +43,7 @@ _MEMORY_OF_PACE = 8
 """Hashes, of which the queue's pace is a moving mean."""
 
 
-class HashParameters(Struct, frozen=True):
+class HashParameters(Struct, frozen=True, forbid_unknown_fields=True):
     """Argon2id: memory in KiB, passes, lanes.  OWASP's floor is 19 MiB, 2, 1."""
 
     memory_kib: int = 19 * 1024

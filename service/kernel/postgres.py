@@ -2,15 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
 from asyncpg.pool import Pool
 
-from service.kernel.refusal import Refused, unavailable
+from service.kernel.refusal import Reason, Refused, unavailable
 from service.kernel.sql import Tx
 
 SCHEMA_VARIABLE = "search_path"
@@ -28,10 +28,15 @@ LOST = (
     asyncpg.InsufficientResourcesError,
     asyncpg.PostgresSystemError,
     asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InsufficientPrivilegeError,
     asyncpg.LockNotAvailableError,
     asyncpg.DeadlockDetectedError,
 )
-"""What a server that went away, is full or is only a replica raises: 503, never a 500."""
+"""What a server raises that went away, is full, is only a replica, or has not granted us what we
+need (`migrate --grant-to`): 503, never a 500."""
+
+_UNWRITABLE = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
+"""What a text with a NUL in it raises: no text of ours has one, so it can name nothing here."""
 
 
 if TYPE_CHECKING:
@@ -100,11 +105,9 @@ class Postgres:
 
         Refused(UNAVAILABLE) when it is lost.
         """
-        try:
+        with _told():
             async with self._pool.acquire(timeout=3) as tx:
                 yield tx
-        except LOST as lost:
-            raise unavailable(f"postgresql: {type(lost).__name__}") from lost
 
     @asynccontextmanager
     async def decision(self) -> AsyncIterator[Tx]:
@@ -116,7 +119,7 @@ class Postgres:
         failed and the failure was swallowed: nothing was written.
         """
         refusal: Refused | None = None
-        try:
+        with _told():
             async with self._pool.acquire(timeout=3) as tx:
                 await tx.execute("BEGIN")
                 try:
@@ -128,8 +131,6 @@ class Postgres:
                         await tx.execute("ROLLBACK")
                     raise
                 await _commit(tx)
-        except LOST as lost:
-            raise unavailable(f"postgresql: {type(lost).__name__}") from lost
         if refusal:
             raise refusal
 
@@ -142,6 +143,21 @@ class Postgres:
     def gauges(self) -> dict[str, int]:
         """How many connections are open and how many of them idle."""
         return {"open": self._pool.get_size(), "idle": self._pool.get_idle_size()}
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn what is not ours into a refusal: the server's failures, and texts it cannot hold."""
+    try:
+        yield
+    except LOST as lost:
+        raise unavailable(f"postgresql: {type(lost).__name__}") from lost
+    except _UNWRITABLE as exc:
+        raise Refused(
+            Reason.INVALID_REQUEST,
+            "a text holds a NUL",
+            private=f"postgresql: {type(exc).__name__}",
+        ) from exc
 
 
 async def _commit(tx: Tx) -> None:
@@ -161,3 +177,15 @@ async def connect_once(url: str, schema: str) -> "asyncpg.Connection[asyncpg.Rec
     except (*LOST, asyncpg.PostgresError) as exc:
         raise CannotConnectError(f"PostgreSQL cannot be used ({type(exc).__name__})") from None
     return cast("asyncpg.Connection[asyncpg.Record]", connection)
+
+
+@asynccontextmanager
+async def connected(url: str, schema: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+    """Lend one plain connection.  CannotConnectError, also when the server says no meanwhile."""
+    connection = await connect_once(url, schema)
+    try:
+        yield connection
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, ConnectionError, TimeoutError) as exc:
+        raise CannotConnectError(f"PostgreSQL cannot be used ({type(exc).__name__})") from None
+    finally:
+        await connection.close()

@@ -34,24 +34,28 @@ class Redis:
     """The pool, its circuit breaker, and the prefix of this deployment's keys."""
 
     def __init__(self, url: str, schema: str, clock: Clock) -> None:
-        self._pool = redis.asyncio.BlockingConnectionPool.from_url(
-            url,
-            max_connections=32,
-            timeout=_TIMEOUT,
-            socket_timeout=_TIMEOUT,
-            socket_connect_timeout=_TIMEOUT,
-            retry=Retry(NoBackoff(), 0),
-            decode_responses=False,
-        )
+        """ValueError, which does not show it, when the URL is none of Redis."""
+        try:
+            self._pool = redis.asyncio.BlockingConnectionPool.from_url(
+                url,
+                max_connections=32,
+                timeout=_TIMEOUT,
+                socket_timeout=_TIMEOUT,
+                socket_connect_timeout=_TIMEOUT,
+                retry=Retry(NoBackoff(), 0),
+                decode_responses=False,
+            )
+            # A connection of its own for what waits on purpose, with a timeout beyond that wait.
+            self._blocking = redis.asyncio.Redis.from_url(
+                url,
+                socket_timeout=5,
+                socket_connect_timeout=_TIMEOUT,
+                retry=Retry(NoBackoff(), 0),
+                decode_responses=False,
+            )
+        except ValueError:
+            raise ValueError("not a Redis URL") from None
         self.client = redis.asyncio.Redis(connection_pool=self._pool)
-        # A connection of its own for what waits on purpose, with a timeout beyond that wait.
-        self._blocking = redis.asyncio.Redis.from_url(
-            url,
-            socket_timeout=5,
-            socket_connect_timeout=_TIMEOUT,
-            retry=Retry(NoBackoff(), 0),
-            decode_responses=False,
-        )
         self._clock = clock
         self._closed_until = 0.0
         self._lost = False

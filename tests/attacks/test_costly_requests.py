@@ -3,14 +3,17 @@
 Processor time is what is counted, so that a busy machine is no fault.
 """
 
+import base64
 import time
 from collections.abc import Callable
 
 import httpx2
+import msgspec
 import pytest
 
 from service.domain.users import refuse_weak
 from service.http.shell import Shell
+from service.kernel import jose
 from service.kernel.refusal import Refused
 from service.policy import Limit, Limits, Policy
 from service.runtime import Runtime
@@ -111,3 +114,36 @@ async def test_who_waits_out_a_refusal_is_not_on_the_way_to_be_hashed(
     monkeypatch.setattr(rt.clock, "sleep_until", look)
     assert (await asking.sign_in(client, await given.a_person(rt), "wrong")).status_code == 401
     assert counted == [0]
+
+
+async def test_a_nul_names_nothing_wherever_it_comes_from(
+    rt: Runtime, app: Shell, client: httpx2.AsyncClient
+) -> None:
+    """PostgreSQL's text holds every character but this one."""
+    root = await given.a_person(rt, "root@acme.example", role="owner", platform_admin=True)
+    bearer = asking.bearer(await asking.sign_in(client, root))["authorization"].encode()
+    form = (b"content-type", b"application/x-www-form-urlencoded")
+    pair = base64.b64encode(b"svc%00:secret")
+    claims = jose.encode(msgspec.json.encode({"sub": "svc\0"}))
+    assertion = (
+        f"grant_type=client_credentials&client_assertion=a.{claims}.a&client_assertion_type="
+        "urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer"
+    )
+    grant = b"grant_type=client_credentials"
+    for path, headers, body in (
+        ("/oauth/token", [form, (b"authorization", b"Basic " + pair)], grant),
+        ("/oauth/introspect", [form, (b"authorization", b"Basic " + pair)], b"token=a"),
+        ("/oauth/token", [form], assertion.encode()),
+    ):
+        answer = await asking.raw(app, "POST", path, headers, body)
+        assert answer.status in (400, 401), (path, answer)
+    for method, path in (
+        ("DELETE", "/admin/signing-keys/a\0"),
+        ("GET", "/admin/clients/a\0"),
+        ("GET", "/api-keys/a\0"),
+        ("GET", "/revocations/a\0"),
+        ("DELETE", "/admin/secrets/a\0"),
+        ("DELETE", "/auth/sessions/a\0"),
+    ):
+        answer = await asking.raw(app, method, path, [(b"authorization", bearer)])
+        assert 400 <= answer.status < 500, (path, answer)

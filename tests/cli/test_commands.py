@@ -54,10 +54,13 @@ async def test_an_organization_and_its_owner_are_made_and_sign_in(
 
 
 async def test_what_cannot_be_is_one_line_and_changes_nothing(
-    rt: Runtime, settings: Settings
+    rt: Runtime, settings: Settings, tmp_path: Path
 ) -> None:
     await given.a_person(rt)
     of_bob = (*USER, "bob@acme.example")
+    no_text = tmp_path / "keys"
+    no_text.write_bytes(b"\xff\xfe\x00")
+    keys = ("client", "create", "--name", "a", "--scope", "agentes", "--jwks", str(no_text))
     cases: list[tuple[str, tuple[str, ...], bytes]] = [
         ("slug is taken", ("organization", "create", "--name", "A", "--slug", "acme"), b""),
         ("e-mail is taken", (*USER, "ADA@acme.example"), PASSWORD),
@@ -65,6 +68,8 @@ async def test_what_cannot_be_is_one_line_and_changes_nothing(
         ("password has 8", of_bob, b""),
         ("not UTF-8", of_bob, b"\xff\xfe\xff\xfe\xff\xfe\xff\xfe\xff\n"),
         ("no such organization", (*of_bob, "--organization", "nowhere"), PASSWORD),
+        ("jwks", keys, b""),
+        ("slug has 1 to 63", ("organization", "create", "--name", "-a", "--slug", "-b"), b""),
     ]
     tried = [
         asyncio.to_thread(run, settings, *arguments, stdin=stdin) for _, arguments, stdin in cases
@@ -85,12 +90,19 @@ async def test_what_stops_a_start_is_named_and_no_secret_shown(
 ) -> None:
     policy = tmp_path / "policy.toml"
     policy.write_text("[tokens]\nrefresh_grace = 31\n")
+    unknown = tmp_path / "unknown.toml"
+    unknown.write_text("[hashing]\nmemory = 65536\n")
     serve: tuple[str, ...] = ("serve",)
     cases: list[tuple[str, tuple[str, ...], dict[str, str]]] = [
         ("AUTH_DATABASE_URL", ("prune",), {"database_url": "s3cret"}),
         ("AUTH_REDIS_URL", serve, {"redis_url": "redis://:s3cret@127.0.0.1:1/0"}),
         ("AUTH_REDIS_URL", serve, {"redis_url": "http://s3cret"}),
+        ("AUTH_REDIS_URL", serve, {"redis_url": "redis://127.0.0.1:s3cret/0"}),
         ("AUTH_POLICY_FILE", serve, {"policy_file": str(policy)}),
+        ("AUTH_POLICY_FILE", serve, {"policy_file": str(unknown)}),
+        ("AUTH_POLICY_FILE", serve, {"policy_file": str(tmp_path)}),
+        ("AUTH_SMTP_URL", serve, {"smtp_url": "http://s3cret"}),
+        ("AUTH_SMTP_URL", serve, {"smtp_url": "smtps://mail.example:s3cret"}),
         ("AUTH_MASTER_KEYS", serve, {"master_keys": "s3cret" + "A" * 36 + "=="}),
         ("migrations are pending", serve, {"database_schema": "another"}),
     ]

@@ -102,7 +102,7 @@ async def test_a_migration_that_fails_leaves_nothing_behind(
     connection: Connection, schema: str, folder: Folder
 ) -> None:
     path = folder("CREATE TABLE a (n int)", "CREATE TABLE b (n int); SELECT 1 / 0")
-    with pytest.raises(asyncpg.DivisionByZeroError):
+    with pytest.raises(MigrationError, match="0002_step: DivisionByZeroError"):
         await migrate.migrate(connection, schema, path)
     assert await connection.fetchval("SELECT to_regclass('b')") is None
     assert [m.version for m in await migrate.pending(connection, path)] == [2]
@@ -147,7 +147,7 @@ async def test_waiting_for_the_lock_holds_no_snapshot(
 async def test_the_lock_is_given_back_also_after_a_failure(
     database_url: str, connection: Connection, schema: str, folder: Folder
 ) -> None:
-    with pytest.raises(asyncpg.DivisionByZeroError):
+    with pytest.raises(MigrationError, match="0001_step: DivisionByZeroError"):
         await migrate.migrate(connection, schema, folder("SELECT 1 / 0"))
     async with connected(database_url, schema) as other:
         assert len(await migrate.migrate(other, schema, folder("SELECT 1"))) == 1

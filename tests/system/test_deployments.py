@@ -1,5 +1,7 @@
 """Deployments side by side, and the role a deployment runs as."""
 
+import os
+import re
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,6 +21,7 @@ from service.policy import Policy
 from service.runtime import Runtime, open_runtime
 from service.settings import Settings
 from tests import given
+from tests.cli.shell import refusal, run
 from tests.world import UNLIMITED
 
 
@@ -51,6 +54,7 @@ async def test_two_deployments_on_the_same_servers_never_see_each_other(
     settings: Settings,
 ) -> None:
     async with deployment(settings, "one") as one, deployment(settings, "two") as two:
+        await one.redis.client.flushdb()  # what tests before this one have left
         person = await given.a_person(one)
         granted = await sign_in(one, call(one), Credentials(person.email, person.password))
         with pytest.raises(Refused, match="unknown"):
@@ -65,9 +69,8 @@ async def test_two_deployments_on_the_same_servers_never_see_each_other(
         assert all(key.startswith((one.redis.prefix, two.redis.prefix)) for key in keys)
 
 
-async def test_the_service_runs_as_a_role_that_cannot_touch_its_own_audit_trail(
-    settings: Settings,
-) -> None:
+async def a_role(settings: Settings) -> str:
+    """Make a role that may sign in to PostgreSQL and no more; return the address as it."""
     role, password = f"service_{secrets.token_hex(4)}", secrets.token_hex(8)
     owner = await connect_once(settings.database_url, "public")
     try:
@@ -78,7 +81,53 @@ async def test_the_service_runs_as_a_role_that_cannot_touch_its_own_audit_trail(
         await owner.close()
     parts = urlsplit(settings.database_url)
     place = parts.netloc.rpartition("@")[2]
-    url = urlunsplit(parts._replace(netloc=f"{role}:{password}@{place}"))
+    return urlunsplit(parts._replace(netloc=f"{role}:{password}@{place}"))
+
+
+@pytest.mark.parametrize(
+    "arguments", [("serve",), ("migrate",), ("prune",), ("user", "import", os.devnull)]
+)
+async def test_a_role_that_was_granted_nothing_is_told_with_one_line(
+    settings: Settings, arguments: tuple[str, ...]
+) -> None:
+    url = await a_role(settings)
+    line = refusal(run(settings, *arguments, more={"database_url": url}))
+    assert line == "AUTH_DATABASE_URL: PostgreSQL cannot be used (InsufficientPrivilegeError)"
+
+
+async def test_a_role_that_was_granted_too_little_is_told_with_one_line(
+    settings: Settings,
+) -> None:
+    url = await a_role(settings)
+    owner = await connect_once(settings.database_url, "little")
+    try:
+        await migrate.migrate(owner, "little")
+        role = urlsplit(url).username
+        await owner.execute(
+            f"GRANT USAGE ON SCHEMA little TO {role};"
+            f"GRANT SELECT ON ALL TABLES IN SCHEMA little TO {role}"
+        )
+    finally:
+        await owner.close()
+    more = {"database_url": url, "database_schema": "little"}
+    line = refusal(run(settings, "serve", more=more))
+    assert line == "AUTH_DATABASE_URL: postgresql: InsufficientPrivilegeError"
+
+
+async def test_a_migration_that_does_not_run_is_named(settings: Settings) -> None:
+    owner = await connect_once(settings.database_url, "public")
+    try:
+        await owner.execute("CREATE SCHEMA taken; CREATE TABLE taken.auth_users (n int)")
+    finally:
+        await owner.close()
+    line = refusal(run(settings, "migrate", more={"database_schema": "taken"}))
+    assert re.fullmatch(r"migration \d{4}_\w+: DuplicateTableError", line)
+
+
+async def test_the_service_runs_as_a_role_that_cannot_touch_its_own_audit_trail(
+    settings: Settings,
+) -> None:
+    url = await a_role(settings)
     async with deployment(settings, "least", url) as rt:
         person = await given.a_person(rt)
         await sign_in(rt, call(rt), Credentials(person.email, person.password))

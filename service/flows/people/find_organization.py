@@ -20,7 +20,7 @@ async def find_tenant(rt: Runtime, slug: str) -> TenantId:
 
 
 async def _named(tx: Tx, slug: str) -> Organization:
-    found = await organizations.find_by_slug(tx, slug) if "\0" not in slug else None
+    found = await organizations.find_by_slug(tx, slug)
     if found is None:
         raise Refused(Reason.NOT_FOUND, "no such organization", fields=("organization",))
     return found
