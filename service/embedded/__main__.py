@@ -33,7 +33,14 @@ def main(arguments: list[str]) -> int:
                 return 2
     except EmbeddedError as exc:
         print(f"dev: {exc}", file=sys.stderr)
-        return 1
+    except PermissionError as exc:
+        print(
+            f"dev: {exc.filename} is another user's: run ./dev as they do, or in your own clone",
+            file=sys.stderr,
+        )
+    except OSError as exc:
+        print(f"dev: {exc.filename or 'the system'}: {exc.strerror}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

@@ -6,10 +6,12 @@ Whoever holds the lock owns the servers; the lock's file says who that is and wh
 import fcntl
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -18,6 +20,7 @@ from service.embedded.servers import EmbeddedError, Postgres, Valkey
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_BIND = "127.0.0.1:8080"
+_LAST_PORT = 65535
 _PATIENCE_SECONDS = 60.0
 
 
@@ -87,16 +90,47 @@ def is_given(environment: Mapping[str, str], name: str) -> bool:
     return name in environment or f"{name}_FILE" in environment
 
 
+@dataclass(frozen=True)
+class Listening:
+    """Where the service listens, and how one speaks with it."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> "Listening":
+        """Read it from the settings.  EmbeddedError when they are wrong."""
+        bind = environment.get("AUTH_BIND", DEFAULT_BIND)
+        if file := environment.get("AUTH_BIND_FILE"):
+            try:
+                bind = Path(file).read_text().strip()
+            except (OSError, UnicodeDecodeError) as exc:
+                reason = type(exc).__name__
+                raise EmbeddedError(f"AUTH_BIND_FILE: it cannot be read ({reason})") from None
+        found = re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[\w.-]+):([1-9][0-9]{0,4})", bind, re.ASCII)
+        if found is None or int(found[2]) > _LAST_PORT:
+            raise EmbeddedError("AUTH_BIND must be host:port")
+        scheme = "https" if is_given(environment, "AUTH_TLS_CERT") else "http"
+        return cls(scheme, found[1].strip("[]"), int(found[2]))
+
+    @property
+    def url(self) -> str:
+        """What one types: browsers and curl trust `localhost` with cookies."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = "localhost" if self.host in ("127.0.0.1", "0.0.0.0", "::") else host  # noqa: S104
+        return f"{self.scheme}://{host}:{self.port}"
+
+
 def settings(given: Mapping[str, str], data: Path) -> dict[str, str]:
     """Return the environment of the service in a checkout: what the user gave wins over ours.
 
     The servers' addresses are not in it yet.
     """
-    bind = given.get("AUTH_BIND", DEFAULT_BIND)
-    scheme = "https" if "AUTH_TLS_CERT" in given else "http"
+    listening = Listening.of(given)
     defaults = {
-        "AUTH_BIND": bind,
-        "AUTH_ISSUER": f"{scheme}://localhost:{bind.rpartition(':')[2]}",
+        "AUTH_BIND": DEFAULT_BIND,
+        "AUTH_ISSUER": f"{listening.scheme}://localhost:{listening.port}",
         "AUTH_DATA_DIR": str(data / "service"),
     }
     if not is_given(given, "AUTH_MASTER_KEYS"):

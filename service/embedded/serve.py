@@ -1,6 +1,7 @@
 """`./dev serve` and `./dev cli`: the service on this checkout's own servers."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -14,8 +15,15 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from service.embedded.checkout import ROOT, Checkout, is_given, running_servers, settings
-from service.embedded.servers import EmbeddedError, Server, can_bind, launched
+from service.embedded.checkout import (
+    ROOT,
+    Checkout,
+    Listening,
+    is_given,
+    running_servers,
+    settings,
+)
+from service.embedded.servers import EmbeddedError, Server, launched, why_not_bind
 
 OWNER = "owner@demo.example"
 _HEALTH_SECONDS = 60.0
@@ -34,13 +42,8 @@ def serve() -> int:
         pid, verb, _ = checkout.owner()
         raise EmbeddedError(f"./dev {verb} runs in this checkout already (process {pid})")
     environment = settings(os.environ, checkout.data)
-    host, _, port = environment["AUTH_BIND"].rpartition(":")
-    if not can_bind(host.strip("[]"), int(port)):
-        raise EmbeddedError(
-            f"port {port} on {host} is taken by another program: stop it,"
-            f" or choose another: AUTH_BIND={host}:{int(port) + 1} ./dev serve"
-        )
     try:
+        _require_free(Listening.of(environment))
         with running_servers(environment, checkout.data) as servers:
             password = prepare(environment, checkout.data, with_demo=True)
             checkout.announce("serve", _told(environment))
@@ -48,6 +51,18 @@ def serve() -> int:
     except Stop:
         print("Stopped.", flush=True)
         return 0
+
+
+def _require_free(listening: Listening) -> None:
+    host, port = listening.host, listening.port
+    why = why_not_bind(host, port)
+    if why is not None and why.errno == errno.EADDRINUSE:
+        raise EmbeddedError(
+            f"port {port} on {host} is taken by another program: stop it,"
+            f" or choose another: AUTH_BIND={host}:{port + 1} ./dev serve"
+        )
+    if why is not None:
+        raise EmbeddedError(f"AUTH_BIND: cannot listen there ({why.strerror})")
 
 
 def cli(arguments: list[str]) -> int:
@@ -180,7 +195,7 @@ def _end(service: "subprocess.Popen[bytes]") -> None:
 
 
 def _welcome(environment: Mapping[str, str], password: str | None) -> None:
-    url = _url(environment)
+    url = Listening.of(environment).url
     body = json.dumps({"email": OWNER, "password": password or "PASSWORD", "organization": "demo"})
     print(
         f"\nTesserra Auth is on {url}\n"
@@ -193,23 +208,16 @@ def _welcome(environment: Mapping[str, str], password: str | None) -> None:
     )
 
 
-def _url(environment: Mapping[str, str]) -> str:
-    scheme = "https" if "AUTH_TLS_CERT" in environment else "http"
-    host, _, port = environment["AUTH_BIND"].rpartition(":")
-    return f"{scheme}://{'localhost' if host in ('127.0.0.1', '0.0.0.0') else host}:{port}"  # noqa: S104
-
-
 def _answers(environment: Mapping[str, str]) -> bool:
     """Whether /healthz says 200."""
     import http.client  # noqa: PLC0415 - while the service imports, not before
     import ssl  # noqa: PLC0415
 
-    host, _, port = environment["AUTH_BIND"].rpartition(":")
-    host = {"0.0.0.0": "127.0.0.1"}.get(host, host.strip("[]"))  # noqa: S104
-    wire = http.client.HTTPConnection(host, int(port), timeout=2)
-    if "AUTH_TLS_CERT" in environment:
+    there = Listening.of(environment)
+    wire = http.client.HTTPConnection(there.host, there.port, timeout=2)
+    if there.scheme == "https":
         trusting = ssl._create_unverified_context()  # noqa: S323, SLF001 - our own process, just started
-        wire = http.client.HTTPSConnection(host, int(port), timeout=2, context=trusting)
+        wire = http.client.HTTPSConnection(there.host, there.port, timeout=2, context=trusting)
     try:
         wire.request("GET", "/healthz")
         return wire.getresponse().status == http.client.OK

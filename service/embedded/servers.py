@@ -345,21 +345,21 @@ def free_port(preferred: int = 0) -> int:
     candidates = [preferred] if preferred else []
     candidates += [random.randint(15_000, 32_000) for _ in range(64)]  # noqa: S311 - no secret
     for port in candidates:
-        if can_bind("127.0.0.1", port):
+        if why_not_bind("127.0.0.1", port) is None:
             return port
     raise EmbeddedError("no free port between 15000 and 32000 on 127.0.0.1")
 
 
-def can_bind(host: str, port: int) -> bool:
-    """Whether nobody listens there."""
+def why_not_bind(host: str, port: int) -> OSError | None:
+    """Return why one cannot listen there; None when one can."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+    except OSError as exc:
+        return exc
+    return None
 
 
 def _is_open(path: Path) -> bool:

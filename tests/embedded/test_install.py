@@ -7,6 +7,7 @@ import base64
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from service.embedded.checkout import ROOT
+from tests.embedded.checkouts import living, wait_until
 
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -149,6 +151,22 @@ def test_two_at_once_install_once(small: Small) -> None:
     said = [child.communicate(timeout=120)[0] for child in children]
     assert [child.returncode for child in children] == [0, 0], said
     assert sum("Successfully installed" in words for words in said) == 1, said
+
+
+def test_an_install_that_is_stopped_leaves_nothing_running(small: Small) -> None:
+    slow = small.root / "bin" / "uv"
+    slow.write_text("#!/bin/sh\nsleep 60 & echo $! >started; mv started installing; wait\n")
+    slow.chmod(0o755)
+    child, told = small.start(), small.root / "installing"
+    wait_until(told.exists)
+    family = {child.pid: "", int(told.read_text()): ""}
+    child.terminate()
+    assert child.wait(20) == 128 + signal.SIGTERM
+    wait_until(lambda: not living(family), 20)
+    assert not living(family)
+    assert not small.stamp.exists()
+    slow.unlink()
+    assert small.run()[0] == 0
 
 
 @pytest.mark.parametrize("older", ["python3.7", "python3.8", "python3.9", "python3.10"])

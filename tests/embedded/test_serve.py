@@ -31,6 +31,9 @@ from tests.embedded.checkouts import (
 Serving = Callable[[Copy], Dev]
 
 _NOBODY = 65534
+WARM_SECONDS = 3
+"""The promise of a second start.  On a busy machine its processor time counts, which is what it
+would take alone on one core, and the quickest of five."""
 
 
 def test_a_first_run_makes_an_owner_and_a_second_one_is_quick(
@@ -41,12 +44,15 @@ def test_a_first_run_makes_an_owner_and_a_second_one_is_quick(
     assert f"{fresh.url}/auth/login" in first.output()
     assert first.end() == 0
 
-    started = time.monotonic()
-    second = serving(fresh)
-    took = time.monotonic() - started
-    assert took < 10, f"{took:.1f} s"  # 3 s is the promise, on a machine with nothing else to do
-    assert "Making the organization" not in second.output()
-    assert "as printed on the first run" in second.output()
+    took: list[float] = []
+    while len(took) < 5 and min(took, default=WARM_SECONDS) >= WARM_SECONDS:
+        started = time.monotonic()
+        second = serving(fresh)
+        took.append(min(time.monotonic() - started, second.processor_seconds()))
+        second.end()
+        assert "Making the organization" not in second.output()
+        assert "as printed on the first run" in second.output()
+    assert min(took) < WARM_SECONDS, took
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
@@ -115,6 +121,40 @@ def test_a_busy_port_gets_one_line(copy: Copy) -> None:
         status, said = copy.run("serve")
     assert status == 1
     assert said.startswith(f"dev: port {copy.port} on 127.0.0.1 is taken by another program")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("bind", "why"),
+    [
+        ("8080", "must be host:port"),
+        ("127.0.0.1:99999", "must be host:port"),
+        ("192.0.2.1:8080", "cannot listen there"),
+        ("nowhere.invalid:8080", "cannot listen there"),
+    ],
+)
+def test_a_place_where_nobody_can_listen_gets_one_line(fresh: Copy, bind: str, why: str) -> None:
+    status, said = fresh.run("serve", env={"AUTH_BIND": bind})
+    assert status == 1
+    assert said.startswith("dev: AUTH_BIND")
+    assert why in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("ran_before", [False, True])
+def test_a_checkout_of_another_user_s_gets_one_line(
+    folder: Path, data_of_a_first_run: Path, *, ran_before: bool
+) -> None:
+    python = python_for_everyone()
+    if not python:
+        pytest.skip("no Python like this one that every user may run")
+    data = data_of_a_first_run if ran_before else None
+    copy = make_copy(folder / "theirs", base=python, data=data)
+    copy.user = _NOBODY
+    status, said = copy.run("serve", python=python)
+    assert status == 1
+    assert "is another user's" in said
     assert said.count("\n") == 1
 
 
