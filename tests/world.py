@@ -51,7 +51,7 @@ def policy() -> Policy:
 @pytest.fixture
 async def rt(settings: Settings, policy: Policy) -> AsyncIterator[Runtime]:
     """A runtime on an empty database; hashes are cheap, the clock may be frozen."""
-    await _empty(settings)
+    await empty_tables(settings)
     clock = Clock()
     passwords = Passwords(clock, CHEAP, floor_kib=CHEAP.memory_kib)
     async with open_runtime(settings, clock=clock, policy=policy, passwords=passwords) as rt:
@@ -104,7 +104,7 @@ def client(browser: Callable[..., httpx2.AsyncClient]) -> httpx2.AsyncClient:
     return browser()
 
 
-async def _empty(settings: Settings) -> None:
+async def empty_tables(settings: Settings) -> None:
     connection = await connect_once(settings.database_url, settings.database_schema)
     try:
         await connection.execute(

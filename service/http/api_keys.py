@@ -17,11 +17,10 @@ from service.flows.apikeys.read import list_keys, show_key
 from service.flows.apikeys.revoke import revoke_key
 from service.flows.apikeys.rotate import LONGEST_OVERLAP, rotate_key
 from service.flows.apikeys.verify import verify_key
-from service.http.account.own import path_id
 from service.http.address import given_address
 from service.http.asked import Asked, FromCaller, provide_caller
 from service.http.paging import next_cursor, read_cursor, read_limit
-from service.http.text import Line
+from service.http.text import Line, path_id
 from service.kernel.ids import ApiKeyId
 
 Moment: TypeAlias = Annotated[datetime, Meta(tz=True)]

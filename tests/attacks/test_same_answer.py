@@ -16,7 +16,7 @@ from service.policy import Lockout, Policy
 from service.runtime import Runtime, open_runtime
 from service.settings import Settings
 from tests import given
-from tests.world import UNLIMITED, _empty
+from tests.world import UNLIMITED, empty_tables
 
 LEGACY_COST = 10
 ROUNDS = 5
@@ -30,7 +30,7 @@ def policy() -> Policy:
 @pytest.fixture
 async def rt(settings: Settings, policy: Policy) -> AsyncIterator[Runtime]:
     """A runtime that hashes as a deployment does."""
-    await _empty(settings)
+    await empty_tables(settings)
     clock = Clock()
     passwords = Passwords(clock, HashParameters())
     async with open_runtime(settings, clock=clock, policy=policy, passwords=passwords) as rt:

@@ -161,7 +161,8 @@ def test_an_install_that_is_stopped_leaves_nothing_running(small: Small) -> None
     wait_until(told.exists)
     family = {child.pid: "", int(told.read_text()): ""}
     child.terminate()
-    assert child.wait(20) == 128 + signal.SIGTERM
+    child.communicate(timeout=20)
+    assert child.returncode == 128 + signal.SIGTERM
     wait_until(lambda: not living(family), 20)
     assert not living(family)
     assert not small.stamp.exists()

@@ -18,6 +18,7 @@ import pytest
 
 from service.domain import apikeys
 from service.domain.apikeys import KeyText
+from service.embedded.process import worker_serving
 from service.flows.apikeys.create import NewKey, create_key
 from service.flows.apikeys.delete import delete_key
 from service.flows.apikeys.issuing import IssuedKey
@@ -29,7 +30,7 @@ from tests import given
 from tests.clients import Machine, a_service
 from tests.keys import exchange, use
 from tests.processes import Running, service
-from tests.system.visitors import UNLIMITED, _holder, inside, log_lines, one_connection_each, until
+from tests.system.visitors import UNLIMITED, inside, log_lines, one_connection_each, until
 
 KEYS, CHECKS = 1_000, 10_000
 LANES = 8
@@ -305,7 +306,10 @@ async def _lanes(running: Running, platform: Machine) -> AsyncIterator[list[Lane
         streams = await asyncio.open_connection(where.hostname, where.port)
         lanes.append(Lane(*streams, platform.token))
         await lanes[-1].verify("x", "agentes")
-        held[_holder(running, streams[1].get_extra_info("sockname")[1])] += 1
+        port = streams[1].get_extra_info("sockname")[1]
+        worker = worker_serving(running.url, running.workers(), port)
+        assert worker is not None, "no worker holds this connection"
+        held[worker] += 1
     try:
         yield lanes
     finally:

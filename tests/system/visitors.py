@@ -1,7 +1,6 @@
 """People who use a running service over real connections, and which of its workers serves whom."""
 
 import asyncio
-import contextlib
 import json
 import ssl
 import time
@@ -9,12 +8,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx2
 
 from service import settings as deployment
+from service.embedded.process import worker_serving
 from service.kernel.log import FIELDS
 from service.runtime import Runtime, open_runtime
 from tests import given
@@ -154,19 +152,9 @@ async def worker_of(client: httpx2.AsyncClient, running: Running) -> int:
     """Return the process that serves a client's connection, as the kernel tells it."""
     answer = await client.get("/healthz")
     port = answer.extensions["network_stream"].get_extra_info("client_addr")[1]
-    return _holder(running, port)
-
-
-def _holder(running: Running, port: int) -> int:
-    here, there = f":{urlsplit(running.url).port:04X}", f":{port:04X}"
-    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    (inode,) = {row[9] for row in rows if row[1].endswith(here) and row[2].endswith(there)}
-    for pid in running.workers():
-        for open_file in Path(f"/proc/{pid}/fd").iterdir():
-            with contextlib.suppress(OSError):
-                if str(open_file.readlink()) == f"socket:[{inode}]":
-                    return pid
-    raise AssertionError("no worker holds this connection")
+    held_by = worker_serving(running.url, running.workers(), port)
+    assert held_by is not None, "no worker holds this connection"
+    return held_by
 
 
 async def until(is_so: Callable[[], bool], seconds: float = 20.0) -> None:

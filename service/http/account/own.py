@@ -1,7 +1,6 @@
 """/auth: what a signed-in person sees and changes of their own."""
 
 from datetime import datetime
-from uuid import UUID
 
 from litestar import Response, Router, delete, get, put
 from litestar.di import Provide
@@ -14,10 +13,9 @@ from service.flows.account.password import change_password
 from service.flows.account.sessions import end_own_session, list_own_sessions
 from service.http.access.answers import OrganizationAnswer, UserAnswer
 from service.http.asked import FromCaller, provide_password, provide_signed_in
-from service.http.text import Password
+from service.http.text import Password, path_id
 from service.kernel.call import Person
 from service.kernel.ids import SessionId
-from service.kernel.refusal import Reason, Refused
 
 
 class MeAnswer(Struct, frozen=True):
@@ -115,14 +113,6 @@ def render_session(session: LiveSession, person: Person) -> SessionAnswer:
         agent=session.last_agent,
         current=session.session_id == person.session_id,
     )
-
-
-def path_id(text: str) -> UUID:
-    """Read an id in a path; what is no id names nothing (Refused NOT_FOUND)."""
-    try:
-        return UUID(text)
-    except ValueError:
-        raise Refused(Reason.NOT_FOUND, private="not an id") from None
 
 
 router = Router(

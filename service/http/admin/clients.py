@@ -16,10 +16,9 @@ from msgspec import Meta, Struct
 from service.domain.clients import Client
 from service.flows.admin import clients
 from service.flows.people.create_client import NewClient
-from service.http.account.own import path_id
 from service.http.asked import FromCaller, provide_signed_in
 from service.http.paging import next_cursor, read_limit, read_name_cursor
-from service.http.text import Line, Member
+from service.http.text import Line, Member, path_id
 from service.kernel.ids import TenantId
 from service.kernel.refusal import Reason, Refused
 

@@ -11,9 +11,9 @@ from litestar.params import FromPath, FromQuery
 from msgspec import Struct
 
 from service.flows.admin import invitations
-from service.http.account.own import path_id
 from service.http.asked import FromCaller, provide_signed_in
 from service.http.paging import next_cursor, read_cursor, read_limit
+from service.http.text import path_id
 from service.kernel.ids import TenantId
 
 

@@ -15,10 +15,9 @@ from service.flows.vault import read
 from service.flows.vault.drop import delete_secret, drop_version
 from service.flows.vault.hand_over import hand_over
 from service.flows.vault.put import NewSecret, put_secret
-from service.http.account.own import path_id
 from service.http.asked import FromCaller, provide_caller
 from service.http.paging import next_cursor, read_cursor, read_limit
-from service.http.text import Line
+from service.http.text import Line, path_id
 from service.kernel.ids import TenantId
 from service.kernel.refusal import Reason, Refused
 

@@ -11,8 +11,9 @@ from service.flows.admin.sessions import (
     end_session,
     list_sessions,
 )
-from service.http.account.own import SessionAnswer, SessionsAnswer, path_id, render_session
+from service.http.account.own import SessionAnswer, SessionsAnswer, render_session
 from service.http.asked import FromCaller, provide_signed_in
+from service.http.text import path_id
 from service.kernel.ids import SessionId, TenantId, UserId
 from service.kernel.refusal import Reason, Refused
 

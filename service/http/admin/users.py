@@ -15,10 +15,9 @@ from service.domain.users import Member, Role
 from service.flows.admin import people
 from service.flows.people.erase_person import erase_person
 from service.flows.people.invite import invite
-from service.http.account.own import path_id
 from service.http.asked import FromCaller, provide_signed_in
 from service.http.paging import next_cursor, read_cursor, read_limit
-from service.http.text import Email
+from service.http.text import Email, path_id
 from service.kernel.ids import TenantId, UserId
 
 

@@ -24,7 +24,7 @@ from service.policy import Lockout, Policy
 from service.runtime import Runtime, open_runtime
 from service.settings import Settings
 from tests import given
-from tests.world import CHEAP, UNLIMITED, _empty
+from tests.world import CHEAP, UNLIMITED, empty_tables
 
 MINUTE = timedelta(minutes=1)
 WRONG = "not the password"
@@ -49,7 +49,7 @@ def policy() -> Policy:
 
 @pytest.fixture
 async def rt(settings: Settings, policy: Policy) -> AsyncIterator[Runtime]:
-    await _empty(settings)
+    await empty_tables(settings)
     clock = Clock()
     passwords = Counting(clock, CHEAP, floor_kib=CHEAP.memory_kib)
     passwords.evaluated = Counter()
