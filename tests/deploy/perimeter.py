@@ -37,7 +37,7 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
-    access_log off;
+    access_log {folder}/default.log;  # Debian's own: whole first lines
     include tesserra-auth-http.conf;
     include tesserra-auth.conf;
 }}
@@ -179,6 +179,7 @@ def rendered(
 
 def _as_here(text: str, folder: Path, ports: Mapping[str, int]) -> str:
     text = text.replace("${TESSERRA_DOMAIN}", DOMAIN)
+    text = text.replace("${TESSERRA_ORIGIN}", f"https://{DOMAIN}")
     text = text.replace(f"/etc/letsencrypt/live/{DOMAIN}/fullchain.pem", str(folder / "cert.pem"))
     text = text.replace(f"/etc/letsencrypt/live/{DOMAIN}/privkey.pem", str(folder / "key.pem"))
     text = text.replace("/var/log/nginx/tesserra-auth.log", str(folder / "access.log"))

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import http.client
 import json
+import os
 import re
 import socket
 import ssl
@@ -108,7 +109,7 @@ def test_files_that_were_not_filled_in_name_the_variable() -> None:
 
 
 def test_it_says_the_same_window_as_the_service() -> None:
-    text = (DEPLOY / "nginx" / "tesserra-auth.conf").read_text()
+    text = (DEPLOY / "nginx" / "tesserra-auth" / "words.conf").read_text()
     for path, limit in (("login", Limits().login), ("refresh", Limits().refresh)):
         (said,) = re.findall(rf'429 /auth/\(\?:{path}[^"]*" (\d+);', text)
         assert int(said) == limit.window
@@ -173,6 +174,25 @@ async def test_no_other_spelling_gets_through(
         assert answer.status in (400, 404)
         assert answer.one("content-type") == "application/problem+json"
     assert len(await _log(edge, running)) == before + 1  # what asked for the log
+
+
+async def test_no_other_spelling_gets_through_by_http_2(edge: Perimeter, running: Running) -> None:
+    before = len(await _log(edge, running))
+    sendable = [text for text in SPELLINGS if "#" not in text]
+    there = [f"https://{DOMAIN}:{edge.https}{text}" for text in sendable]
+    each = [item for url in there for item in ("-o", os.devnull, url)]
+    flags = ("-sS", "--http2", "--path-as-is", "--cacert", edge.authority, "-d", "{}")
+    told = run(need("curl"), *flags, "-w", "%{http_version} %{http_code}\n", *each)
+    assert len(told.stdout.splitlines()) == len(sendable), told.stderr
+    assert set(told.stdout.splitlines()) <= {"2 400", "2 404"}
+    assert len(await _log(edge, running)) == before + 1  # what asked for the log
+
+
+@pytest.mark.parametrize("target", ["/auth/login;x=1", "/auth/login.", "/..;/auth/login"])
+async def test_what_only_other_servers_take_for_the_same_path_is_another_one(
+    edge: Perimeter, target: str
+) -> None:
+    assert edge.ask("POST", target, {}, address="203.0.113.24").status == 404
 
 
 async def test_another_case_is_another_path_and_limited_all_the_same(edge: Perimeter) -> None:
@@ -280,6 +300,21 @@ async def test_what_both_layers_say_about_coming_back_is_true(
         assert again.status == 401
 
 
+async def test_an_oauth_client_is_limited_in_its_own_words_and_truthfully(
+    running: Running,
+) -> None:
+    changes = [("zone=tesserra_token burst=200", "zone=tesserra_token burst=2")]
+    changes += [("zone=tesserra_token:10m rate=50r/s", "zone=tesserra_token:10m rate=1r/s")]
+    async with perimeter(running.environment["AUTH_BIND"], changes=changes) as edge:
+        answers = await asyncio.to_thread(_flood, edge, "/oauth/token", 4, "203.0.113.25")
+        assert [answer.status == 429 for answer in answers] == [False, False, False, True]
+        assert answers[-1].one("content-type") == "application/json"
+        assert answers[-1].json()["error"] == "temporarily_unavailable"
+        await asyncio.sleep(int(answers[-1].one("retry-after")))
+        (again,) = await asyncio.to_thread(_flood, edge, "/oauth/token", 1, "203.0.113.25")
+        assert again.status != 429
+
+
 async def test_own_networks_are_left_to_the_service(running: Running) -> None:
     changes = [("# 10.1.0.0/16 1;", "203.0.113.18/32 1;")]
     async with perimeter(running.environment["AUTH_BIND"], changes=changes) as edge:
@@ -369,9 +404,9 @@ def _raw(text: str) -> Callable[[Perimeter], Answer]:
     return ask
 
 
-def _plain(port: int, method: str, target: str, host: str = DOMAIN) -> Answer:
+def _plain(port: int, method: str, target: str, **headers: str) -> Answer:
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as wire:
-        wire.request(method, target, headers={"Host": host})
+        wire.request(method, target, headers={"Host": DOMAIN, **headers})
         answer = wire.getresponse()
         return Answer(answer.status, answer.getheaders(), answer.read())
 
@@ -453,21 +488,44 @@ async def test_security_txt_is_served_and_metrics_are_not(
     assert _plain(int(port), "GET", "/metrics").status == 200
 
 
-async def test_plain_http_is_sent_to_https_unless_it_carries_something(edge: Perimeter) -> None:
-    moved = _plain(edge.http, "GET", "/auth/me?x=1", "forged.example")
+async def test_plain_http_is_sent_to_https(edge: Perimeter) -> None:
+    moved = _plain(edge.http, "GET", "/auth/me?x=1", Host="forged.example")
     assert (moved.status, moved.one("location")) == (308, f"https://{DOMAIN}/auth/me?x=1")
     assert moved.all("strict-transport-security") == []  # RFC 6797 section 7.2
-    assert _plain(edge.http, "POST", "/auth/login").status == 403
+
+
+@pytest.mark.parametrize(
+    ("status", "method", "target", "headers"),
+    [
+        (403, "POST", "/auth/login", {}),
+        (403, "GET", "/auth/me", {"Authorization": "Bearer x"}),
+        (403, "GET", "/auth/me", {"Cookie": "x=y"}),
+        (404, "GET", "/.well-known/acme-challenge/none", {}),
+        (400, "GET", "/", {"X-Long": "x" * 9000}),
+    ],
+)
+async def test_what_plain_http_refuses_is_said_like_the_rest(
+    edge: Perimeter, status: int, method: str, target: str, headers: dict[str, str]
+) -> None:
+    """Above all whatever carries a secret: with a redirect it would go on being sent in clear."""
+    answer = _plain(edge.http, method, target, **headers)
+    assert answer.status == status
+    _is_own_problem(answer, but="strict-transport-security")
+    assert answer.all("strict-transport-security") == []
 
 
 async def test_no_log_holds_a_query(edge: Perimeter) -> None:
-    """Also not of a request that was limited, was cut, or found no instance."""
+    """Also not of a request that was limited, was cut, was for another, or found no instance."""
     secret = "a-secret-of-somebody"
     statuses = {a.status for a in _flood(edge, f"/auth/login?x={secret}", 25, "203.0.113.21")}
     assert 429 in statuses
     head = f"POST /auth/me?x={secret} HTTP/1.1\r\nHost: {DOMAIN}\r\nContent-Length: 9\r\n\r\n"
     with edge.wire("203.0.113.21") as wire:
         wire.socket.sendall(head.encode())
+    with edge.wire("203.0.113.21") as wire:
+        elsewhere = wire.send(f"GET /?x={secret} HTTP/1.1\r\nHost: other.example\r\n\r\n".encode())
+        assert elsewhere.status == 421
+    assert _plain(edge.http, "GET", f"/auth/me?x={secret}").status == 308
     async with perimeter(f"127.0.0.1:{_free()}") as nobody:
         assert nobody.ask("GET", f"/auth/me?x={secret}").status == 503
         assert "503" in (nobody.folder / "access.log").read_text()
@@ -534,6 +592,18 @@ async def test_a_slow_body_is_cut_and_the_service_hears_nothing_of_it(
 
     assert 4 < await asyncio.to_thread(dawdle) < 8
     assert len(await _log(edge, running)) == before + 1  # what asked for the log
+
+
+async def test_who_never_says_a_word_is_not_waited_for() -> None:
+    """Before a host is named the bounds of the default server hold."""
+    changes = [("client_header_timeout 10s", "client_header_timeout 1s")]
+    async with perimeter("127.0.0.1:1", changes=changes) as edge:
+        for port in (edge.https, edge.http):
+            with socket.create_connection(("127.0.0.1", port), timeout=20) as silent:
+                began = time.monotonic()
+                with contextlib.suppress(ConnectionResetError):
+                    await asyncio.to_thread(silent.recv, 1)
+                assert time.monotonic() - began < 5
 
 
 class Stubborn:
