@@ -229,6 +229,18 @@ def _as_in_journal(log: Path) -> list[str]:
     return [f"auth tesserra-auth[4711]: {line}" for line in log.read_text().splitlines()]
 
 
+JAILS = {
+    "sshd": "_COMM=sshd",
+    "vsftpd": "_SYSTEMD_UNIT=vsftpd.service",
+    "proftpd": "_SYSTEMD_UNIT=proftpd.service",
+    "pure-ftpd": "_SYSTEMD_UNIT=pure-ftpd.service",
+    "postfix-sasl": "_SYSTEMD_UNIT=postfix@-.service",  # what Debian calls the unit that logs
+    "dovecot": "_SYSTEMD_UNIT=dovecot.service",
+    "tesserra-auth": "_SYSTEMD_SLICE=tesserra.slice",
+}
+"""And what of the journal each of them reads."""
+
+
 def test_fail2ban_takes_the_jails(tmp_path: Path) -> None:
     client = need("fail2ban-client")
     shutil.copytree("/etc/fail2ban", tmp_path / "etc")
@@ -236,16 +248,11 @@ def test_fail2ban_takes_the_jails(tmp_path: Path) -> None:
     done = run(client, "-c", tmp_path / "etc", "-t")
     assert done.returncode == 0, done.stdout + done.stderr
     told = run(client, "-c", tmp_path / "etc", "-d").stdout
-    for jail in (
-        "sshd",
-        "vsftpd",
-        "proftpd",
-        "pure-ftpd",
-        "postfix-sasl",
-        "dovecot",
-        "tesserra-auth",
-    ):
+    for jail, match in JAILS.items():
         assert f"['start', '{jail}']" in told, jail
+        reads = [line for line in told.splitlines() if f"'{jail}', 'addjournalmatch'" in line]
+        assert any(f"'{match}'" in line for line in reads), (jail, reads)
+    assert "http,https,8443" in told  # also where the service ends TLS itself
 
 
 SSH = """\
