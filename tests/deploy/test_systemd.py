@@ -64,13 +64,20 @@ def test_every_unit_has_the_same_sandbox() -> None:
 def test_secrets_are_credentials_and_what_is_missing_is_named(name: str) -> None:
     text = (UNITS / name).read_text()
     asserted = set(_value(text, "AssertFileNotEmpty"))
-    for credential in _value(text, "LoadCredential"):
-        known, _, source = credential.partition(":")
-        assert source in asserted
-        variable = {"master.keys": "MASTER_KEYS", "database.url": "DATABASE_URL"}.get(
-            known, "REDIS_URL"
-        )
-        assert f"AUTH_{variable}_FILE=%d/{known}" in _value(text, "Environment")
+    loaded = dict(value.split(":", 1) for value in _value(text, "LoadCredential"))
+    files = {"master.keys", "database.url", "redis.url", "policy.toml"}
+    assert loaded.keys() == files
+    for known, source in loaded.items():
+        # The policy alone may be missing, and then is empty.
+        assert (source in asserted) is (known != "policy.toml")
+    assert [v.partition(":")[0] for v in _value(text, "SetCredential")] == ["policy.toml"]
+    environment = set(_value(text, "Environment"))
+    assert {
+        "AUTH_MASTER_KEYS_FILE=%d/master.keys",
+        "AUTH_DATABASE_URL_FILE=%d/database.url",
+        "AUTH_REDIS_URL_FILE=%d/redis.url",
+        "AUTH_POLICY_FILE=%d/policy.toml",
+    } <= environment
     assert set(_value(text, "EnvironmentFile")) <= asserted
     assert not re.search(
         r"^Environment=AUTH_(MASTER_KEYS|DATABASE_URL|REDIS_URL|SMTP_URL)=", text, re.MULTILINE
