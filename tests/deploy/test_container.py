@@ -31,6 +31,8 @@ from tests.system.visitors import until
 
 CONTAINERFILE = (ROOT / "Containerfile").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+POLICY = "${TESSERRA_POLICY:-/dev/null}:/run/tesserra/policy.toml:ro"
+"""The one file that is the operator's; without it an empty one, hence every default."""
 LONG_RUNNING = ("postgres", "redis", "auth", "nginx")
 
 
@@ -101,7 +103,7 @@ def test_compose_waits_for_health_names_no_host_and_keeps_secrets_in_files() -> 
         assert re.fullmatch(r"[a-z-]+(:[\w.-]+)?", told["image"]), name
         assert ":latest" not in told["image"]
         for volume in told.get("volumes", []):
-            assert volume.partition(":")[0] in volumes, volume
+            assert volume.partition(":")[0] in volumes or volume == POLICY, volume
         for variable, value in told.get("environment", {}).items():
             secret = re.search(r"PASSWORD|_KEYS|DATABASE_URL|REDIS_URL", variable)
             assert not secret or variable.endswith("_FILE"), variable
@@ -114,6 +116,9 @@ def test_compose_waits_for_health_names_no_host_and_keeps_secrets_in_files() -> 
         assert "test" in services[name].get("healthcheck", {"test": "the image's own"})
         assert services[name]["restart"] == "unless-stopped"
     assert {"migrate", "redis"} <= services["auth"]["depends_on"].keys()
+    for name in ("migrate", "auth"):
+        assert POLICY in services[name]["volumes"]
+        assert services[name]["environment"]["AUTH_POLICY_FILE"] == POLICY.split(":")[-2]
     assert services["auth"]["read_only"]
     assert services["auth"]["cap_drop"] == ["ALL"]
     assert "owner" not in str(services["auth"]["volumes"])  # who serves does not own the schema
