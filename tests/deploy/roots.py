@@ -1,21 +1,20 @@
-"""A whole Debian to install into, that forgets everything: this machine's own, under an overlay.
+"""A whole Debian, made by debootstrap: to boot, to build on, to install into (under an overlay)."""
 
-TESSERRA_TEST_ROOT names another (made by debootstrap) to lie below instead.
-"""
-
+import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from service.embedded.checkout import ROOT
 from tests.deploy.programs import need, need_root, run
 
-BELOW = Path(os.environ.get("TESSERRA_TEST_ROOT", "/"))
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MOUNT = """\
 set -e
@@ -26,11 +25,38 @@ mount -t proc proc "$1/root/proc"; mount --rbind /dev "$1/root/dev"
 mount -t tmpfs tmpfs "$1/root/run"; mount -t tmpfs tmpfs "$1/root/tmp"
 mkdir -p "$1/root/opt/checkout"; mount --bind "$3" "$1/root/opt/checkout"
 # Whom this machine trusts, who may stand between it and the package index.
-[ "$2" = / ] || cp -L /etc/ssl/certs/ca-certificates.crt "$1/root/etc/ssl/certs/" || :
+cp -L /etc/ssl/certs/ca-certificates.crt "$1/root/etc/ssl/certs/" || :
 policy=$1/root/usr/sbin/policy-rc.d
 rm -f "$policy"; printf '#!/bin/sh\\nexit 101\\n' >"$policy"; chmod +x "$policy"
 echo ready
 exec sleep infinity
+"""
+
+
+def debootstrapped() -> Path:
+    """Return the folder of one; TESSERRA_TEST_ROOT names another than the checkout's own."""
+    given = os.environ.get("TESSERRA_TEST_ROOT")
+    made = _made() if given is None else Path(given)
+    if isinstance(made, str):
+        pytest.skip(made)
+    return made
+
+
+@cache
+def _made() -> Path | str:
+    """Return why not, where there is none."""
+    done = run(Path(__file__).with_name("make-debian"), timeout=600)
+    return Path(done.stdout.strip()) if done.returncode == 0 else done.stderr.strip()
+
+
+_PROBE = """\
+[Service]
+Environment=PYTHONDONTWRITEBYTECODE=1 TESSERRA_DOMAIN=auth.example TESSERRA_SSH_USERS=ada
+Environment=TESSERRA_ACME_EMAIL=root@acme.example TESSERRA_ACME_SERVER=https://localhost:14000/dir
+WorkingDirectory=/opt/checkout
+ExecStart=/usr/bin/python3 -m tests.deploy.probes {arguments}
+[Install]
+WantedBy=multi-user.target
 """
 
 
@@ -51,6 +77,32 @@ class Debian:
         given = [f"{k}={v}" for k, v in {**kept, "PATH": _PATH, **(env or {})}.items()]
         inside = ["chroot", str(self.folder / "root"), "/usr/bin/env", "-i", *given]
         return run(*enter, *alone, *inside, *command, timeout=600)
+
+    @property
+    def root(self) -> Path:
+        """Return it as this process sees it, to read and write in."""
+        return Path(f"/proc/{self.pid}/root{self.folder}/root")
+
+    def boot(self, probe: str, *arguments: str, alone: bool = False) -> dict[str, Any]:
+        """Start its systemd, do one of tests/deploy/probes in it, and return what that found.
+
+        It shares this machine's loopback, unless it is `alone`.
+        """
+        unit = self.root / "etc" / "systemd" / "system" / "probe.service"
+        unit.write_text(_PROBE.format(arguments=" ".join([probe, *arguments])))
+        assert self.run("systemctl", "enable", "-q", "probe").returncode == 0
+        (self.root / "etc" / "hosts").write_text("127.0.0.1 localhost auth.example\n")
+        # Without what is mounted in it, which would be in systemd's way.
+        script = (
+            'mkdir "$0/booted"; mount --bind "$0/root" "$0/booted"; exec "$@" -D "$0/booted" -b'
+        )
+        flags = ["--register=no", "--keep-unit", "-q", f"--bind-ro={ROOT}:/opt/checkout"]
+        flags += ["--private-network"] if alone else []
+        enter = ["nsenter", "-t", str(self.pid), "-m", "sh", "-c", script]
+        run(*enter, self.folder, need("systemd-nspawn"), *flags, timeout=240)
+        found: dict[str, Any] = json.loads(self.text("/opt/report"))
+        assert "failed" not in found, found["failed"]
+        return found
 
     def text(self, path: str) -> str:
         """Return what a file in it holds."""
@@ -74,13 +126,12 @@ class Debian:
 
 @contextmanager
 def debian(folder: Path) -> Iterator[Debian]:
-    """Make one; it is gone on the way out."""
+    """Make one that forgets everything on the way out."""
     need_root("mounts")
-    if not (BELOW / "etc" / "debian_version").exists():
-        pytest.skip("this machine is no Debian, and TESSERRA_TEST_ROOT names none")
+    below = debootstrapped()
     unshare = [need("unshare"), "-m", "--propagation", "private", "-p", "--fork", "--kill-child"]
     child = subprocess.Popen(
-        [*unshare, "bash", "-c", _MOUNT, "mount", folder, BELOW, ROOT],
+        [*unshare, "bash", "-c", _MOUNT, "mount", folder, below, ROOT],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
