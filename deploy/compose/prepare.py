@@ -66,6 +66,7 @@ def _nginx(folder: Path, source: Path, domain: str) -> None:
     shutil.copytree(source, folder, dirs_exist_ok=True)
     here = {
         "${TESSERRA_DOMAIN}": domain,
+        "${TESSERRA_ORIGIN}": f"https://{domain}",
         f"/etc/letsencrypt/live/{domain}": "/etc/tesserra-nginx/tls",
         "/var/log/nginx/tesserra-auth.log": "/dev/stdout",
         "/var/log/nginx/tesserra-auth-error.log": "/dev/stderr",
