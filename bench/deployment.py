@@ -22,7 +22,7 @@ from service.embedded.checkout import ROOT, postgres, valkey
 from service.embedded.process import Running, started
 from service.embedded.schema import migrate
 from service.embedded.servers import Postgres, Valkey, free_port
-from service.flows.access.granting import PLATFORM_ADMIN, Grantee, grant, open_session
+from service.flows.access.granting import Grantee, grant, open_session
 from service.flows.apikeys.create import NewKey, create_key
 from service.flows.apikeys.exchange import exchange_key
 from service.flows.apikeys.issuing import IssuedKey
@@ -30,7 +30,7 @@ from service.flows.oauth.client_credentials import issue_to_client
 from service.flows.people.create_client import NewClient, create_client
 from service.flows.people.create_organization import create_organization
 from service.flows.people.create_user import NewUser, insert
-from service.kernel.call import Call, Operator, Person
+from service.kernel.call import PLATFORM_ADMIN, Call, Operator, Person
 from service.kernel.ids import SessionId
 from service.runtime import Runtime, open_runtime
 

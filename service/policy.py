@@ -83,6 +83,8 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     me: Limit = Limit(60, 60)
     create: Limit = Limit(30, 60)
     refresh: Limit = Limit(120, 60)
+    unlock: Limit = Limit(5, 3600)
+    """Lockouts that administrators lift, by account."""
     client_failures: Limit = Limit(300, 60)
     """OAuth clients that do not identify themselves, by address."""
     key_failures: Limit = Limit(300, 60)

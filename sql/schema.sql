@@ -2,7 +2,7 @@
 
 CREATE FUNCTION public.auth_checkpoints_drop(before timestamp with time zone) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     dropped integer;
@@ -32,7 +32,7 @@ END $$;
 
 CREATE FUNCTION public.auth_eventos_drop(before timestamp with time zone) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'public'
+    SET search_path TO 'public', 'pg_temp'
     SET lock_timeout TO '2s'
     AS $_$
 DECLARE
@@ -59,7 +59,7 @@ END $_$;
 
 CREATE FUNCTION public.auth_eventos_erase(person uuid, personal_keys text[]) RETURNS SETOF uuid
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     RETURN QUERY
@@ -82,7 +82,7 @@ END $$;
 
 CREATE FUNCTION public.auth_eventos_partitions(first timestamp with time zone, months integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     month timestamptz;

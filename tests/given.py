@@ -1,6 +1,8 @@
 """The world before a test, made in SQL: no flow is its own witness."""
 
 import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -110,6 +112,26 @@ async def live_families(rt: Runtime, user_id: UUID | None = None) -> int:
             user_id,
         )
     return found
+
+
+@asynccontextmanager
+async def no_commit_of(rt: Runtime, event_type: str) -> AsyncIterator[None]:
+    """Let no transaction commit that records this: as when the server is lost at the commit."""
+    async with rt.pg.reading() as tx:
+        await tx.execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE EXCEPTION 'no commit'; END $$"
+        )
+        await tx.execute(
+            "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON auth_eventos DEFERRABLE"
+            " INITIALLY DEFERRED FOR EACH ROW"
+            f" WHEN (NEW.event_type = '{event_type}') EXECUTE FUNCTION refuse()"
+        )
+    try:
+        yield
+    finally:
+        async with rt.pg.reading() as tx:
+            await tx.execute("DROP FUNCTION refuse CASCADE")
 
 
 async def set_user(rt: Runtime, user_id: UserId, *, disabled_at: datetime | None) -> None:

@@ -13,7 +13,7 @@ from service.cli import edge
 from service.cli.grammar import Group
 from service.domain.seals import Checked, Checkpoint
 from service.flows.admin.exports import Progress, ToExport, begin, run
-from service.flows.admin.trail import THE_PLATFORM
+from service.flows.admin.reach import THE_PLATFORM
 from service.flows.people.find_organization import find_tenant
 from service.flows.upkeep.checkpoints import every_checkpoint
 from service.flows.upkeep.verify_trail import verify_trail

@@ -2,8 +2,7 @@
 
 from enum import StrEnum
 
-from service.flows.access.granting import PLATFORM_ADMIN
-from service.kernel.call import ApiKey, Call, Machine, Person
+from service.kernel.call import PLATFORM_ADMIN, ApiKey, Call, Machine, Person
 from service.kernel.ids import TenantId
 from service.kernel.refusal import Reason, Refused
 
@@ -105,11 +104,6 @@ def is_platform_admin(person: Person) -> bool:
 def reaches(person: Person, tenant_id: TenantId) -> bool:
     """Tell whether an object of an organization exists for this person at all."""
     return person.tenant_id == tenant_id or is_platform_admin(person)
-
-
-def crossing_from(person: Person, tenant_id: TenantId) -> TenantId | None:
-    """Return from where somebody acts in an organization that is not theirs; None in their own."""
-    return None if person.tenant_id == tenant_id else person.tenant_id
 
 
 def require_scope(call: Call, scope: str) -> Machine | ApiKey:

@@ -19,8 +19,9 @@ from service.flows.apikeys.rotate import LONGEST_OVERLAP, rotate_key
 from service.flows.apikeys.verify import verify_key
 from service.http.address import given_address
 from service.http.asked import Asked, FromCaller, provide_caller
+from service.http.named import path_id
 from service.http.paging import next_cursor, read_cursor, read_limit
-from service.http.text import Line, path_id
+from service.http.text import Line
 from service.kernel.ids import ApiKeyId
 
 Moment: TypeAlias = Annotated[datetime, Meta(tz=True)]

@@ -1,11 +1,8 @@
 """Text as it may come in: bounded, and free of control characters."""
 
 from typing import Annotated, TypeAlias
-from uuid import UUID
 
 from msgspec import Meta
-
-from service.kernel.refusal import Reason, Refused
 
 _CLEAN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z"
 
@@ -19,11 +16,3 @@ Password: TypeAlias = Annotated[str, Meta(min_length=1, max_length=4096)]
 
 What a new one may be is decided elsewhere and counted after NFC, which makes up to four one.
 """
-
-
-def path_id(text: str) -> UUID:
-    """Read an id in a path; what is no id names nothing (Refused NOT_FOUND)."""
-    try:
-        return UUID(text)
-    except ValueError:
-        raise Refused(Reason.NOT_FOUND, private="not an id") from None

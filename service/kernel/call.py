@@ -1,11 +1,14 @@
 """The facts of one request: who asks, when, from where.  The first word of every flow."""
 
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
 from service.kernel.ids import ApiKeyId, SessionId, TenantId, UserId
+
+PLATFORM_ADMIN: Final = "platform_admin"
+"""The role, beside that in one's own organization, of who may cross into others."""
 
 
 class Nobody(Struct, frozen=True):
@@ -45,6 +48,10 @@ class Person(Struct, frozen=True, kw_only=True):
     def actor_id(self) -> str | None:
         """The user's id."""
         return str(self.user_id)
+
+    def crosses(self, tenant_id: TenantId | None) -> bool:
+        """Tell whether this is somebody of the platform, at an organization that is not theirs."""
+        return PLATFORM_ADMIN in self.roles and tenant_id not in (None, self.tenant_id)
 
 
 class Machine(Struct, frozen=True, kw_only=True):

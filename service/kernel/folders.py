@@ -59,8 +59,8 @@ class Room(Enum):
 
     @property
     def most(self) -> int:
-        """Files at most."""
-        return 20 if self is Room.EXPORTS else 2
+        """Files at most, with those that are being written."""
+        return 20 if self is Room.EXPORTS else 4
 
 
 class Kept(Struct, frozen=True):
@@ -100,13 +100,11 @@ class Folders:
         """
         _check(room, name)
         with self._open_room(tenant_id, room, make=True) as folder:
-            names = _names(folder, room)
-            if name not in names and len(names) >= room.most:
-                raise TooLargeError(f"there are {room.most} files already")
             part = f"{_PARTS}{secrets.token_hex(12)}"
             with _refusing(), os.fdopen(os.open(part, _WRITE, 0o600, dir_fd=folder), "wb") as file:
-                _sweep(folder, os.fstat(file.fileno()).st_mtime)
                 try:
+                    _sweep(folder, os.fstat(file.fileno()).st_mtime)
+                    _check_space(folder, room, {part, name})
                     yield Writer(file, room.largest)
                     file.flush()
                     os.fsync(file.fileno())
@@ -190,6 +188,13 @@ def _check_ordinary(told: os.stat_result, room: Room) -> None:
 
 def _names(folder: int, room: Room) -> "set[str]":
     return {name for name in os.listdir(folder) if name.endswith(room.endings)}
+
+
+def _check_space(folder: int, room: Room, ours: "set[str]") -> None:
+    """Refuse one more than may be; those that others are writing count as well."""
+    names = {*os.listdir(folder)} - ours
+    if sum(name.endswith(room.endings) or name.startswith(_PARTS) for name in names) >= room.most:
+        raise TooLargeError(f"there are {room.most} files already")
 
 
 def _sweep(folder: int, now: float) -> None:

@@ -18,6 +18,7 @@ ApiKeyId = NewType("ApiKeyId", UUID)
 
 
 _DRAWN_AT_ONCE = 4096
+_LAST = 2**128 - 1
 
 _last = (0, 0)
 _drawn = b""
@@ -57,13 +58,27 @@ def new(at: datetime) -> UUID:
     of one decision stay in theirs (RFC 9562 section 6.2: fraction in `rand_a`, growing `rand_b`).
     """
     global _last  # noqa: PLW0603 - the order of one process
-    milliseconds = int(at.timestamp()) * 1000 + at.microsecond // 1000
+    milliseconds = _milliseconds(at)
     fraction = at.microsecond % 1000 * 4096 // 1000
     head = milliseconds << 80 | 7 << 76 | fraction << 64 | 2 << 62
     drawn = int.from_bytes(_draw(8))
     tail = _last[1] + 1 + (drawn >> 32) if head == _last[0] else drawn >> 3
     _last = (head, tail)
     return pgproto.UUID((head | tail).to_bytes(16))
+
+
+def span(first: datetime | None, until: datetime | None) -> tuple[UUID, UUID]:
+    """Return two ids: those made from `first` on and before `until` lie between them.
+
+    To the millisecond: a few made just before or after may as well.  None: without a bound.
+    """
+    least = 0 if first is None else max(0, _milliseconds(first)) << 80
+    most = _LAST if until is None else max(0, _milliseconds(until) + 1) << 80
+    return pgproto.UUID(least.to_bytes(16)), pgproto.UUID(most.to_bytes(16))
+
+
+def _milliseconds(at: datetime) -> int:
+    return int(at.timestamp()) * 1000 + at.microsecond // 1000
 
 
 def read(text: str) -> UUID:

@@ -14,109 +14,146 @@ SELECT auth_eventos_partitions($1, $2) AS made
   FROM turn;
 
 -- Pages of events, the newest first.  One statement per leading filter, each with an index of its
--- own; the other filters look at what it finds.  `first` and `until` keep other months out.
+-- own; the other filters look at what it finds.  `first` and `until` keep other months out; within a
+-- month the ids do, which begin with the time.  A pair of columns is how the lower end is said: a span
+-- of event_id would be taken for a narrow one, and its index for a better one than the filter's.
 
--- name: page(chain_id, before, first, until, most, event_type, user_id, session_id, address, request_id)
+-- name: page(chain_id, after, before, first, until, most, event_type, user_id, session_id, address, request_id)
 SELECT event_id, occurred_at, tenant_id, actor_kind, actor_id, user_id, session_id, event_type,
        host(ip) AS ip, user_agent, detail::text AS detail, request_id
   FROM auth_eventos
  WHERE chain_id = $1
-   AND event_id < $2
-   AND occurred_at >= $3
-   AND occurred_at < $4
-   AND ($6::text IS NULL OR event_type = $6)
-   AND ($7::uuid IS NULL OR user_id = $7)
-   AND ($8::uuid IS NULL OR session_id = $8)
-   AND ($9::text::inet IS NULL OR ip = $9::text::inet)
-   AND ($10::text IS NULL OR request_id = $10)
+   AND event_id > $2
+   AND event_id < $3
+   AND occurred_at >= $4
+   AND occurred_at < $5
+   AND ($7::text IS NULL OR event_type = $7)
+   AND ($8::uuid IS NULL OR user_id = $8)
+   AND ($9::uuid IS NULL OR session_id = $9)
+   AND ($10::text::inet IS NULL OR ip = $10::text::inet)
+   AND ($11::text IS NULL OR request_id = $11)
  ORDER BY event_id DESC
- LIMIT $5;
+ LIMIT $6;
 
--- name: page_by_type(chain_id, before, first, until, most, event_type, user_id, session_id, address, request_id)
+-- name: page_by_type(chain_id, after, before, first, until, most, event_type, user_id, session_id, address, request_id)
 SELECT event_id, occurred_at, tenant_id, actor_kind, actor_id, user_id, session_id, event_type,
        host(ip) AS ip, user_agent, detail::text AS detail, request_id
   FROM auth_eventos
  WHERE chain_id = $1
-   AND event_type = $6::text
-   AND event_id < $2
-   AND occurred_at >= $3
-   AND occurred_at < $4
-   AND ($7::uuid IS NULL OR user_id = $7)
-   AND ($8::uuid IS NULL OR session_id = $8)
-   AND ($9::text::inet IS NULL OR ip = $9::text::inet)
-   AND ($10::text IS NULL OR request_id = $10)
+   AND event_type = $7::text
+   AND (chain_id, event_id) > ($1, $2)
+   AND event_id < $3
+   AND occurred_at >= $4
+   AND occurred_at < $5
+   AND ($8::uuid IS NULL OR user_id = $8)
+   AND ($9::uuid IS NULL OR session_id = $9)
+   AND ($10::text::inet IS NULL OR ip = $10::text::inet)
+   AND ($11::text IS NULL OR request_id = $11)
  ORDER BY event_id DESC
- LIMIT $5;
+ LIMIT $6;
 
--- name: page_by_user(chain_id, before, first, until, most, event_type, user_id, session_id, address, request_id)
+-- name: page_by_user(chain_id, after, before, first, until, most, event_type, user_id, session_id, address, request_id)
 SELECT event_id, occurred_at, tenant_id, actor_kind, actor_id, user_id, session_id, event_type,
        host(ip) AS ip, user_agent, detail::text AS detail, request_id
   FROM auth_eventos
  WHERE chain_id = $1
-   AND user_id = $7::uuid
-   AND event_id < $2
-   AND occurred_at >= $3
-   AND occurred_at < $4
-   AND ($6::text IS NULL OR event_type = $6)
-   AND ($8::uuid IS NULL OR session_id = $8)
-   AND ($9::text::inet IS NULL OR ip = $9::text::inet)
-   AND ($10::text IS NULL OR request_id = $10)
+   AND user_id = $8::uuid
+   AND (chain_id, event_id) > ($1, $2)
+   AND event_id < $3
+   AND occurred_at >= $4
+   AND occurred_at < $5
+   AND ($7::text IS NULL OR event_type = $7)
+   AND ($9::uuid IS NULL OR session_id = $9)
+   AND ($10::text::inet IS NULL OR ip = $10::text::inet)
+   AND ($11::text IS NULL OR request_id = $11)
  ORDER BY event_id DESC
- LIMIT $5;
+ LIMIT $6;
 
--- name: page_by_session(chain_id, before, first, until, most, event_type, user_id, session_id, address, request_id)
+-- name: page_by_session(chain_id, after, before, first, until, most, event_type, user_id, session_id, address, request_id)
 SELECT event_id, occurred_at, tenant_id, actor_kind, actor_id, user_id, session_id, event_type,
        host(ip) AS ip, user_agent, detail::text AS detail, request_id
   FROM auth_eventos
  WHERE chain_id = $1
-   AND session_id = $8::uuid
-   AND event_id < $2
-   AND occurred_at >= $3
-   AND occurred_at < $4
-   AND ($6::text IS NULL OR event_type = $6)
-   AND ($7::uuid IS NULL OR user_id = $7)
-   AND ($9::text::inet IS NULL OR ip = $9::text::inet)
-   AND ($10::text IS NULL OR request_id = $10)
+   AND session_id = $9::uuid
+   AND (chain_id, event_id) > ($1, $2)
+   AND event_id < $3
+   AND occurred_at >= $4
+   AND occurred_at < $5
+   AND ($7::text IS NULL OR event_type = $7)
+   AND ($8::uuid IS NULL OR user_id = $8)
+   AND ($10::text::inet IS NULL OR ip = $10::text::inet)
+   AND ($11::text IS NULL OR request_id = $11)
  ORDER BY event_id DESC
- LIMIT $5;
+ LIMIT $6;
 
--- name: page_by_address(chain_id, before, first, until, most, event_type, user_id, session_id, address, request_id)
+-- name: page_by_address(chain_id, after, before, first, until, most, event_type, user_id, session_id, address, request_id)
 SELECT event_id, occurred_at, tenant_id, actor_kind, actor_id, user_id, session_id, event_type,
        host(ip) AS ip, user_agent, detail::text AS detail, request_id
   FROM auth_eventos
  WHERE chain_id = $1
-   AND ip = $9::text::inet
-   AND event_id < $2
-   AND occurred_at >= $3
-   AND occurred_at < $4
-   AND ($6::text IS NULL OR event_type = $6)
-   AND ($7::uuid IS NULL OR user_id = $7)
-   AND ($8::uuid IS NULL OR session_id = $8)
-   AND ($10::text IS NULL OR request_id = $10)
+   AND ip = $10::text::inet
+   AND (chain_id, event_id) > ($1, $2)
+   AND event_id < $3
+   AND occurred_at >= $4
+   AND occurred_at < $5
+   AND ($7::text IS NULL OR event_type = $7)
+   AND ($8::uuid IS NULL OR user_id = $8)
+   AND ($9::uuid IS NULL OR session_id = $9)
+   AND ($11::text IS NULL OR request_id = $11)
  ORDER BY event_id DESC
- LIMIT $5;
+ LIMIT $6;
 
--- name: page_by_request(chain_id, before, first, until, most, event_type, user_id, session_id, address, request_id)
+-- name: page_by_request(chain_id, after, before, first, until, most, event_type, user_id, session_id, address, request_id)
 SELECT event_id, occurred_at, tenant_id, actor_kind, actor_id, user_id, session_id, event_type,
        host(ip) AS ip, user_agent, detail::text AS detail, request_id
   FROM auth_eventos
  WHERE chain_id = $1
-   AND request_id = $10::text
-   AND event_id < $2
-   AND occurred_at >= $3
-   AND occurred_at < $4
-   AND ($6::text IS NULL OR event_type = $6)
-   AND ($7::uuid IS NULL OR user_id = $7)
-   AND ($8::uuid IS NULL OR session_id = $8)
-   AND ($9::text::inet IS NULL OR ip = $9::text::inet)
+   AND request_id = $11::text
+   AND (chain_id, event_id) > ($1, $2)
+   AND event_id < $3
+   AND occurred_at >= $4
+   AND occurred_at < $5
+   AND ($7::text IS NULL OR event_type = $7)
+   AND ($8::uuid IS NULL OR user_id = $8)
+   AND ($9::uuid IS NULL OR session_id = $9)
+   AND ($10::text::inet IS NULL OR ip = $10::text::inet)
  ORDER BY event_id DESC
- LIMIT $5;
+ LIMIT $6;
 
--- name: export_page(chain_id, after, first, until, event_type, most)
+-- name: weigh(chain_id, after, before, event_type, user_id, address)
+-- How many events each of these leaves, counted to a thousand and in the indexes alone.  What is rare
+-- leads: of an address that half of the events come from, or of a type that is common, the others
+-- would be looked at one by one.
+SELECT (SELECT count(*)
+          FROM (SELECT
+                  FROM auth_eventos
+                 WHERE chain_id = $1
+                   AND event_type = $4::text
+                   AND (chain_id, event_id) > ($1, $2)
+                   AND event_id < $3
+                 LIMIT 1000) AS found) AS event_type,
+       (SELECT count(*)
+          FROM (SELECT
+                  FROM auth_eventos
+                 WHERE chain_id = $1
+                   AND user_id = $5::uuid
+                   AND (chain_id, event_id) > ($1, $2)
+                   AND event_id < $3
+                 LIMIT 1000) AS found) AS user_id,
+       (SELECT count(*)
+          FROM (SELECT
+                  FROM auth_eventos
+                 WHERE chain_id = $1
+                   AND ip = $6::text::inet
+                   AND (chain_id, event_id) > ($1, $2)
+                   AND event_id < $3
+                 LIMIT 1000) AS found) AS address;
+
+-- name: export_page(chain_id, after, before, first, until, event_type, most)
 -- The oldest first, as lines of JSON.  What the filter leaves out comes without a line, so that
 -- every page reads the same number of rows.
 SELECT event_id, occurred_at,
-       CASE WHEN $5::text IS NULL OR event_type = $5 THEN json_build_object(
+       CASE WHEN $6::text IS NULL OR event_type = $6 THEN json_build_object(
            'id', event_id, 'occurred_at', occurred_at, 'type', event_type, 'tenant_id', tenant_id,
            'actor', json_build_object('kind', actor_kind, 'id', actor_id), 'user_id', user_id,
            'session_id', session_id, 'address', host(ip), 'user_agent', user_agent,
@@ -126,10 +163,11 @@ SELECT event_id, occurred_at,
       FROM auth_eventos
      WHERE chain_id = $1
        AND event_id > $2
-       AND occurred_at >= $3
-       AND occurred_at < $4
+       AND event_id < $3
+       AND occurred_at >= $4
+       AND occurred_at < $5
      ORDER BY event_id
-     LIMIT $6
+     LIMIT $7
   ) AS page
  ORDER BY event_id;
 
@@ -154,11 +192,13 @@ SELECT c.relname AS name
  ORDER BY c.relname;
 
 -- name: has_unsealed(before, recorded_xid)
--- Is an event from before then still to be sealed?
+-- Is an event from before then still to be sealed?  What a restored database brought along is past
+-- the mark for years, sealed or not.
 SELECT EXISTS (
-    SELECT FROM auth_eventos
-     WHERE occurred_at < $1
-       AND recorded_xid >= $2::bigint::text::xid8
+    SELECT FROM auth_eventos e
+     WHERE e.occurred_at < $1
+       AND e.recorded_xid >= $2::bigint::text::xid8
+       AND NOT EXISTS (SELECT FROM auth_event_seals s WHERE s.event_id = e.event_id)
 ) AS found;
 
 -- name: drop_months(before)

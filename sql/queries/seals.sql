@@ -104,20 +104,13 @@ SELECT checkpoint_id, chain_id, position, kind, signed_at, kid, public_jwk::text
 -- Through a function of the schema's owner: the service drops none on its own.
 SELECT auth_checkpoints_drop($1) AS dropped;
 
--- name: find_last_before(chain_id, sealed_before)
--- The last seal that goes when the seals of earlier months go.
-SELECT position, hash
-  FROM auth_event_seals
- WHERE chain_id = $1
-   AND sealed_at < $2
- ORDER BY position DESC
- LIMIT 1;
-
--- name: find_before_first(chain_id)
--- The place before the first seal there is.
+-- name: find_beginning(chain_id, before)
+-- The place before the first seal that stays when those of earlier months go.  Not the last one that
+-- goes: a seal from the middle, dated back, would take all before it out of what is checked.
 SELECT position - 1 AS position, previous AS hash
   FROM auth_event_seals
  WHERE chain_id = $1
+   AND sealed_at >= $2
  ORDER BY position
  LIMIT 1;
 
@@ -140,27 +133,33 @@ SELECT s.position, s.event_id, s.occurred_at, s.form, s.salt, s.personal, s.leaf
  ORDER BY s.position
  LIMIT $4;
 
--- name: list_strays(chain_id, recorded_xid, event_id, after, after_at, most)
+-- name: list_strays(chain_id, beginning, recorded_xid, event_id, after, after_at, most)
 -- Of the next events of a chain those that should have a seal and have none: what the sealer has
 -- passed, what a transaction wrote that has not begun yet, and what bears the id of a sealed event,
--- which no sealer will ever take.  And the last one, to go on behind it; a copy shares the id of
--- what it copies, so that the place is told by both columns.
+-- which no sealer will ever take.  A seal that nobody checks, of another chain or beyond this one's
+-- ends, is none.  And the last one, to go on behind it; a copy shares the id of what it copies, so
+-- that the place is told by both columns.
 WITH stretch AS (
     SELECT e.event_id, e.occurred_at, e.recorded_xid
       FROM auth_eventos e
      WHERE e.chain_id = $1
-       AND e.event_id >= $4
-       AND (e.event_id, e.occurred_at) > ($4, $5)
+       AND e.event_id >= $5
+       AND (e.event_id, e.occurred_at) > ($5, $6)
      ORDER BY e.event_id, e.occurred_at
-     LIMIT $6
+     LIMIT $7
 ), judged AS (
     SELECT event_id, occurred_at,
-           ((recorded_xid, event_id) <= ($2::bigint::text::xid8, $3)
+           ((recorded_xid, event_id) <= ($3::bigint::text::xid8, $4)
             OR recorded_xid >= pg_snapshot_xmax(pg_current_snapshot())
             OR EXISTS (SELECT FROM auth_event_seals s WHERE s.event_id = stretch.event_id))
            AND NOT EXISTS (
                 SELECT FROM auth_event_seals s
-                 WHERE s.event_id = stretch.event_id AND s.occurred_at = stretch.occurred_at
+                  JOIN auth_event_chains c USING (chain_id)
+                 WHERE s.event_id = stretch.event_id
+                   AND s.occurred_at = stretch.occurred_at
+                   AND s.chain_id = $1
+                   AND s.position > $2
+                   AND s.position <= c.position
            ) AS stray
       FROM stretch
 )

@@ -296,6 +296,15 @@ def test_a_room_holds_a_bounded_number_of_files(folders: Folders) -> None:
     put(folders, "e0.ndjson.gz", b"replaced")
 
 
+def test_what_is_being_written_counts(folders: Folders) -> None:
+    with contextlib.ExitStack() as stack:
+        for number in range(Room.EXPORTS.most):
+            stack.enter_context(folders.write(TENANT, Room.EXPORTS, f"e{number}.ndjson.gz"))
+        with pytest.raises(TooLargeError):
+            put(folders, "more.ndjson.gz")
+    assert len(folders.list(TENANT, Room.EXPORTS)) == Room.EXPORTS.most
+
+
 def test_a_writer_that_fails_leaves_the_file_as_it_was(folders: Folders, tmp_path: Path) -> None:
     put(folders, GOOD, b"before")
 

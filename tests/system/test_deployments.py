@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+import redis.asyncio
 
 from service.flows.access.sign_in import Credentials, sign_in
 from service.kernel import migrate
@@ -46,6 +47,12 @@ async def deployment(settings: Settings, schema: str, url: str = "") -> AsyncIte
         yield rt
 
 
+@pytest.fixture(autouse=True)
+async def _no_keys_of_others(redis_url: str) -> None:
+    async with redis.asyncio.from_url(redis_url) as client:
+        await client.flushdb()
+
+
 def call(rt: Runtime) -> Call:
     return Call(request_id="test-request", at=rt.clock.now(), ip="192.0.2.1")
 
@@ -70,7 +77,7 @@ async def test_two_deployments_on_the_same_servers_never_see_each_other(
 
 
 async def a_role(settings: Settings) -> str:
-    """Make a role that may sign in to PostgreSQL and no more; return the address as it."""
+    """Make a role that may sign in and nothing else; return the address to do so."""
     role, password = f"service_{secrets.token_hex(4)}", secrets.token_hex(8)
     owner = await connect_once(settings.database_url, "public")
     try:
@@ -124,11 +131,53 @@ async def test_a_migration_that_does_not_run_is_named(settings: Settings) -> Non
     assert re.fullmatch(r"migration \d{4}_\w+: DuplicateTableError", line)
 
 
+async def test_the_role_of_one_deployment_has_no_way_into_another_s_schema(
+    settings: Settings,
+) -> None:
+    async with (
+        deployment(settings, "here", await a_role(settings)) as here,
+        deployment(settings, "there", await a_role(settings)) as there,
+    ):
+        await given.a_person(there)
+        for forbidden in (
+            "SELECT FROM there.auth_users",
+            "INSERT INTO there.auth_eventos DEFAULT VALUES",
+            "SELECT there.auth_eventos_partitions(now(), 1)",
+        ):
+            async with here.pg.reading() as tx:
+                with pytest.raises(asyncpg.InsufficientPrivilegeError, match="schema there"):
+                    await tx.execute(forbidden)
+
+
+async def test_the_owner_runs_nothing_that_the_service_s_role_left_in_its_temporary_schema(
+    settings: Settings,
+) -> None:
+    """Whoever has the service's password may make views there, as everybody may by default."""
+    async with deployment(settings, "planted", await a_role(settings)) as rt:
+        person = await given.a_person(rt)
+        await sign_in(rt, call(rt), Credentials(person.email, person.password))
+        async with rt.pg.reading() as tx:
+            await tx.execute(
+                "CREATE FUNCTION pg_temp.mine() RETURNS boolean LANGUAGE plpgsql AS"
+                " $$ BEGIN DELETE FROM planted.auth_eventos; RETURN true; END $$;"
+                " CREATE TEMPORARY VIEW auth_eventos_default AS"
+                " SELECT timestamptz '2040-01-15' AS occurred_at WHERE pg_temp.mine();"
+                " GRANT SELECT ON pg_temp.auth_eventos_default TO PUBLIC"
+            )
+            await tx.fetchval("SELECT auth_eventos_partitions('2040-01-01', 1)")
+        assert await given.kinds(rt) == ["sign_in.succeeded"]
+        async with rt.pg.reading() as tx:
+            open_to_it = await tx.fetch(
+                "SELECT proname FROM pg_proc WHERE pronamespace = current_schema()::regnamespace"
+                " AND prosecdef AND NOT 'search_path=planted, pg_temp' = ANY (proconfig)"
+            )
+        assert open_to_it == []
+
+
 async def test_the_service_runs_as_a_role_that_cannot_touch_its_own_audit_trail(
     settings: Settings,
 ) -> None:
-    url = await a_role(settings)
-    async with deployment(settings, "least", url) as rt:
+    async with deployment(settings, "least", await a_role(settings)) as rt:
         person = await given.a_person(rt)
         await sign_in(rt, call(rt), Credentials(person.email, person.password))
         for forbidden in (

@@ -1,7 +1,8 @@
 """The catalogue of events.  A tag is never used again for something else.
 
-Who asked, when, from where and in which request are the Call's and are recorded beside the event.
-The first three fields are columns; the others become `detail`.
+Who asked, when, from where and in which request are the Call's and recorded beside the event.
+The first three fields are columns; the others become `detail`.  What a platform administrator does
+in an organization that is not theirs says so there by itself: `crossing_from` is whence they came.
 """
 
 from datetime import datetime
@@ -47,7 +48,6 @@ class SessionEnded(Event, tag="session.ended", frozen=True):
 
     why: str
     count: int = 1
-    crossing_from: TenantId | None = None
 
 
 class SessionMoved(Event, tag="session.moved", frozen=True):
@@ -113,21 +113,18 @@ class ClientCreated(Event, tag="client.created", frozen=True):
 
     client_id: str
     scopes: tuple[str, ...]
-    crossing_from: TenantId | None = None
 
 
 class ClientDisabled(Event, tag="client.disabled", frozen=True):
     """A service was disabled, its tokens with it."""
 
     client_id: str
-    crossing_from: TenantId | None = None
 
 
 class ClientEnabled(Event, tag="client.enabled", frozen=True):
     """A service was enabled again."""
 
     client_id: str
-    crossing_from: TenantId | None = None
 
 
 class ClientSecretRotated(Event, tag="client.secret_rotated", frozen=True):
@@ -135,7 +132,6 @@ class ClientSecretRotated(Event, tag="client.secret_rotated", frozen=True):
 
     client_id: str
     overlap_seconds: int
-    crossing_from: TenantId | None = None
 
 
 class Revoked(Event, tag="revocation.created", frozen=True):
@@ -144,13 +140,11 @@ class Revoked(Event, tag="revocation.created", frozen=True):
     kind: str
     value: str
     reason: str
-    crossing_from: TenantId | None = None
 
 
 class Crossed(Event, tag="organization.crossed", frozen=True):
     """A platform administrator looked into an organization that is not theirs (authz_admin)."""
 
-    crossing_from: TenantId
     act: str
 
 
@@ -180,7 +174,6 @@ class SecretPut(Event, tag="secret.put", frozen=True):
     mode: str | None = None
     recipients: tuple[str, ...] = ()
     warning: str | None = None
-    crossing_from: TenantId | None = None
 
 
 class SecretOpened(Event, tag="secret.opened", frozen=True):
@@ -196,7 +189,6 @@ class SecretDeleted(Event, tag="secret.deleted", frozen=True):
 
     name: str
     version: int | None = None
-    crossing_from: TenantId | None = None
 
 
 class RecipientCreated(Event, tag="recipient.created", frozen=True):
@@ -235,7 +227,6 @@ class ApiKeyRotated(Event, tag="api_key.rotated", frozen=True):
     prefix: str
     successor_id: ApiKeyId
     overlap_seconds: int
-    crossing_from: TenantId | None = None
 
 
 class ApiKeyRevoked(Event, tag="api_key.revoked", frozen=True):
@@ -243,7 +234,6 @@ class ApiKeyRevoked(Event, tag="api_key.revoked", frozen=True):
 
     key_id: ApiKeyId
     prefix: str
-    crossing_from: TenantId | None = None
 
 
 class ApiKeyDeleted(Event, tag="api_key.deleted", frozen=True):
@@ -251,7 +241,6 @@ class ApiKeyDeleted(Event, tag="api_key.deleted", frozen=True):
 
     key_id: ApiKeyId
     prefix: str
-    crossing_from: TenantId | None = None
 
 
 class ApiKeyRefused(Event, tag="api_key.refused", frozen=True):
@@ -289,7 +278,6 @@ class InvitationWithdrawn(Event, tag="invitation.withdrawn", frozen=True):
 
     role: str
     invitation_id: UUID
-    crossing_from: TenantId | None = None
 
 
 class RoleChanged(Event, tag="membership.role_changed", frozen=True):
@@ -336,14 +324,12 @@ class TrailExported(Event, tag="trail.exported", frozen=True):
     first: datetime | None = None
     until: datetime | None = None
     event_type: str | None = None
-    crossing_from: TenantId | None = None
 
 
 class TrailExportDeleted(Event, tag="trail.export_deleted", frozen=True):
     """An export was deleted; what it was taken from stays."""
 
     name: str
-    crossing_from: TenantId | None = None
 
 
 class TrailPruned(Event, tag="trail.pruned", frozen=True):
@@ -362,4 +348,3 @@ class LogoChanged(Event, tag="organization.logo_changed", frozen=True):
     """The picture on the sign-in page was replaced, or taken away."""
 
     removed: bool = False
-    crossing_from: TenantId | None = None

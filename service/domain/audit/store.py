@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from service.domain.audit.events import Event
 from service.kernel import ids
-from service.kernel.call import Call
+from service.kernel.call import Call, Person
 from service.kernel.sql import Queries, Tx, Writes
 
 
@@ -23,9 +23,14 @@ _COLUMNS = frozenset({"type", "tenant_id", "user_id", "session_id"})
 
 
 async def record(tx: Writes, call: Call, event: Event) -> None:
-    """Write an event, in the transaction of the state it describes."""
+    """Write an event, in the transaction of the state it describes.
+
+    That it is a crossing is nothing a flow could forget to say.
+    """
     told = msgspec.to_builtins(event)
     detail = {name: value for name, value in told.items() if name not in _COLUMNS}
+    if isinstance(call.actor, Person) and call.actor.crosses(event.tenant_id):
+        detail["crossing_from"] = str(call.actor.tenant_id)
     await _insert.run(
         tx,
         event_id=ids.new(call.at),

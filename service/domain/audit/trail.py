@@ -1,14 +1,15 @@
 """Reading the trail, and what retention and erasure take from it."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from msgspec import Struct
 
 from service.domain.audit.store import queries
+from service.kernel import ids
 from service.kernel.ids import EventId, SessionId, TenantId, UserId
-from service.kernel.sql import Tx
+from service.kernel.sql import Rows, Tx
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -29,10 +30,10 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 
 class Filter(Struct, frozen=True, kw_only=True):
-    """Which events: from `first` on and before `until`, and all that is given beside."""
+    """Which events: from `first` on, before `until`, and all that is given beside; None: any."""
 
-    first: datetime
-    until: datetime
+    first: datetime | None = None
+    until: datetime | None = None
     event_type: str | None = None
     user_id: UserId | None = None
     session_id: SessionId | None = None
@@ -68,12 +69,19 @@ class _Chain(Struct, frozen=True):
     chain_id: UUID
 
 
+class _Weights(Struct, frozen=True):
+    event_type: int
+    user_id: int
+    address: int
+
+
 _page = queries.rows("page", Entry)
 _page_by_type = queries.rows("page_by_type", Entry)
 _page_by_user = queries.rows("page_by_user", Entry)
 _page_by_session = queries.rows("page_by_session", Entry)
 _page_by_address = queries.rows("page_by_address", Entry)
 _page_by_request = queries.rows("page_by_request", Entry)
+_weigh = queries.rows("weigh", _Weights)
 _export_page = queries.rows("export_page", Line)
 _find_oldest = queries.rows("find_oldest", _At)
 _list_months = queries.rows("list_months", _Name)
@@ -81,28 +89,32 @@ _has_unsealed = queries.rows("has_unsealed", _Found)
 _drop_months = queries.rows("drop_months", _Dropped)
 _erase = queries.rows("erase", _Chain)
 
-_NEWEST = UUID(int=2**128 - 1)
-_LEADING = (
-    ("request_id", _page_by_request),
-    ("session_id", _page_by_session),
-    ("user_id", _page_by_user),
-    ("address", _page_by_address),
-    ("event_type", _page_by_type),
-)
-"""The filter that leaves the fewest comes first."""
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+_END = datetime.max.replace(tzinfo=UTC)
+_FEW = {"request_id": _page_by_request, "session_id": _page_by_session}
+"""Filters that leave few events whatever their value is."""
+
+_FEW_OR_MANY = {
+    "user_id": _page_by_user,
+    "address": _page_by_address,
+    "event_type": _page_by_type,
+}
 
 
 async def read_page(
     tx: Tx, chain_id: UUID, wanted: Filter, before: UUID | None, most: int
 ) -> list[Entry]:
     """Return a page of a chain's events older than `before`, the newest first."""
-    leading = (by for name, by in _LEADING if getattr(wanted, name) is not None)
-    return await next(leading, _page).all(
+    after, newest = ids.span(wanted.first, wanted.until)
+    before = min(before or newest, newest)
+    statement = await leading(tx, chain_id, wanted, after, before)
+    return await statement.all(
         tx,
         chain_id=chain_id,
-        before=before or _NEWEST,
-        first=wanted.first,
-        until=wanted.until,
+        after=after,
+        before=before,
+        first=wanted.first or _BEGINNING,
+        until=wanted.until or _END,
         most=most,
         event_type=wanted.event_type,
         user_id=wanted.user_id,
@@ -112,16 +124,40 @@ async def read_page(
     )
 
 
+async def leading(tx: Tx, chain_id: UUID, wanted: Filter, after: UUID, before: UUID) -> Rows[Entry]:
+    """Return the statement that is led by the filter that leaves the fewest events."""
+    few, others = (
+        [name for name in names if getattr(wanted, name) is not None]
+        for names in (_FEW, _FEW_OR_MANY)
+    )
+    if few:
+        return _FEW[few[0]]
+    if len(others) > 1:
+        weights = await _weigh.one(
+            tx,
+            chain_id=chain_id,
+            after=after,
+            before=before,
+            event_type=wanted.event_type,
+            user_id=wanted.user_id,
+            address=wanted.address,
+        )
+        others.sort(key=lambda name: int(getattr(weights, name)))
+    return _FEW_OR_MANY[others[0]] if others else _page
+
+
 async def export_page(
     tx: Tx, chain_id: UUID, wanted: Filter, after: UUID | None, most: int
 ) -> list[Line]:
     """Return a page of a chain's events newer than `after`, the oldest first; by time and type."""
+    oldest, before = ids.span(wanted.first, wanted.until)
     return await _export_page.all(
         tx,
         chain_id=chain_id,
-        after=after or UUID(int=0),
-        first=wanted.first,
-        until=wanted.until,
+        after=after or oldest,
+        before=before,
+        first=wanted.first or _BEGINNING,
+        until=wanted.until or _END,
         event_type=wanted.event_type,
         most=most,
     )
@@ -138,7 +174,7 @@ async def list_months(tx: Tx, before: datetime) -> list[str]:
 
 
 async def has_unsealed(tx: Tx, before: datetime, recorded_xid: int) -> bool:
-    """Tell whether an event from before a moment is past the sealer's mark."""
+    """Tell whether an event from before a moment is past the sealer's mark and has no seal."""
     return (await _has_unsealed.one(tx, before=before, recorded_xid=recorded_xid)).found
 
 

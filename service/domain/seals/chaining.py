@@ -34,7 +34,6 @@ def chain_up(
             personal=personal,
             leaf=leaf,
             previous=end.hash,
-            hash=model.link(end.hash, leaf),
         )
         sealed.append(seal)
         now[event.chain_id] = Chain(event.chain_id, seal.position, seal.hash)

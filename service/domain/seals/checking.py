@@ -81,7 +81,7 @@ class Checker:
         self._mac_key = mac_key
         self._signed: dict[int, bytes] = {}
         self._newest = datetime(1970, 1, 2, tzinfo=UTC)
-        self._erased: dict[str, Link] = {}
+        self._erased: dict[frozenset[str], Link] = {}
         self._on_record: set[str] = set()
         self._hash = self.anchor.hash
 
@@ -132,8 +132,8 @@ class Checker:
         if (end := max(head, signed)) > self.result.position:
             first = self.result.position + 1
             self._find("truncated", f"seals {first} to {end} are gone from the end")
-        for person, link in self._erased.items():
-            if person not in self._on_record:
+        for whose, link in self._erased.items():
+            if not whose & self._on_record:
                 self._find("erased", "personal fields are gone, no erasure is on record", link)
         return self.result
 
@@ -158,7 +158,7 @@ class Checker:
         if link.position != expected:
             told = f"seals {expected} to {link.position - 1}, before this one, are gone"
             self._find("removed", told, link)
-        elif model.link(link.previous, link.leaf) != link.hash:
+        elif model.link(link) != link.hash:
             self._find("changed", "the seal was changed", link)
         elif link.previous != self._hash:
             self._find("reordered", f"the seal does not follow {expected - 1}", link)
@@ -166,7 +166,7 @@ class Checker:
     def _check_event(self, link: Link) -> None:
         if not link.there:
             expired = self.anchor.expired_before
-            if expired is not None and link.occurred_at < expired:
+            if expired and link.occurred_at < expired and model.link(link) == link.hash:
                 self.result.expired += 1
             else:
                 self._find("removed", "the event is gone", link)
@@ -191,9 +191,9 @@ class Checker:
             self._find("changed", "the salt is gone and personal fields are there", link)
             return
         self.result.erased += 1
-        whose = {str(link.user_id), link.actor_id} & self._on_record
-        if not whose:
-            self._erased.setdefault(str(link.user_id or link.actor_id), link)
+        # Whoever it is about, or whoever did it; the record of it comes later in the chain.
+        whose = frozenset(str(one) for one in (link.user_id, link.actor_id) if one is not None)
+        self._erased.setdefault(whose, link)
 
     def _find(self, fault: Fault, told: str, link: Link | None = None) -> None:
         self._add(fault, told, link.position if link else None, link.event_id if link else None)

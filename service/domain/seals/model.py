@@ -9,16 +9,16 @@ import msgspec
 from msgspec import Struct
 
 from service.kernel import jose
+from service.kernel.ids import TenantId
 from service.kernel.mac import hmac_sha256
 
 PLATFORM: Final = UUID(int=0)
 """The chain of events that concern no organization."""
 
 TYPE: Final = "audit-checkpoint+jwt"
-FORM: Final = 1
-PERSONAL_KEYS: Final[dict[int, frozenset[str]]] = {
-    1: frozenset({"address", "email", "name", "network_before", "network_now"}),
-}
+FORM: Final = 2
+_PERSONAL = frozenset({"address", "email", "name", "network_before", "network_now"})
+PERSONAL_KEYS: Final[dict[int, frozenset[str]]] = {1: _PERSONAL, 2: _PERSONAL}
 """By form: members of `detail` that tell where or who, beside `ip` and `user_agent`."""
 
 Kind: TypeAlias = Literal["head", "retention"]
@@ -82,7 +82,12 @@ class Seal(Struct, frozen=True, kw_only=True):
     personal: bytes
     leaf: bytes
     previous: bytes
-    hash: bytes
+    form: int = FORM
+
+    @property
+    def hash(self) -> bytes:
+        """What the next event follows."""
+        return link(self)
 
 
 class Chain(Struct, frozen=True):
@@ -155,14 +160,31 @@ class Stray(Struct, frozen=True):
     stray: bool
 
 
+def chain_of(tenant_id: TenantId | None) -> UUID:
+    """Return the chain of an organization's events, or of those that concern none."""
+    return PLATFORM if tenant_id is None else tenant_id
+
+
+def tenant_of(chain_id: UUID) -> TenantId | None:
+    """Return whose events a chain is made of; None: they concern no organization."""
+    return None if chain_id == PLATFORM else TenantId(chain_id)
+
+
 def genesis(chain_id: UUID) -> bytes:
     """What the first event of a chain follows."""
     return hashlib.sha256(b"tesserra-audit-chain\0" + chain_id.bytes).digest()
 
 
-def link(previous: bytes, leaf: bytes) -> bytes:
-    """What the next event follows."""
-    return hashlib.sha256(b"tesserra-audit-link\0" + previous + leaf).digest()
+def link(seal: Link | Seal) -> bytes:
+    """What the next event follows.
+
+    Since form 2 it says when its event happened, also when that is not there any more: retention
+    alone may have taken it, and takes by age.
+    """
+    told = b"tesserra-audit-link\0" + seal.previous + seal.leaf
+    if seal.form > 1:
+        told += seal.event_id.bytes + _microseconds(seal.occurred_at).to_bytes(8, signed=True)
+    return hashlib.sha256(told).digest()
 
 
 def personal_digest(event: Unsealed | Link, form: int, salt: bytes) -> bytes:

@@ -54,8 +54,7 @@ _insert_checkpoint = queries.command("insert_checkpoint")
 _note_checkpoint = queries.command("note_checkpoint")
 _list_checkpoints = queries.rows("list_checkpoints", Checkpoint)
 _drop_checkpoints = queries.rows("drop_checkpoints", _Dropped)
-_find_last_before = queries.rows("find_last_before", Last)
-_find_before_first = queries.rows("find_before_first", Last)
+_find_beginning = queries.rows("find_beginning", Last)
 _list_links = queries.rows("list_links", Link)
 _list_strays = queries.rows("list_strays", Stray)
 _list_recorded = queries.rows("list_recorded", _Name)
@@ -174,14 +173,9 @@ async def drop_checkpoints(tx: Tx, before: datetime) -> int:
     return (await _drop_checkpoints.one(tx, before=before)).dropped
 
 
-async def find_last_before(tx: Tx, chain_id: UUID, sealed_before: datetime) -> Last | None:
-    """Return the last place of a chain that was sealed before a moment."""
-    return await _find_last_before.maybe(tx, chain_id=chain_id, sealed_before=sealed_before)
-
-
-async def find_before_first(tx: Tx, chain_id: UUID) -> Last | None:
-    """Return the place before the first seal of a chain that is there."""
-    return await _find_before_first.maybe(tx, chain_id=chain_id)
+async def find_beginning(tx: Tx, chain_id: UUID, before: datetime) -> Last | None:
+    """Return the place before the first seal that was not made before a moment; None: all were."""
+    return await _find_beginning.maybe(tx, chain_id=chain_id, before=before)
 
 
 async def list_links(tx: Tx, chain_id: UUID, after: int, upto: int, most: int) -> list[Link]:
@@ -190,15 +184,17 @@ async def list_links(tx: Tx, chain_id: UUID, after: int, upto: int, most: int) -
 
 
 async def list_strays(
-    tx: Tx, chain_id: UUID, progress: Progress, after: Stray | None, most: int
+    tx: Tx, chain_id: UUID, beginning: int, progress: Progress, after: Stray | None, most: int
 ) -> list[Stray]:
     """Look at the next `most` events of a chain; return those that should have a seal and do not.
 
-    The last event looked at comes along, stray or not; nothing when there was none.
+    A seal counts where the chain is checked: behind `beginning`, up to its end.  The last event
+    looked at comes along, stray or not; nothing when there was none.
     """
     return await _list_strays.all(
         tx,
         chain_id=chain_id,
+        beginning=beginning,
         recorded_xid=progress.recorded_xid,
         event_id=progress.event_id,
         after=after.event_id if after else UUID(int=0),

@@ -9,6 +9,7 @@ from service.domain.users.model import (
     Role,
     Scheme,
     canonical_email,
+    token_roles,
 )
 from service.domain.users.passwords import refuse_weak
 from service.domain.users.profiles import Profile, Profiles
@@ -67,4 +68,5 @@ __all__ = [
     "replace_password_hash",
     "set_disabled",
     "suspend",
+    "token_roles",
 ]

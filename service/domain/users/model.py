@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias, get_args
 
 from msgspec import Struct
 
+from service.kernel.call import PLATFORM_ADMIN
 from service.kernel.ids import TenantId, UserId
 
 Role: TypeAlias = Literal["owner", "admin", "member", "auditor"]
@@ -61,9 +62,22 @@ class Member(Struct, frozen=True, kw_only=True):
     suspended_at: datetime | None
     has_password: bool
 
+    def acts(self) -> bool:
+        """Tell whether they can act here at all."""
+        return self.disabled_at is None and self.suspended_at is None
+
     def owns(self) -> bool:
         """Tell whether they are an owner who can act."""
-        return self.role == "owner" and self.disabled_at is None and self.suspended_at is None
+        return self.role == "owner" and self.acts()
+
+    def roles(self) -> tuple[str, ...]:
+        """Return the roles that a token of theirs bears."""
+        return token_roles(self.role, platform_admin=self.platform_admin)
+
+
+def token_roles(role: str, *, platform_admin: bool) -> tuple[str, ...]:
+    """Return the roles that a token bears: that of the membership, and the platform's."""
+    return (role, PLATFORM_ADMIN) if platform_admin else (role,)
 
 
 class Scheme(Struct, frozen=True):

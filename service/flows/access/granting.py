@@ -8,7 +8,7 @@ from service.domain import families, sessions
 from service.domain.families import Minter, Where, network_of
 from service.domain.keyring import Usage
 from service.domain.tokens import Claims
-from service.domain.users import Account, Membership, Profile
+from service.domain.users import Account, Membership, Profile, token_roles
 from service.kernel import ids, metrics
 from service.kernel.call import Call
 from service.kernel.ids import DeviceId, SessionId, TenantId, UserId
@@ -18,8 +18,6 @@ from service.runtime import Runtime
 
 CONSOLE = "console"
 """The client a person's own sign-in belongs to."""
-
-PLATFORM_ADMIN = "platform_admin"
 
 
 class Opened(Struct, frozen=True):
@@ -179,7 +177,7 @@ def grant(
         scope=" ".join(rt.policy.role_scopes.get(grantee.role, ())),
         sid=str(grantee.session_id),
         tenant_id=str(grantee.tenant_id),
-        roles=(grantee.role, *((PLATFORM_ADMIN,) if grantee.platform_admin else ())),
+        roles=token_roles(grantee.role, platform_admin=grantee.platform_admin),
         auth_time=int(grantee.auth_time.timestamp()),
         amr=grantee.amr,
     )

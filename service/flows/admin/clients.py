@@ -1,18 +1,16 @@
 """Administrators keep the services of an organization, the platform's the platform's."""
 
 from datetime import datetime
-from typing import Final
 
-from service.domain import audit, clients, organizations, revocations
-from service.domain.audit import Event, events
+from service.domain import audit, clients, revocations
+from service.domain.audit import events
 from service.domain.clients import BELIEVED, Client
 from service.domain.keyring import Usage
 from service.domain.revocations import Kind, Revocation
-from service.domain.seals import PLATFORM
 from service.flows.access import limiting
 from service.flows.access.ending import LONGEST_TOKEN
-from service.flows.admin.reach import UNTIL_COMMITTED, record_crossing, require_platform, target
-from service.flows.authority import Act, crossing_from, is_platform_admin, reaches, require
+from service.flows.admin.reach import UNTIL_COMMITTED, enter, record_look
+from service.flows.authority import Act, is_platform_admin, reaches, require
 from service.flows.idempotency import find_made, keep_made
 from service.flows.naming import check_held
 from service.flows.people.create_client import Created, NewClient, check_client, insert_client
@@ -23,9 +21,6 @@ from service.kernel.sql import Tx
 from service.policy import seconds
 from service.runtime import Runtime
 
-THE_PLATFORM: Final = TenantId(PLATFORM)
-"""Asked for like an organization: services that belong to none, for platform administrators."""
-
 SHORTEST_OVERLAP = int(BELIEVED.total_seconds())
 LONGEST_OVERLAP = 7 * 86_400
 """Seconds."""
@@ -34,11 +29,10 @@ LONGEST_OVERLAP = 7 * 86_400
 async def list_clients(
     rt: Runtime, call: Call, tenant_id: TenantId | None, after: str | None, most: int
 ) -> list[Client]:
-    """Return the services of an organization, disabled ones too."""
-    person = require(call, Act.READ_CLIENTS)
+    """Return the services of an organization, or of the platform, disabled ones too."""
     async with rt.pg.decision() as tx:
-        there = await _there(tx, call, person, tenant_id, Act.READ_CLIENTS)
-        await _cross(tx, call, person, there)
+        there = await enter(tx, call, tenant_id, Act.READ_CLIENTS)
+        await record_look(tx, call, there, Act.READ_CLIENTS)
         return await clients.list_page(tx, there, after, most)
 
 
@@ -47,7 +41,7 @@ async def read_client(rt: Runtime, call: Call, client_id: str) -> Client:
     person = require(call, Act.READ_CLIENTS)
     async with rt.pg.decision() as tx:
         found = _reached(person, await clients.find(tx, client_id))
-        await _cross(tx, call, person, found.tenant_id)
+        await record_look(tx, call, found.tenant_id, Act.READ_CLIENTS)
     return found
 
 
@@ -63,10 +57,11 @@ async def create(rt: Runtime, call: Call, tenant_id: TenantId | None, new: NewCl
     async with rt.pg.decision() as tx:
         made = await find_made(rt, tx, call)
         if made is not None:
-            return Created(_reached(person, await clients.find(tx, made)), None)
-        there = await _there(tx, call, person, tenant_id, Act.KEEP_CLIENTS)
-        crossed = None if there is None else crossing_from(person, there)
-        created = await insert_client(rt, call, tx, new, there, crossed)
+            found = _reached(person, await clients.find(tx, made))
+            await record_look(tx, call, found.tenant_id, Act.KEEP_CLIENTS)
+            return Created(found, None)
+        there = await enter(tx, call, tenant_id, Act.KEEP_CLIENTS)
+        created = await insert_client(rt, call, tx, new, there)
         await keep_made(rt, tx, call, created.client.client_id)
     return created
 
@@ -78,18 +73,11 @@ async def disable(rt: Runtime, call: Call, client_id: str) -> None:
     """
     entries: list[Revocation] = []
     async with rt.pg.decision() as tx:
-        person, client = await _hold(tx, call, client_id)
+        _, client = await _hold(tx, call, client_id)
         if client.disabled_at is None:
             await clients.set_disabled(tx, client, call.at)
-            await audit.record(
-                tx,
-                call,
-                events.ClientDisabled(
-                    tenant_id=client.tenant_id,
-                    client_id=client_id,
-                    crossing_from=_crossed(person, client),
-                ),
-            )
+            disabled = events.ClientDisabled(tenant_id=client.tenant_id, client_id=client_id)
+            await audit.record(tx, call, disabled)
         entries = await _revoke(rt, tx, client, "client disabled")
     await rt.revocations.announce(entries)
 
@@ -105,15 +93,8 @@ async def enable(rt: Runtime, call: Call, client_id: str) -> None:
         if client.disabled_at is None:
             return
         await clients.set_disabled(tx, client, None)
-        await audit.record(
-            tx,
-            call,
-            events.ClientEnabled(
-                tenant_id=client.tenant_id,
-                client_id=client_id,
-                crossing_from=_crossed(person, client),
-            ),
-        )
+        enabled = events.ClientEnabled(tenant_id=client.tenant_id, client_id=client_id)
+        await audit.record(tx, call, enabled)
 
 
 async def rotate_secret(rt: Runtime, call: Call, client_id: str, overlap: int) -> str:
@@ -140,35 +121,14 @@ async def rotate_secret(rt: Runtime, call: Call, client_id: str, overlap: int) -
         if client.secret_mac is None:
             raise Refused(Reason.CONFLICT, "this client signs with a key of its own")
         await clients.replace_secret(tx, client, mac, until)
-        rotated: Event = events.ClientSecretRotated(
-            tenant_id=client.tenant_id,
-            client_id=client_id,
-            overlap_seconds=overlap,
-            crossing_from=_crossed(person, client),
+        rotated = events.ClientSecretRotated(
+            tenant_id=client.tenant_id, client_id=client_id, overlap_seconds=overlap
         )
         await audit.record(tx, call, rotated)
         if until is None:
             entries = await _revoke(rt, tx, client, "client secret rotated")
     await rt.revocations.announce(entries)
     return secret
-
-
-async def _there(
-    tx: Tx, call: Call, person: Person, tenant_id: TenantId | None, act: Act
-) -> TenantId | None:
-    """Return the organization acted in; None is the platform."""
-    if tenant_id == THE_PLATFORM:
-        require_platform(call, act)
-        return None
-    there = target(person, tenant_id)
-    if await organizations.find(tx, there) is None:
-        raise Refused(Reason.NOT_FOUND, "no such organization")
-    return there
-
-
-async def _cross(tx: Tx, call: Call, person: Person, tenant_id: TenantId | None) -> None:
-    if tenant_id is not None:
-        await record_crossing(tx, call, person, tenant_id, Act.READ_CLIENTS)
 
 
 async def _hold(tx: Tx, call: Call, client_id: str) -> tuple[Person, Client]:
@@ -184,10 +144,6 @@ def _reached(person: Person, client: Client | None) -> Client:
         if client.tenant_id is not None and reaches(person, client.tenant_id):
             return client
     raise Refused(Reason.NOT_FOUND, "no such client")
-
-
-def _crossed(person: Person, client: Client) -> TenantId | None:
-    return None if client.tenant_id is None else crossing_from(person, client.tenant_id)
 
 
 async def _revoke(rt: Runtime, tx: Tx, client: Client, reason: str) -> list[Revocation]:

@@ -12,12 +12,12 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from service.domain import audit, organizations
+from service.domain import audit, seals
 from service.domain.audit import Filter, Line, events
-from service.domain.seals import PLATFORM
-from service.flows.admin.reach import record_crossing, require_platform, target
+from service.flows.access import limiting
+from service.flows.admin.reach import THE_PLATFORM, enter, record_look
 from service.flows.authority import Act, require
-from service.kernel.call import Call, Operator, Person
+from service.kernel.call import Call, Operator
 from service.kernel.folders import FolderError, Folders, Kept, Room, Writer
 from service.kernel.ids import TenantId
 from service.kernel.refusal import Reason, Refused
@@ -36,7 +36,7 @@ _CHUNK = 256 * 1024
 class ToExport(Struct, frozen=True, kw_only=True):
     """Which events: of an organization, from `first` on, before `until`, of one type or of all.
 
-    `tenant_id` None is one's own; `admin.trail.THE_PLATFORM` what concerns no organization.
+    `tenant_id` None is one's own; `admin.reach.THE_PLATFORM` what concerns no organization.
     """
 
     tenant_id: TenantId | None = None
@@ -50,7 +50,9 @@ class Begun(Struct, frozen=True):
 
     chain_id: UUID
     name: str
-    wanted: Filter
+    first: datetime
+    until: datetime
+    event_type: str | None
 
 
 class Progress(Struct, frozen=True, omit_defaults=True):
@@ -72,29 +74,26 @@ class Opened(Struct, frozen=True):
 
 
 async def begin(rt: Runtime, call: Call, asked: ToExport) -> Begun:
-    """Decide that an export may be made, and record it.  Refused: FORBIDDEN, NOT_FOUND, CONFLICT.
+    """Decide that an export may be made, and record it.
 
-    Without an end it reaches to now.
+    Without an end it reaches to now.  Refused: FORBIDDEN, NOT_FOUND, CONFLICT, TOO_MANY.
     """
+    if not isinstance(call.actor, Operator):
+        person = require(call, Act.EXPORT_AUDIT)
+        await limiting.spend_own(rt, call, "export", person)
     until = min(asked.until or call.at, call.at)
     name = f"audit-{until.astimezone(UTC):%Y%m%dt%H%M%Sz}-{secrets.token_hex(4)}.ndjson.gz"
     async with rt.pg.decision() as tx:
-        chain_id = await _enter(tx, call, asked.tenant_id)
-        kept = await asyncio.to_thread(_folders(rt).list, chain_id, Room.EXPORTS)
+        there = await _enter(tx, call, asked.tenant_id)
+        chain_id, kept = seals.chain_of(there), await _list(rt, there)
         if len(kept) >= Room.EXPORTS.most:
             raise Refused(Reason.CONFLICT, f"there are {len(kept)} exports: delete one first")
         first = asked.first or await audit.find_oldest(tx, chain_id) or until
         exported = events.TrailExported(
-            tenant_id=None if chain_id == PLATFORM else TenantId(chain_id),
-            name=name,
-            first=first,
-            until=until,
-            event_type=asked.event_type,
-            crossing_from=_crossed(call, chain_id),
+            tenant_id=there, name=name, first=first, until=until, event_type=asked.event_type
         )
         await audit.record(tx, call, exported)
-    wanted = Filter(first=first, until=until, event_type=asked.event_type)
-    return Begun(chain_id, name, wanted)
+    return Begun(chain_id, name, first, until, asked.event_type)
 
 
 async def run(
@@ -106,6 +105,7 @@ async def run(
     then.  Whoever stops listening leaves no file.  Refused(CONFLICT) when it grows too large
     or the folder cannot be written.
     """
+    wanted = Filter(first=begun.first, until=begun.until, event_type=begun.event_type)
     with ExitStack() as stack:
         try:
             target_file = _folders(rt).write(begun.chain_id, Room.EXPORTS, begun.name)
@@ -114,12 +114,12 @@ async def run(
             while True:
                 began = rt.clock.monotonic()
                 async with rt.pg.reading() as tx:
-                    page = await audit.export_page(tx, begun.chain_id, begun.wanted, after, _PAGE)
+                    page = await audit.export_page(tx, begun.chain_id, wanted, after, _PAGE)
                 await asyncio.to_thread(packer.add, page)
                 if len(page) < _PAGE:
                     break
                 after = page[-1].event_id
-                done = _fraction(begun.wanted, page[-1].occurred_at)
+                done = _fraction(begun, page[-1].occurred_at)
                 yield Progress(begun.name, packer.events, done)
                 if resting:
                     times = _REST_BESIDE_SIGN_INS if rt.passwords.busy else _REST
@@ -135,19 +135,19 @@ async def run(
 async def list_exports(rt: Runtime, call: Call, tenant_id: TenantId | None) -> list[Kept]:
     """Return the exports that are kept."""
     async with rt.pg.decision() as tx:
-        chain_id = await _enter(tx, call, tenant_id)
-        await _record_look(tx, call, chain_id)
-    return await asyncio.to_thread(_folders(rt).list, chain_id, Room.EXPORTS)
+        there = await _enter(tx, call, tenant_id)
+        await record_look(tx, call, there, Act.EXPORT_AUDIT)
+    return await _list(rt, there)
 
 
 async def open_export(rt: Runtime, call: Call, tenant_id: TenantId | None, name: str) -> Opened:
     """Open one to send.  Refused(NOT_FOUND) for any name that is none of them."""
     async with rt.pg.decision() as tx:
-        chain_id = await _enter(tx, call, tenant_id)
-        await _record_look(tx, call, chain_id)
+        there = await _enter(tx, call, tenant_id)
+        await record_look(tx, call, there, Act.EXPORT_AUDIT)
     stack = ExitStack()
     try:
-        file = stack.enter_context(_folders(rt).read(chain_id, Room.EXPORTS, name))
+        file = stack.enter_context(_folders(rt).read(seals.chain_of(there), Room.EXPORTS, name))
         size, sha256 = await asyncio.to_thread(_measure, file)
     except (FileNotFoundError, FolderError):
         raise Refused(Reason.NOT_FOUND, "no such export") from None
@@ -164,18 +164,13 @@ async def delete_export(rt: Runtime, call: Call, tenant_id: TenantId | None, nam
     any name that is none of them; CONFLICT when the folder does not let it go.
     """
     async with rt.pg.decision() as tx:
-        chain_id = await _enter(tx, call, tenant_id)
-        kept = await asyncio.to_thread(_folders(rt).list, chain_id, Room.EXPORTS)
-        if name not in {one.name for one in kept}:
+        there = await _enter(tx, call, tenant_id)
+        if name not in {one.name for one in await _list(rt, there)}:
             raise Refused(Reason.NOT_FOUND, "no such export")
-        deleted = events.TrailExportDeleted(
-            tenant_id=None if chain_id == PLATFORM else TenantId(chain_id),
-            name=name,
-            crossing_from=_crossed(call, chain_id),
-        )
+        deleted = events.TrailExportDeleted(tenant_id=there, name=name)
         await audit.record(tx, call, deleted)
     try:
-        await asyncio.to_thread(_folders(rt).remove, chain_id, Room.EXPORTS, name)
+        await asyncio.to_thread(_folders(rt).remove, seals.chain_of(there), Room.EXPORTS, name)
     except FileNotFoundError:
         return  # somebody else deleted it at the same time
     except (FolderError, OSError) as exc:
@@ -210,38 +205,23 @@ class _Packer:
         self.size += len(packed)
 
 
-async def _enter(tx: Tx, call: Call, tenant_id: TenantId | None) -> UUID:
+async def _enter(tx: Tx, call: Call, tenant_id: TenantId | None) -> TenantId | None:
     if isinstance(call.actor, Operator) and tenant_id is not None:
-        return tenant_id
-    if tenant_id == PLATFORM:
-        require_platform(call, Act.EXPORT_AUDIT)
-        return PLATFORM
-    person = require(call, Act.EXPORT_AUDIT)
-    there = target(person, tenant_id)
-    if there != person.tenant_id and await organizations.find(tx, there) is None:
-        raise Refused(Reason.NOT_FOUND, "no such organization")
-    return there
+        return None if tenant_id == THE_PLATFORM else tenant_id
+    return await enter(tx, call, tenant_id, Act.EXPORT_AUDIT)
 
 
-async def _record_look(tx: Tx, call: Call, chain_id: UUID) -> None:
-    if isinstance(call.actor, Person) and chain_id != PLATFORM:
-        await record_crossing(tx, call, call.actor, TenantId(chain_id), Act.EXPORT_AUDIT)
-
-
-def _crossed(call: Call, chain_id: UUID) -> TenantId | None:
-    """Return whence, when this is a crossing."""
-    person = call.actor
-    crosses = isinstance(person, Person) and chain_id not in (person.tenant_id, PLATFORM)
-    return person.tenant_id if isinstance(person, Person) and crosses else None
+async def _list(rt: Runtime, there: TenantId | None) -> list[Kept]:
+    return await asyncio.to_thread(_folders(rt).list, seals.chain_of(there), Room.EXPORTS)
 
 
 def _folders(rt: Runtime) -> Folders:
     return Folders(rt.settings.data_dir)
 
 
-def _fraction(wanted: Filter, reached: datetime) -> float:
-    whole = (wanted.until - wanted.first).total_seconds()
-    part = (reached - wanted.first).total_seconds()
+def _fraction(begun: Begun, reached: datetime) -> float:
+    whole = (begun.until - begun.first).total_seconds()
+    part = (reached - begun.first).total_seconds()
     return round(min(max(part / whole, 0.0), 1.0), 4) if whole > 0 else 1.0
 
 

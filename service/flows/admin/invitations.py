@@ -2,11 +2,11 @@
 
 from uuid import UUID
 
-from service.domain import audit, invitations, organizations
+from service.domain import audit, invitations
 from service.domain.audit import events
 from service.domain.invitations import Open
-from service.flows.admin.reach import record_crossing, refuse_above, target
-from service.flows.authority import Act, crossing_from, reaches, require
+from service.flows.admin.reach import find_organization, record_look, refuse_above, target
+from service.flows.authority import Act, reaches, require
 from service.kernel.call import Call
 from service.kernel.ids import TenantId
 from service.kernel.refusal import Reason, Refused
@@ -20,9 +20,8 @@ async def list_open(
     person = require(call, Act.READ_PEOPLE)
     there = target(person, tenant_id)
     async with rt.pg.decision() as tx:
-        if await organizations.find(tx, there) is None:
-            raise Refused(Reason.NOT_FOUND, "no such organization")
-        await record_crossing(tx, call, person, there, Act.READ_PEOPLE)
+        await find_organization(tx, there)
+        await record_look(tx, call, there, Act.READ_PEOPLE)
         return await invitations.list_open(tx, there, after, call.at, most)
 
 
@@ -40,9 +39,6 @@ async def withdraw(rt: Runtime, call: Call, invitation_id: UUID) -> None:
         refuse_above(person, found.role)
         await invitations.use(tx, invitation_id, call.at)
         withdrawn = events.InvitationWithdrawn(
-            tenant_id=found.tenant_id,
-            invitation_id=invitation_id,
-            role=found.role,
-            crossing_from=crossing_from(person, found.tenant_id),
+            tenant_id=found.tenant_id, invitation_id=invitation_id, role=found.role
         )
         await audit.record(tx, call, withdrawn)

@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
+from contextlib import ExitStack
 
 from msgspec import Struct
 
-from service.domain import audit, organizations
+from service.domain import audit
 from service.domain.audit import events
-from service.flows.admin.reach import record_crossing, target
+from service.flows.admin.reach import find_organization, record_look, target
 from service.flows.authority import Act, require
 from service.kernel.call import Call
 from service.kernel.folders import FolderError, Folders, Room
@@ -34,43 +36,46 @@ async def put_logo(rt: Runtime, call: Call, tenant_id: TenantId, logo: Logo) -> 
     """Replace the logo.
 
     Refused: UNSUPPORTED_MEDIA unless it is PNG or WebP by what it begins with and by what it is
-    said to be; TOO_LARGE over 256 KiB or 2048 pixels a side; NOT_FOUND out of reach.
+    said to be; TOO_LARGE over 256 KiB or 2048 pixels a side; NOT_FOUND out of reach; CONFLICT when
+    the folder does not take it.
     """
-    person = require(call, Act.KEEP_LOGO)
-    there = target(person, tenant_id)
+    there = target(require(call, Act.KEEP_LOGO), tenant_id)
     _check(logo)
-    async with rt.pg.decision() as tx:
-        if await organizations.find(tx, there) is None:
-            raise Refused(Reason.NOT_FOUND, "no such organization")
-        crossing = person.tenant_id if there != person.tenant_id else None
-        await audit.record(tx, call, events.LogoChanged(tenant_id=there, crossing_from=crossing))
-        await asyncio.to_thread(_write, Folders(rt.settings.data_dir), there, logo)
+    folders, name = Folders(rt.settings.data_dir), _NAMES[logo.media_type]
+    with ExitStack() as stack:
+        try:
+            async with rt.pg.decision() as tx:
+                await find_organization(tx, there)
+                file = stack.enter_context(folders.write(there, Room.LOGO, name))
+                await asyncio.to_thread(file.write, logo.content)
+                await audit.record(tx, call, events.LogoChanged(tenant_id=there))
+            finish = stack.pop_all()  # only now that its event is written
+            await asyncio.to_thread(finish.close)
+            await asyncio.to_thread(_remove, folders, there, set(_NAMES.values()) - {name})
+        except FolderError as exc:
+            raise Refused(Reason.CONFLICT, f"the logo cannot be kept: {exc}") from None
 
 
 async def read_logo(rt: Runtime, call: Call, tenant_id: TenantId) -> Logo:
     """Return the logo.  Refused(NOT_FOUND) when there is none, or no such organization in reach."""
-    person = require(call, Act.READ_LOGO)
-    there = target(person, tenant_id)
+    there = target(require(call, Act.READ_LOGO), tenant_id)
     found = await asyncio.to_thread(_read, Folders(rt.settings.data_dir), there)
     if found is None:
         raise Refused(Reason.NOT_FOUND, "no logo")
     async with rt.pg.decision() as tx:
-        await record_crossing(tx, call, person, there, Act.READ_LOGO)
+        await record_look(tx, call, there, Act.READ_LOGO)
     return found
 
 
 async def delete_logo(rt: Runtime, call: Call, tenant_id: TenantId) -> None:
     """Take the logo away.  Refused(NOT_FOUND) when there is none."""
-    person = require(call, Act.KEEP_LOGO)
-    there = target(person, tenant_id)
+    there = target(require(call, Act.KEEP_LOGO), tenant_id)
     folders = Folders(rt.settings.data_dir)
     async with rt.pg.decision() as tx:
         if await asyncio.to_thread(_read, folders, there) is None:
             raise Refused(Reason.NOT_FOUND, "no logo")
-        crossing = person.tenant_id if there != person.tenant_id else None
-        changed = events.LogoChanged(tenant_id=there, removed=True, crossing_from=crossing)
-        await audit.record(tx, call, changed)
-    await asyncio.to_thread(_remove, folders, there, tuple(_NAMES.values()))
+        await audit.record(tx, call, events.LogoChanged(tenant_id=there, removed=True))
+    await asyncio.to_thread(_remove, folders, there, _NAMES.values())
 
 
 def _check(logo: Logo) -> None:
@@ -114,14 +119,7 @@ def _big(content: bytes, at: int) -> int:
     return int.from_bytes(content[at : at + 4])
 
 
-def _write(folders: Folders, there: TenantId, logo: Logo) -> None:
-    name = _NAMES[logo.media_type]
-    with folders.write(there, Room.LOGO, name) as file:
-        file.write(logo.content)
-    _remove(folders, there, tuple(other for other in _NAMES.values() if other != name))
-
-
-def _remove(folders: Folders, there: TenantId, names: tuple[str, ...]) -> None:
+def _remove(folders: Folders, there: TenantId, names: Iterable[str]) -> None:
     for name in names:
         with contextlib.suppress(FileNotFoundError):
             folders.remove(there, Room.LOGO, name)

@@ -13,8 +13,9 @@ from service.flows.access import limiting
 from service.flows.access.ending import LONGEST_TOKEN, close_sessions
 from service.flows.admin.reach import (
     UNTIL_COMMITTED,
+    find_organization,
     lock_organization,
-    record_crossing,
+    record_look,
     require_platform,
     target,
 )
@@ -46,10 +47,8 @@ async def read(rt: Runtime, call: Call, tenant_id: TenantId) -> Organization:
     person = require(call, Act.READ_ORGANIZATION)
     there = target(person, tenant_id)
     async with rt.pg.decision() as tx:
-        found = await organizations.find(tx, there)
-        if found is None:
-            raise Refused(Reason.NOT_FOUND, "no such organization")
-        await record_crossing(tx, call, person, there, Act.READ_ORGANIZATION)
+        found = await find_organization(tx, there)
+        await record_look(tx, call, there, Act.READ_ORGANIZATION)
     return found
 
 
@@ -60,7 +59,7 @@ async def change(
 
     Refused: INVALID_REQUEST for a lifetime out of bounds.
     """
-    person = require_platform(call, Act.KEEP_ORGANIZATIONS)
+    require_platform(call, Act.KEEP_ORGANIZATIONS)
     if policy is not None:
         _check(rt.policy, policy)
     async with rt.pg.decision() as tx:
@@ -68,7 +67,6 @@ async def change(
         await organizations.change(
             tx, tenant_id, name or before.name, before.policy if policy is None else policy
         )
-        await record_crossing(tx, call, person, tenant_id, Act.KEEP_ORGANIZATIONS)
         changed = events.OrganizationChanged(
             tenant_id=tenant_id, renamed=name is not None, policy=policy is not None
         )
@@ -78,13 +76,12 @@ async def change(
 
 async def disable(rt: Runtime, call: Call, tenant_id: TenantId) -> None:
     """Disable it: nobody signs in there, its sessions end, its tokens die everywhere."""
-    person = require_platform(call, Act.KEEP_ORGANIZATIONS)
+    require_platform(call, Act.KEEP_ORGANIZATIONS)
     async with rt.pg.decision() as tx:
         before = await lock_organization(tx, tenant_id)
         if before.disabled_at is not None:
             return
         await organizations.set_disabled(tx, tenant_id, call.at)
-        await record_crossing(tx, call, person, tenant_id, Act.KEEP_ORGANIZATIONS)
         await audit.record(tx, call, events.OrganizationDisabled(tenant_id=tenant_id))
         ended = await sessions.end_organization(tx, tenant_id, call.at, Why.DISABLED)
         entries = await close_sessions(call, tx, ended, "organization disabled")
@@ -103,13 +100,12 @@ async def disable(rt: Runtime, call: Call, tenant_id: TenantId) -> None:
 
 async def enable(rt: Runtime, call: Call, tenant_id: TenantId) -> None:
     """Enable it again; people sign in anew."""
-    person = require_platform(call, Act.KEEP_ORGANIZATIONS)
+    require_platform(call, Act.KEEP_ORGANIZATIONS)
     async with rt.pg.decision() as tx:
         before = await lock_organization(tx, tenant_id)
         if before.disabled_at is None:
             return
         await organizations.set_disabled(tx, tenant_id, None)
-        await record_crossing(tx, call, person, tenant_id, Act.KEEP_ORGANIZATIONS)
         await audit.record(tx, call, events.OrganizationEnabled(tenant_id=tenant_id))
 
 

@@ -6,25 +6,19 @@ be a member elsewhere.  A platform administrator disables the account.
 
 from uuid import UUID
 
-from service.domain import (
-    apikeys,
-    audit,
-    invitations,
-    lockouts,
-    organizations,
-    sessions,
-    users,
-)
+from service.domain import apikeys, audit, invitations, lockouts, sessions, users
 from service.domain.audit import Event, events
 from service.domain.revocations import Revocation
 from service.domain.sessions import Why
 from service.domain.users import Member, Role
+from service.flows.access import limiting
 from service.flows.access.ending import close_sessions
 from service.flows.admin.reach import (
     find_member,
+    find_organization,
     hold_account,
-    lock_organization,
-    record_crossing,
+    hold_organization,
+    record_look,
     refuse_above,
     refuse_last_owner,
     require_platform,
@@ -46,9 +40,8 @@ async def list_members(
     person = require(call, Act.READ_PEOPLE)
     there = target(person, tenant_id)
     async with rt.pg.decision() as tx:
-        if await organizations.find(tx, there) is None:
-            raise Refused(Reason.NOT_FOUND, "no such organization")
-        await record_crossing(tx, call, person, there, Act.READ_PEOPLE)
+        await find_organization(tx, there)
+        await record_look(tx, call, there, Act.READ_PEOPLE)
         return await users.list_members(tx, there, after, most)
 
 
@@ -60,7 +53,7 @@ async def read_member(
     there = target(person, tenant_id)
     async with rt.pg.decision() as tx:
         found = await find_member(tx, there, user_id)
-        await record_crossing(tx, call, person, there, Act.READ_PEOPLE, user_id)
+        await record_look(tx, call, there, Act.READ_PEOPLE, user_id)
     return found
 
 
@@ -81,7 +74,6 @@ async def change_role(
         await users.change_role(tx, there, user_id, role)
         if role != "owner":
             await invitations.withdraw(tx, there, user_id, call.at)
-        await record_crossing(tx, call, person, there, Act.KEEP_PEOPLE, user_id)
         changed = events.RoleChanged(
             tenant_id=there, user_id=user_id, before=member.role, after=role
         )
@@ -107,7 +99,7 @@ async def disable(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: 
         await refuse_last_owner(tx, there, member)
         await users.suspend(tx, there, user_id, call.at)
         suspended = events.MembershipSuspended(tenant_id=there, user_id=user_id)
-        entries = await _end_here(rt, tx, call, person, there, suspended, "membership suspended")
+        entries = await _end_here(rt, tx, call, there, suspended, "membership suspended")
     await rt.revocations.announce(entries)
 
 
@@ -121,7 +113,6 @@ async def enable(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: U
     async with rt.pg.decision() as tx:
         await _hold_member(tx, person, there, user_id)
         await users.suspend(tx, there, user_id, None)
-        await record_crossing(tx, call, person, there, Act.KEEP_PEOPLE, user_id)
         resumed = events.MembershipResumed(tenant_id=there, user_id=user_id)
         await audit.record(tx, call, resumed)
 
@@ -135,24 +126,29 @@ async def remove(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: U
         await refuse_last_owner(tx, there, member)
         await users.remove_member(tx, there, user_id)
         removed = events.MembershipEnded(tenant_id=there, user_id=user_id, role=member.role)
-        entries = await _end_here(rt, tx, call, person, there, removed, "membership ended")
+        entries = await _end_here(rt, tx, call, there, removed, "membership ended")
     await rt.revocations.announce(entries)
 
 
 async def unlock(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: UserId) -> None:
-    """Lift the lockout of an account, on every device."""
+    """Lift the lockout of an account, on every device.
+
+    Each time allows some more guesses at a password that is good everywhere, so there are few.
+    Refused: NOT_FOUND; FORBIDDEN for an owner's, unless an owner asks; TOO_MANY.
+    """
     person = require(call, Act.KEEP_PEOPLE)
     there = target(person, tenant_id)
+    await limiting.spend(rt, "unlock", rt.policy.limits.unlock, f"{there}:{user_id}")
     async with rt.pg.decision() as tx:
-        await find_member(tx, there, user_id)
+        member = await find_member(tx, there, user_id)
+        refuse_above(person, member.role)
         await lockouts.unlock(tx, user_id)
-        await record_crossing(tx, call, person, there, Act.KEEP_PEOPLE, user_id)
         await audit.record(tx, call, events.Unlocked(tenant_id=there, user_id=user_id))
 
 
 async def _hold_member(tx: Tx, person: Person, tenant_id: TenantId, user_id: UserId) -> Member:
     """Hold the organization, then the person, in the order of all locks."""
-    await lock_organization(tx, tenant_id)
+    await hold_organization(tx, person, tenant_id)
     await users.lock(tx, user_id)
     member = await find_member(tx, tenant_id, user_id)
     refuse_above(person, member.role)
@@ -160,13 +156,7 @@ async def _hold_member(tx: Tx, person: Person, tenant_id: TenantId, user_id: Use
 
 
 async def _end_here(
-    rt: Runtime,
-    tx: Tx,
-    call: Call,
-    person: Person,
-    tenant_id: TenantId,
-    event: Event,
-    reason: str,
+    rt: Runtime, tx: Tx, call: Call, tenant_id: TenantId, event: Event, reason: str
 ) -> list[Revocation]:
     """Record it, and end what the person has open in this organization.
 
@@ -176,7 +166,6 @@ async def _end_here(
     user_id = event.user_id
     if user_id is None:
         raise ValueError("an event about a person")
-    await record_crossing(tx, call, person, tenant_id, Act.KEEP_PEOPLE, user_id)
     await audit.record(tx, call, event)
     await invitations.withdraw(tx, tenant_id, user_id, call.at)
     ended = await sessions.end_all(tx, user_id, call.at, Why.DISABLED, tenant_id=tenant_id)

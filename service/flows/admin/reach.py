@@ -1,9 +1,12 @@
 """The shared start of administration: what an administrator reaches, and what they may not undo."""
 
+from typing import Final
+
 from service.domain import audit, organizations, revocations, users
 from service.domain.audit import events
 from service.domain.organizations import Organization
 from service.domain.revocations import Kind, Revocation
+from service.domain.seals import PLATFORM
 from service.domain.users import Account, Member
 from service.flows.access.ending import LONGEST_TOKEN
 from service.flows.authority import OWNER_ONLY, Act, is_platform_admin, require
@@ -13,6 +16,9 @@ from service.kernel.refusal import Reason, Refused
 from service.kernel.sql import Tx
 from service.policy import seconds
 from service.runtime import Runtime
+
+THE_PLATFORM: Final = TenantId(PLATFORM)
+"""Asked for like an organization: what belongs to none, for platform administrators."""
 
 UNTIL_COMMITTED = seconds(1)
 """How far ahead a cutoff lies: a refresh, or a key's exchange, that reads the old state meanwhile
@@ -39,18 +45,38 @@ def target(person: Person, tenant_id: TenantId | None) -> TenantId:
     return tenant_id
 
 
-async def record_crossing(
-    tx: Tx, call: Call, person: Person, tenant_id: TenantId, act: Act, user_id: UserId | None = None
-) -> None:
-    """Record that a platform administrator acts in another's organization, naming both.
+async def enter(tx: Tx, call: Call, tenant_id: TenantId | None, act: Act) -> TenantId | None:
+    """Return the organization that is meant: one's own, or another within reach; None: no one's.
 
-    In the transaction of the act: when it cannot be written, the act does not happen.
+    Refused: FORBIDDEN; NOT_FOUND for an organization that is out of reach or is none.
     """
-    if tenant_id != person.tenant_id:
-        crossed = events.Crossed(
-            tenant_id=tenant_id, user_id=user_id, crossing_from=person.tenant_id, act=act.value
-        )
-        await audit.record(tx, call, crossed)
+    if tenant_id == THE_PLATFORM:
+        require_platform(call, act)
+        return None
+    there = target(require(call, act), tenant_id)
+    await find_organization(tx, there)
+    return there
+
+
+async def record_look(
+    tx: Tx, call: Call, tenant_id: TenantId | None, act: Act, user_id: UserId | None = None
+) -> None:
+    """Record that a platform administrator looks into another's organization.
+
+    In the transaction of the look: when it cannot be written, nothing is shown.  Whatever changes
+    something has an event of its own, which names both organizations.
+    """
+    if isinstance(call.actor, Person) and call.actor.crosses(tenant_id):
+        looked = events.Crossed(tenant_id=tenant_id, user_id=user_id, act=act.value)
+        await audit.record(tx, call, looked)
+
+
+async def find_organization(tx: Tx, tenant_id: TenantId) -> Organization:
+    """Return an organization.  Refused(NOT_FOUND)."""
+    found = await organizations.find(tx, tenant_id)
+    if found is None:
+        raise Refused(Reason.NOT_FOUND, "no such organization")
+    return found
 
 
 async def lock_organization(tx: Tx, tenant_id: TenantId) -> Organization:
@@ -58,6 +84,19 @@ async def lock_organization(tx: Tx, tenant_id: TenantId) -> Organization:
     found = await organizations.lock(tx, tenant_id)
     if found is None:
         raise Refused(Reason.NOT_FOUND, "no such organization")
+    return found
+
+
+async def hold_organization(tx: Tx, person: Person, tenant_id: TenantId) -> Organization:
+    """Hold an organization for whoever changes who is what in it, and look at them again.
+
+    They may have waited for who takes their role away: what falls with the role must not be made
+    behind that back.  Refused: NOT_FOUND; UNAUTHENTICATED when their token is out of date.
+    """
+    found = await lock_organization(tx, tenant_id)
+    now = await users.find_member(tx, person.tenant_id, person.user_id)
+    if now is None or not now.acts() or now.roles() != person.roles:
+        raise Refused(Reason.UNAUTHENTICATED, private="another role than the token's")
     return found
 
 

@@ -4,9 +4,9 @@ from service.domain import audit, sessions, users
 from service.domain.audit import events
 from service.domain.sessions import LiveSession, Why
 from service.flows.access.ending import close_sessions
-from service.flows.admin.reach import refuse_above
+from service.flows.admin.reach import find_organization, record_look, refuse_above, target
 from service.flows.authority import Act, is_platform_admin, reaches, require
-from service.kernel.call import Call, Person
+from service.kernel.call import Call
 from service.kernel.ids import SessionId, TenantId, UserId
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
@@ -25,10 +25,8 @@ async def list_sessions(rt: Runtime, call: Call, user_id: UserId) -> list[LiveSe
         if account is None or (not here and not is_platform_admin(person)):
             raise Refused(Reason.NOT_FOUND, "no such person")
         live = await sessions.list_live(tx, user_id, call.at)
-        crossed = {one.tenant_id for one in live} - {person.tenant_id}
-        if is_platform_admin(person):
-            for tenant_id in sorted(crossed):
-                await audit.record(tx, call, _crossing(person, tenant_id, user_id, "sessions.read"))
+        for tenant_id in sorted({one.tenant_id for one in live}):
+            await record_look(tx, call, tenant_id, Act.READ_SESSIONS, user_id)
     return [one for one in live if reaches(person, one.tenant_id)]
 
 
@@ -50,7 +48,7 @@ async def end_session(rt: Runtime, call: Call, session_id: SessionId) -> None:
             )
         if found is None or ended is None:
             raise Refused(Reason.NOT_FOUND, "no such session")
-        await audit.record(tx, call, _ended(person, found.tenant_id, found.user_id, session_id, 1))
+        await audit.record(tx, call, _ended(found.tenant_id, found.user_id, session_id))
         entries = await close_sessions(call, tx, [ended], "ended by an administrator")
     await rt.revocations.announce(entries)
 
@@ -73,33 +71,30 @@ async def end_person_sessions(rt: Runtime, call: Call, user_id: UserId) -> int:
         ended = await sessions.end_all(tx, user_id, call.at, Why.ENDED_BY_ADMIN, tenant_id=within)
         for tenant_id in sorted({one.tenant_id for one in ended} or {person.tenant_id}):
             count = sum(one.tenant_id == tenant_id for one in ended)
-            await audit.record(tx, call, _ended(person, tenant_id, user_id, None, count))
+            await audit.record(tx, call, _ended(tenant_id, user_id, count=count))
         entries = await close_sessions(call, tx, ended, "ended by an administrator")
     await rt.revocations.announce(entries)
     return len(ended)
 
 
 async def end_organization_sessions(rt: Runtime, call: Call, tenant_id: TenantId) -> int:
-    """End every session of an organization; return how many."""
-    person = require(call, Act.END_ORGANIZATION_SESSIONS)
-    if not reaches(person, tenant_id):
-        raise Refused(Reason.NOT_FOUND, "no such organization")
+    """End every session of an organization; return how many.  Refused(NOT_FOUND)."""
+    there = target(require(call, Act.END_ORGANIZATION_SESSIONS), tenant_id)
     async with rt.pg.decision() as tx:
-        ended = await sessions.end_organization(tx, tenant_id, call.at, Why.ENDED_BY_ADMIN)
-        if not ended and tenant_id != person.tenant_id:
-            raise Refused(Reason.NOT_FOUND, "no such organization, or nobody is signed in")
-        await audit.record(tx, call, _ended(person, tenant_id, None, None, len(ended)))
+        await find_organization(tx, there)
+        ended = await sessions.end_organization(tx, there, call.at, Why.ENDED_BY_ADMIN)
+        await audit.record(tx, call, _ended(tenant_id, count=len(ended)))
         entries = await close_sessions(call, tx, ended, "organization signed out")
     await rt.revocations.announce(entries)
     return len(ended)
 
 
 def _ended(
-    person: Person,
     tenant_id: TenantId,
-    user_id: UserId | None,
-    session_id: SessionId | None,
-    count: int,
+    user_id: UserId | None = None,
+    session_id: SessionId | None = None,
+    *,
+    count: int = 1,
 ) -> events.SessionEnded:
     return events.SessionEnded(
         tenant_id=tenant_id,
@@ -107,11 +102,4 @@ def _ended(
         session_id=session_id,
         why=Why.ENDED_BY_ADMIN,
         count=count,
-        crossing_from=person.tenant_id if tenant_id != person.tenant_id else None,
-    )
-
-
-def _crossing(person: Person, tenant_id: TenantId, user_id: UserId, act: str) -> events.Crossed:
-    return events.Crossed(
-        tenant_id=tenant_id, user_id=user_id, crossing_from=person.tenant_id, act=act
     )

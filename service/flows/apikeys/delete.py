@@ -5,7 +5,7 @@ from service.domain.audit import events
 from service.domain.revocations import Revocation
 from service.flows.apikeys.ending import close_keys
 from service.flows.apikeys.reach import lock_key
-from service.flows.authority import Act, crossing_from, require
+from service.flows.authority import Act, require
 from service.kernel.call import Call
 from service.kernel.ids import ApiKeyId
 from service.runtime import Runtime
@@ -21,17 +21,10 @@ async def delete_key(rt: Runtime, call: Call, key_id: ApiKeyId) -> None:
     async with rt.pg.decision() as tx:
         key = await lock_key(tx, person, key_id)
         await apikeys.delete(tx, key_id)
-        await audit.record(
-            tx,
-            call,
-            events.ApiKeyDeleted(
-                tenant_id=key.tenant_id,
-                user_id=key.owner_id,
-                key_id=key_id,
-                prefix=key.prefix,
-                crossing_from=crossing_from(person, key.tenant_id),
-            ),
+        deleted = events.ApiKeyDeleted(
+            tenant_id=key.tenant_id, user_id=key.owner_id, key_id=key_id, prefix=key.prefix
         )
+        await audit.record(tx, call, deleted)
         if key.ended_at is None:
             entries = await close_keys(tx, call.at, [key_id], key.tenant_id, "api key deleted")
     await rt.revocations.announce(entries)

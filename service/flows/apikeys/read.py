@@ -1,10 +1,10 @@
 """Look at keys: never at their secrets, which nobody has any more."""
 
-from service.domain import apikeys, audit
+from service.domain import apikeys
 from service.domain.apikeys import ApiKey
-from service.domain.audit import events
+from service.flows.admin.reach import record_look
 from service.flows.apikeys.reach import find_key
-from service.flows.authority import Act, crossing_from, may, require
+from service.flows.authority import Act, may, require
 from service.kernel.call import Call
 from service.kernel.ids import ApiKeyId
 from service.runtime import Runtime
@@ -24,13 +24,7 @@ async def list_keys(rt: Runtime, call: Call, before: ApiKeyId | None, most: int)
 async def show_key(rt: Runtime, call: Call, key_id: ApiKeyId) -> ApiKey:
     """Return a key.  Refused(NOT_FOUND) for another organization's as for none."""
     person = require(call, Act.READ_API_KEYS)
-    async with rt.pg.reading() as tx:
+    async with rt.pg.decision() as tx:
         key = await find_key(tx, person, key_id)
-    home = crossing_from(person, key.tenant_id)
-    if home is not None:
-        async with rt.pg.decision() as tx:
-            crossed = events.Crossed(
-                tenant_id=key.tenant_id, crossing_from=home, act=Act.READ_API_KEYS.value
-            )
-            await audit.record(tx, call, crossed)
+        await record_look(tx, call, key.tenant_id, Act.READ_API_KEYS)
     return key

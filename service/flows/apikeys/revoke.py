@@ -6,7 +6,7 @@ from service.domain.audit import events
 from service.domain.revocations import Revocation
 from service.flows.apikeys.ending import close_keys
 from service.flows.apikeys.reach import lock_key
-from service.flows.authority import Act, crossing_from, require
+from service.flows.authority import Act, require
 from service.kernel.call import Call
 from service.kernel.ids import ApiKeyId
 from service.runtime import Runtime
@@ -23,17 +23,10 @@ async def revoke_key(rt: Runtime, call: Call, key_id: ApiKeyId) -> ApiKey:
         key = await lock_key(tx, person, key_id)
         if key.revoked_at is None:
             await apikeys.revoke(tx, key_id, call.at)
-            await audit.record(
-                tx,
-                call,
-                events.ApiKeyRevoked(
-                    tenant_id=key.tenant_id,
-                    user_id=key.owner_id,
-                    key_id=key_id,
-                    prefix=key.prefix,
-                    crossing_from=crossing_from(person, key.tenant_id),
-                ),
+            revoked = events.ApiKeyRevoked(
+                tenant_id=key.tenant_id, user_id=key.owner_id, key_id=key_id, prefix=key.prefix
             )
+            await audit.record(tx, call, revoked)
             key = await lock_key(tx, person, key_id)
             entries = await close_keys(tx, call.at, [key_id], key.tenant_id, "api key revoked")
     await rt.revocations.announce(entries)

@@ -12,7 +12,7 @@ from service.flows.access import limiting
 from service.flows.apikeys.ending import close_keys
 from service.flows.apikeys.issuing import IssuedKey, check_expiry, check_scopes, insert_key
 from service.flows.apikeys.reach import find_key, lock_key
-from service.flows.authority import Act, crossing_from, require
+from service.flows.authority import Act, require
 from service.flows.idempotency import find_made, keep_made
 from service.kernel import ids
 from service.kernel.call import Call
@@ -78,7 +78,6 @@ async def rotate_key(
                 prefix=old.prefix,
                 successor_id=successor.key_id,
                 overlap_seconds=overlap,
-                crossing_from=crossing_from(person, old.tenant_id),
             ),
         )
         await keep_made(rt, tx, call, successor.key_id)

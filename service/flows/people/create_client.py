@@ -50,12 +50,7 @@ async def create_client(
 
 
 async def insert_client(
-    rt: Runtime,
-    call: Call,
-    tx: Tx,
-    new: NewClient,
-    tenant_id: TenantId | None,
-    crossing_from: TenantId | None = None,
+    rt: Runtime, call: Call, tx: Tx, new: NewClient, tenant_id: TenantId | None
 ) -> Created:
     """Add a client that was checked."""
     secret = None if new.jwks is not None else clients.new_secret()
@@ -71,16 +66,10 @@ async def insert_client(
         disabled_at=None,
     )
     await clients.insert(tx, client)
-    await audit.record(
-        tx,
-        call,
-        events.ClientCreated(
-            tenant_id=tenant_id,
-            client_id=client.client_id,
-            scopes=client.scopes,
-            crossing_from=crossing_from,
-        ),
+    created = events.ClientCreated(
+        tenant_id=tenant_id, client_id=client.client_id, scopes=client.scopes
     )
+    await audit.record(tx, call, created)
     return Created(client, secret)
 
 

@@ -18,7 +18,7 @@ from service.domain import (
     users,
 )
 from service.domain.audit import events
-from service.domain.seals import PERSONAL_KEYS, PLATFORM
+from service.domain.seals import PERSONAL_KEYS
 from service.domain.sessions import Why
 from service.domain.users import Account
 from service.flows.access.ending import close_sessions
@@ -26,7 +26,7 @@ from service.flows.admin.reach import hold_account, require_platform, revoke_per
 from service.flows.authority import Act
 from service.flows.people.create_user import checked_email
 from service.kernel.call import Call, Operator
-from service.kernel.ids import TenantId, UserId
+from service.kernel.ids import UserId
 from service.kernel.refusal import Reason, Refused
 from service.kernel.sql import Tx
 from service.runtime import Runtime
@@ -113,6 +113,6 @@ async def _erase_trails(tx: Tx, call: Call, user_id: UserId) -> int:
     keys = sorted(frozenset().union(*PERSONAL_KEYS.values()))
     concerned = await audit.erase(tx, user_id, keys)
     for chain_id in concerned:
-        tenant_id = None if chain_id == PLATFORM else TenantId(chain_id)
-        await audit.record(tx, call, events.TrailErased(tenant_id=tenant_id, user_id=user_id))
+        erased = events.TrailErased(tenant_id=seals.tenant_of(chain_id), user_id=user_id)
+        await audit.record(tx, call, erased)
     return len(concerned)

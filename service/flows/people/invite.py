@@ -10,7 +10,7 @@ from service.domain.audit import events
 from service.domain.invitations import Invitation
 from service.domain.users import ROLES, Account, Role
 from service.flows.access import limiting
-from service.flows.admin.reach import lock_organization, record_crossing, refuse_above, target
+from service.flows.admin.reach import hold_organization, record_look, refuse_above, target
 from service.flows.authority import Act, reaches, require
 from service.flows.idempotency import find_made, keep_made
 from service.flows.people.create_user import checked_email
@@ -59,8 +59,8 @@ async def invite(
     async with rt.pg.decision() as tx:
         made = await find_made(rt, tx, call)
         if made is not None:
-            return await _open(tx, person, UUID(made), call.at)
-        organization = await lock_organization(tx, there)
+            return await _open(tx, call, person, UUID(made))
+        organization = await hold_organization(tx, person, there)
         invitation_id = ids.new(call.at)
         await invitations.insert(
             tx,
@@ -73,7 +73,6 @@ async def invite(
             at=call.at,
             expires_at=expires_at,
         )
-        await record_crossing(tx, call, person, there, Act.KEEP_PEOPLE)
         await audit.record(
             tx, call, events.Invited(tenant_id=there, role=role, invitation_id=invitation_id)
         )
@@ -97,11 +96,12 @@ async def invite(
     )
 
 
-async def _open(tx: Tx, person: Person, invitation_id: UUID, at: datetime) -> Invited:
+async def _open(tx: Tx, call: Call, person: Person, invitation_id: UUID) -> Invited:
     """Return an invitation that was made before, without its link.  Refused(NOT_FOUND)."""
-    found = await invitations.lock_one(tx, invitation_id, at)
+    found = await invitations.lock_one(tx, invitation_id, call.at)
     if found is None or not reaches(person, found.tenant_id):
         raise Refused(Reason.NOT_FOUND, "this invitation is not open any more")
+    await record_look(tx, call, found.tenant_id, Act.KEEP_PEOPLE)
     return Invited(
         invitation_id=invitation_id,
         email=found.email,

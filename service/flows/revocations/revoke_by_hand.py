@@ -62,19 +62,10 @@ async def revoke_by_hand(rt: Runtime, call: Call, asked: Asked) -> Revocation:
                 ended = await sessions.end_one(
                     tx, session.session_id, session.user_id, call.at, Why.ENDED_BY_ADMIN
                 )
-        await audit.record(
-            tx,
-            call,
-            events.Revoked(
-                tenant_id=tenant_id,
-                kind=asked.kind.value,
-                value=asked.value,
-                reason=asked.reason,
-                crossing_from=person.tenant_id
-                if tenant_id not in (None, person.tenant_id)
-                else None,
-            ),
+        revoked = events.Revoked(
+            tenant_id=tenant_id, kind=asked.kind.value, value=asked.value, reason=asked.reason
         )
+        await audit.record(tx, call, revoked)
         if asked.kind is Kind.AKID:
             await apikeys.revoke(tx, ApiKeyId(UUID(asked.value)), call.at)
         if ended is not None:

@@ -47,11 +47,7 @@ async def _beginnings(tx: Tx, before: datetime) -> list[Chain]:
     """Return for each chain the last place that goes: verification begins behind it."""
     found = []
     for end in await seals.list_chains(tx):
-        last = (
-            await seals.find_last_before(tx, end.chain_id, before)
-            or await seals.find_before_first(tx, end.chain_id)
-            or end
-        )
+        last = await seals.find_beginning(tx, end.chain_id, before) or end
         found.append(Chain(end.chain_id, last.position, last.hash))
     return found
 

@@ -52,7 +52,7 @@ async def verify_trail(
         async for position in _walk(rt, checker, chain):
             watch(done + position, total)
         checker.finish(chain.position)
-        async for stray in _strays(rt, chain.chain_id, progress):
+        async for stray in _strays(rt, chain.chain_id, checker.anchor.position, progress):
             checker.add_stray(stray)
         done += chain.position
         results.append(checker.result)
@@ -72,11 +72,13 @@ async def _walk(rt: Runtime, checker: Checker, chain: Chain) -> AsyncIterator[in
             return
 
 
-async def _strays(rt: Runtime, chain_id: UUID, progress: Progress) -> AsyncIterator[Stray]:
+async def _strays(
+    rt: Runtime, chain_id: UUID, beginning: int, progress: Progress
+) -> AsyncIterator[Stray]:
     after: Stray | None = None
     while True:
         async with rt.pg.reading() as tx:
-            found = await seals.list_strays(tx, chain_id, progress, after, _LOOK)
+            found = await seals.list_strays(tx, chain_id, beginning, progress, after, _LOOK)
         if not found:
             return
         for one in found:

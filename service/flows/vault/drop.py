@@ -1,8 +1,9 @@
 """Drop a secret, or an old version of one."""
 
 from service.domain import audit, vault
+from service.domain.audit import events
 from service.flows.authority import Act
-from service.flows.vault.reach import check_name, deleted, enter, not_found, reach
+from service.flows.vault.reach import check_name, enter, not_found, reach
 from service.kernel.call import Call
 from service.kernel.ids import TenantId
 from service.kernel.refusal import Reason, Refused
@@ -14,12 +15,12 @@ async def delete_secret(rt: Runtime, call: Call, given: TenantId | None, name: s
     person, tenant_id = reach(call, Act.KEEP_SECRETS, given)
     check_name(name)
     async with rt.pg.decision() as tx:
-        crossed = await enter(tx, call, person, tenant_id, Act.KEEP_SECRETS)
+        await enter(tx, person, tenant_id)
         held = await vault.lock(tx, tenant_id, name)
         if held is None:
             raise not_found()
         await vault.delete(tx, held.secret_id, tenant_id)
-        await audit.record(tx, call, deleted(tenant_id, name, None, crossed))
+        await audit.record(tx, call, events.SecretDeleted(tenant_id=tenant_id, name=name))
 
 
 async def drop_version(
@@ -29,7 +30,7 @@ async def drop_version(
     person, tenant_id = reach(call, Act.KEEP_SECRETS, given)
     check_name(name)
     async with rt.pg.decision() as tx:
-        crossed = await enter(tx, call, person, tenant_id, Act.KEEP_SECRETS)
+        await enter(tx, person, tenant_id)
         held = await vault.lock(tx, tenant_id, name)
         versions = await vault.list_versions(tx, held.secret_id) if held else []
         if held is None or version not in {one.version for one in versions}:
@@ -37,4 +38,5 @@ async def drop_version(
         if version == versions[0].version:
             raise Refused(Reason.CONFLICT, "this is the newest version: delete the secret instead")
         await vault.delete_version(tx, held.secret_id, version)
-        await audit.record(tx, call, deleted(tenant_id, name, version, crossed))
+        dropped = events.SecretDeleted(tenant_id=tenant_id, name=name, version=version)
+        await audit.record(tx, call, dropped)

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from service.domain import vault
 from service.domain.vault import Secret, Version
+from service.flows.admin.reach import record_look
 from service.flows.authority import Act
 from service.flows.vault.reach import check_name, enter, not_found, reach
 from service.kernel.call import Call
@@ -17,7 +18,8 @@ async def list_secrets(
     """Return the secrets of one vault."""
     person, tenant_id = reach(call, Act.READ_SECRETS, given)
     async with rt.pg.decision() as tx:
-        await enter(tx, call, person, tenant_id, Act.READ_SECRETS)
+        await enter(tx, person, tenant_id)
+        await record_look(tx, call, tenant_id, Act.READ_SECRETS)
         return await vault.list_page(tx, tenant_id, after, most)
 
 
@@ -26,7 +28,8 @@ async def read_secret(rt: Runtime, call: Call, given: TenantId | None, name: str
     person, tenant_id = reach(call, Act.READ_SECRETS, given)
     check_name(name)
     async with rt.pg.decision() as tx:
-        await enter(tx, call, person, tenant_id, Act.READ_SECRETS)
+        await enter(tx, person, tenant_id)
+        await record_look(tx, call, tenant_id, Act.READ_SECRETS)
         found = await vault.find(tx, tenant_id, name)
         if found is None:
             raise not_found()

@@ -13,7 +13,8 @@ from service.flows.account.password import change_password
 from service.flows.account.sessions import end_own_session, list_own_sessions
 from service.http.access.answers import OrganizationAnswer, UserAnswer
 from service.http.asked import FromCaller, provide_password, provide_signed_in
-from service.http.text import Password, path_id
+from service.http.named import path_id
+from service.http.text import Password
 from service.kernel.call import Person
 from service.kernel.ids import SessionId
 

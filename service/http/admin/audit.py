@@ -20,19 +20,16 @@ from service.domain.audit import Entry, Filter
 from service.domain.seals import Checkpoint
 from service.flows.admin import exports as flows
 from service.flows.admin.exports import Progress, ToExport
-from service.flows.admin.trail import THE_PLATFORM, read_checkpoints, read_trail
+from service.flows.admin.reach import THE_PLATFORM
+from service.flows.admin.trail import read_checkpoints, read_trail
 from service.http.asked import FromCaller, provide_signed_in
+from service.http.named import organization_or_platform
 from service.http.paging import next_cursor, read_cursor, read_limit
 from service.kernel.folders import Kept
-from service.kernel.ids import SessionId, TenantId, UserId
+from service.kernel.ids import SessionId, UserId
 from service.kernel.log import log
 from service.kernel.refusal import Reason, Refused
 
-PLATFORM = "platform"
-"""As `tenant_id`: what concerns no organization."""
-
-_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-_END = datetime(9000, 1, 1, tzinfo=UTC)
 _TYPE = re.compile(r"[a-z0-9_.]{1,64}")
 _REQUEST = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _encode = msgspec.json.Encoder().encode
@@ -132,11 +129,11 @@ async def events(  # noqa: PLR0913 - one per filter
     Platform administrators read another organization's by `tenant_id`, which leaves an event, and
     by `platform` what concerns none.
     """
-    there = _tenant(tenant_id)
+    there = organization_or_platform(tenant_id)
     person, session = _uuid("user_id", user_id), _uuid("session_id", session_id)
     wanted = Filter(
-        first=_time("from", from_) or _BEGINNING,
-        until=_time("to", to) or _END,
+        first=_time("from", from_),
+        until=_time("to", to),
         event_type=_matching("type", _TYPE, event_type),
         user_id=None if person is None else UserId(person),
         session_id=None if session is None else SessionId(session),
@@ -160,7 +157,7 @@ async def checkpoints(
     cursor: FromQuery[str | None] = None,
 ) -> CheckpointsAnswer:
     """List signed checkpoints, the newest first.  Kept elsewhere, they prove what was recorded."""
-    there = _tenant(tenant_id)
+    there = organization_or_platform(tenant_id)
     most, list_name = read_limit(limit), f"checkpoints {there or asked.person.tenant_id}"
     before = read_cursor(asked.rt, list_name, cursor)
     found = await read_checkpoints(asked.rt, asked.call, there, before, most)
@@ -178,7 +175,7 @@ async def export(asked: FromCaller, data: JSONBody[ExportForm]) -> Stream:
     `error` when there is no file.  Whoever stops listening leaves none.
     """
     wanted = ToExport(
-        tenant_id=_tenant(data.tenant_id),
+        tenant_id=organization_or_platform(data.tenant_id),
         first=data.from_,
         until=data.to,
         event_type=data.type,
@@ -201,7 +198,7 @@ async def export(asked: FromCaller, data: JSONBody[ExportForm]) -> Stream:
 @get("/audit-events/exports")
 async def exports(asked: FromCaller, tenant_id: FromQuery[str | None] = None) -> ExportsAnswer:
     """List the exports that are kept."""
-    found = await flows.list_exports(asked.rt, asked.call, _tenant(tenant_id))
+    found = await flows.list_exports(asked.rt, asked.call, organization_or_platform(tenant_id))
     return ExportsAnswer([_export(one) for one in found])
 
 
@@ -210,7 +207,8 @@ async def download(
     asked: FromCaller, name: FromPath[str], tenant_id: FromQuery[str | None] = None
 ) -> Stream:
     """Send an export, with the digest of its bytes (RFC 9530 section 3)."""
-    opened = await flows.open_export(asked.rt, asked.call, _tenant(tenant_id), name)
+    there = organization_or_platform(tenant_id)
+    opened = await flows.open_export(asked.rt, asked.call, there, name)
     digest = base64.b64encode(opened.sha256).decode()
     headers = {
         "Content-Length": str(opened.size),
@@ -225,7 +223,7 @@ async def remove(
     asked: FromCaller, name: FromPath[str], tenant_id: FromQuery[str | None] = None
 ) -> None:
     """Delete an export; the events stay."""
-    await flows.delete_export(asked.rt, asked.call, _tenant(tenant_id), name)
+    await flows.delete_export(asked.rt, asked.call, organization_or_platform(tenant_id), name)
 
 
 def _progress(one: Progress) -> dict[str, object]:
@@ -270,21 +268,6 @@ def _export(one: Kept) -> ExportAnswer:
 
 def _text(found: UUID | None) -> str | None:
     return None if found is None else str(found)
-
-
-def _tenant(text: str | None) -> TenantId | None:
-    """Read `tenant_id`.  What is no id is no organization's: Refused(NOT_FOUND)."""
-    if text is None:
-        return None
-    if text == PLATFORM:
-        return THE_PLATFORM
-    try:
-        found = UUID(text)
-    except ValueError:
-        found = THE_PLATFORM
-    if found == THE_PLATFORM:
-        raise Refused(Reason.NOT_FOUND, "no such organization")
-    return TenantId(found)
 
 
 def _uuid(name: str, text: str | None) -> UUID | None:

@@ -17,8 +17,9 @@ from service.domain.clients import Client
 from service.flows.admin import clients
 from service.flows.people.create_client import NewClient
 from service.http.asked import FromCaller, provide_signed_in
+from service.http.named import organization_or_platform
 from service.http.paging import next_cursor, read_limit, read_name_cursor
-from service.http.text import Line, Member, path_id
+from service.http.text import Line, Member
 from service.kernel.ids import TenantId
 from service.kernel.refusal import Reason, Refused
 
@@ -98,7 +99,7 @@ async def list_all(
 ) -> ClientsAnswer:
     """List the services of an organization."""
     most, after = read_limit(limit), read_name_cursor(asked.rt, _LIST, cursor)
-    there = _there(organization_id)
+    there = organization_or_platform(organization_id)
     found = await clients.list_clients(asked.rt, asked.call, there, after, most)
     return ClientsAnswer(
         [_client(one) for one in found],
@@ -124,7 +125,8 @@ async def create(
         scopes=tuple(data.scopes),
         jwks=None if data.jwks is None else msgspec.json.encode(data.jwks).decode(),
     )
-    made = await clients.create(asked.rt, asked.call, _there(organization_id), new)
+    there = organization_or_platform(organization_id)
+    made = await clients.create(asked.rt, asked.call, there, new)
     client = made.client
     answer = CreatedAnswer(
         client_id=client.client_id,
@@ -157,12 +159,6 @@ async def rotate(
     name = _id(client_id)
     secret = await clients.rotate_secret(asked.rt, asked.call, name, data.overlap_seconds)
     return RotatedAnswer(name, secret)
-
-
-def _there(organization_id: str | None) -> TenantId | None:
-    if organization_id == "platform":
-        return clients.THE_PLATFORM
-    return None if organization_id is None else TenantId(path_id(organization_id))
 
 
 def _id(text: str) -> str:

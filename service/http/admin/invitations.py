@@ -12,9 +12,8 @@ from msgspec import Struct
 
 from service.flows.admin import invitations
 from service.http.asked import FromCaller, provide_signed_in
+from service.http.named import organization, path_id
 from service.http.paging import next_cursor, read_cursor, read_limit
-from service.http.text import path_id
-from service.kernel.ids import TenantId
 
 
 class InvitationAnswer(Struct, frozen=True):
@@ -44,7 +43,7 @@ async def list_open(
 ) -> InvitationsAnswer:
     """List the invitations of an organization that can still be accepted."""
     most, after = read_limit(limit), read_cursor(asked.rt, "invitations", cursor)
-    there = None if organization_id is None else TenantId(path_id(organization_id))
+    there = organization(organization_id)
     found = await invitations.list_open(asked.rt, asked.call, there, after, most)
     return InvitationsAnswer(
         [

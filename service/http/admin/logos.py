@@ -7,7 +7,7 @@ from litestar.params import FromPath, SkipValidation
 
 from service.flows.admin.logos import LARGEST, Logo, delete_logo, put_logo, read_logo
 from service.http.asked import FromCaller, provide_signed_in
-from service.http.text import path_id
+from service.http.named import path_id
 from service.kernel.ids import TenantId
 
 _PATH = "/organizations/{tenant_id:str}/logo"

@@ -11,8 +11,9 @@ from msgspec import Struct
 from service.domain.organizations import Organization
 from service.flows.admin import organizations as flows
 from service.http.asked import FromCaller, provide_signed_in
+from service.http.named import path_id
 from service.http.paging import next_cursor, read_cursor, read_limit
-from service.http.text import Line, Slug, path_id
+from service.http.text import Line, Slug
 from service.kernel.ids import TenantId
 
 

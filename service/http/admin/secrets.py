@@ -16,9 +16,9 @@ from service.flows.vault.drop import delete_secret, drop_version
 from service.flows.vault.hand_over import hand_over
 from service.flows.vault.put import NewSecret, put_secret
 from service.http.asked import FromCaller, provide_caller
+from service.http.named import organization
 from service.http.paging import next_cursor, read_cursor, read_limit
-from service.http.text import Line, path_id
-from service.kernel.ids import TenantId
+from service.http.text import Line
 from service.kernel.refusal import Reason, Refused
 
 _LONGEST_VERSION = 9
@@ -110,7 +110,7 @@ async def store(
         name=name,
         value=_value(data),
         recipients=None if data.recipients is None else tuple(data.recipients),
-        tenant_id=_tenant(tenant_id),
+        tenant_id=organization(tenant_id),
     )
     return _record(await put_secret(asked.rt, asked.call, new))
 
@@ -124,7 +124,7 @@ async def list_all(
 ) -> SecretsAnswer:
     """List secrets: names, versions, fingerprints; never a value."""
     most, after = read_limit(limit), read_cursor(asked.rt, "secrets", cursor)
-    found = await read.list_secrets(asked.rt, asked.call, _tenant(tenant_id), after, most)
+    found = await read.list_secrets(asked.rt, asked.call, organization(tenant_id), after, most)
     return SecretsAnswer(
         [_record(one) for one in found],
         next_cursor(asked.rt, "secrets", found, most, lambda one: one.secret_id),
@@ -136,7 +136,7 @@ async def read_one(
     asked: FromCaller, name: FromPath[str], tenant_id: FromQuery[str | None] = None
 ) -> SecretRecord:
     """Return what is known of one secret."""
-    return _record(await read.read_secret(asked.rt, asked.call, _tenant(tenant_id), name))
+    return _record(await read.read_secret(asked.rt, asked.call, organization(tenant_id), name))
 
 
 @get("/secrets/{name:str}/versions")
@@ -144,7 +144,7 @@ async def versions(
     asked: FromCaller, name: FromPath[str], tenant_id: FromQuery[str | None] = None
 ) -> VersionsAnswer:
     """Return what is known of each version that is kept."""
-    found = await read.list_versions(asked.rt, asked.call, _tenant(tenant_id), name)
+    found = await read.list_versions(asked.rt, asked.call, organization(tenant_id), name)
     return VersionsAnswer(
         [
             VersionRecord(
@@ -169,7 +169,7 @@ async def remove(
     asked: FromCaller, name: FromPath[str], tenant_id: FromQuery[str | None] = None
 ) -> None:
     """Delete a secret with all its versions."""
-    await delete_secret(asked.rt, asked.call, _tenant(tenant_id), name)
+    await delete_secret(asked.rt, asked.call, organization(tenant_id), name)
 
 
 @delete("/secrets/{name:str}/versions/{version:str}", status_code=204)
@@ -181,7 +181,7 @@ async def drop(
 ) -> None:
     """Drop an old version."""
     number = _version(version)
-    await drop_version(asked.rt, asked.call, _tenant(tenant_id), name, number)
+    await drop_version(asked.rt, asked.call, organization(tenant_id), name, number)
 
 
 @get("/secrets/{name:str}/sealed")
@@ -193,7 +193,7 @@ async def sealed(
 ) -> SealedAnswer:
     """Return the secret under the calling recipient's key (clients with scope secrets:sealed)."""
     number = None if version is None else _version(version)
-    handed = await hand_over(asked.rt, asked.call, _tenant(tenant_id), name, number)
+    handed = await hand_over(asked.rt, asked.call, organization(tenant_id), name, number)
     return SealedAnswer(
         name=handed.name,
         tenant_id=str(handed.tenant_id) if handed.tenant_id else None,
@@ -219,10 +219,6 @@ def _value(data: SecretForm) -> bytes:
         raise Refused(
             Reason.INVALID_REQUEST, "base64 is expected (RFC 4648)", fields=("value_base64",)
         ) from None
-
-
-def _tenant(text: str | None) -> TenantId | None:
-    return None if text is None else TenantId(path_id(text))
 
 
 def _version(text: str) -> int:

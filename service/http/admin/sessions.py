@@ -13,7 +13,7 @@ from service.flows.admin.sessions import (
 )
 from service.http.account.own import SessionAnswer, SessionsAnswer, render_session
 from service.http.asked import FromCaller, provide_signed_in
-from service.http.text import path_id
+from service.http.named import path_id
 from service.kernel.ids import SessionId, TenantId, UserId
 from service.kernel.refusal import Reason, Refused
 

@@ -16,9 +16,10 @@ from service.flows.admin import people
 from service.flows.people.erase_person import erase_person
 from service.flows.people.invite import invite
 from service.http.asked import FromCaller, provide_signed_in
+from service.http.named import organization, path_id
 from service.http.paging import next_cursor, read_cursor, read_limit
-from service.http.text import Email, path_id
-from service.kernel.ids import TenantId, UserId
+from service.http.text import Email
+from service.kernel.ids import UserId
 
 
 class InviteForm(Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,7 +75,8 @@ async def list_members(
 ) -> MembersAnswer:
     """List the people of an organization."""
     most, after = read_limit(limit), read_cursor(asked.rt, "users", cursor)
-    found = await people.list_members(asked.rt, asked.call, _there(organization_id), after, most)
+    there = organization(organization_id)
+    found = await people.list_members(asked.rt, asked.call, there, after, most)
     return MembersAnswer(
         [_member(one) for one in found],
         next_cursor(asked.rt, "users", found, most, lambda one: one.user_id),
@@ -87,7 +89,7 @@ async def read_member(
 ) -> MemberAnswer:
     """Return a person of an organization."""
     who = UserId(path_id(user_id))
-    there = _there(organization_id)
+    there = organization(organization_id)
     return _member(await people.read_member(asked.rt, asked.call, there, who))
 
 
@@ -98,7 +100,7 @@ async def invite_user(
     organization_id: FromQuery[str | None] = None,
 ) -> Response[InvitedAnswer]:
     """Invite a person: by mail where AUTH_SMTP_URL is set, else by the link in the answer."""
-    made = await invite(asked.rt, asked.call, _there(organization_id), data.email, data.role)
+    made = await invite(asked.rt, asked.call, organization(organization_id), data.email, data.role)
     answer = InvitedAnswer(
         str(made.invitation_id), made.email, made.role, made.expires_at, made.link
     )
@@ -113,7 +115,7 @@ async def change_role(
     organization_id: FromQuery[str | None] = None,
 ) -> MemberAnswer:
     """Give a member another role."""
-    who, there = UserId(path_id(user_id)), _there(organization_id)
+    who, there = UserId(path_id(user_id)), organization(organization_id)
     return _member(await people.change_role(asked.rt, asked.call, there, who, data.role))
 
 
@@ -123,7 +125,7 @@ async def disable(
 ) -> None:
     """Suspend a membership; a platform administrator who names none disables the account."""
     who = UserId(path_id(user_id))
-    await people.disable(asked.rt, asked.call, _there(organization_id), who)
+    await people.disable(asked.rt, asked.call, organization(organization_id), who)
 
 
 @post("/users/{user_id:str}/enable", status_code=204)
@@ -132,7 +134,7 @@ async def enable(
 ) -> None:
     """Take that back."""
     who = UserId(path_id(user_id))
-    await people.enable(asked.rt, asked.call, _there(organization_id), who)
+    await people.enable(asked.rt, asked.call, organization(organization_id), who)
 
 
 @post("/users/{user_id:str}/unlock", status_code=204)
@@ -141,7 +143,7 @@ async def unlock(
 ) -> None:
     """Lift the lockout of an account."""
     who = UserId(path_id(user_id))
-    await people.unlock(asked.rt, asked.call, _there(organization_id), who)
+    await people.unlock(asked.rt, asked.call, organization(organization_id), who)
 
 
 @delete("/users/{user_id:str}", status_code=204)
@@ -150,7 +152,7 @@ async def remove(
 ) -> None:
     """End a membership; the account stays its owner's."""
     who = UserId(path_id(user_id))
-    await people.remove(asked.rt, asked.call, _there(organization_id), who)
+    await people.remove(asked.rt, asked.call, organization(organization_id), who)
 
 
 @delete("/users/{user_id:str}/personal-data", status_code=204)
@@ -160,10 +162,6 @@ async def erase(asked: FromCaller, user_id: FromPath[str]) -> None:
     For platform administrators.  Ids and acts stay; may be repeated.
     """
     await erase_person(asked.rt, asked.call, UserId(path_id(user_id)))
-
-
-def _there(organization_id: str | None) -> TenantId | None:
-    return None if organization_id is None else TenantId(path_id(organization_id))
 
 
 def _member(one: Member) -> MemberAnswer:

@@ -177,6 +177,55 @@ async def test_removing_what_is_left_after_retention_is_still_found(
     assert await faults(rt, old) == ["removed"]
 
 
+async def test_what_is_removed_later_does_not_pass_for_what_retention_took(
+    rt: Runtime, call: Made, old: TenantId
+) -> None:
+    """The seal says when its event happened, and the chain vouches for what it says."""
+    await drop_old_months(rt, call(actor=Operator()))
+    await run(
+        rt,
+        "WITH gone AS (DELETE FROM auth_eventos WHERE tenant_id = $1"
+        " AND event_type = 'session.moved' RETURNING event_id)"
+        " UPDATE auth_event_seals s SET occurred_at = $2 FROM gone"
+        " WHERE s.event_id = gone.event_id",
+        old,
+        OLD,
+    )
+    assert set(await faults(rt, old)) == {"changed", "removed"}
+    assert (await checked(rt, old)).expired == 0
+
+
+async def test_a_seal_dated_back_takes_nothing_out_of_what_is_checked(
+    rt: Runtime, call: Made, old: TenantId
+) -> None:
+    """Retention goes by the months of seals: one from the middle must not pull the cut along."""
+    await run(
+        rt,
+        "UPDATE auth_event_seals s SET sealed_at = $2, occurred_at = $2 WHERE chain_id = $1"
+        " AND position = (SELECT max(position) FROM auth_event_seals WHERE chain_id = $1)",
+        old,
+        OLD,
+    )
+    await run(
+        rt,
+        "UPDATE auth_eventos SET request_id = 'changed' WHERE event_id = (SELECT event_id FROM"
+        " auth_event_seals WHERE chain_id = $1 AND position = 10)",
+        old,
+    )
+    await drop_old_months(rt, call(actor=Operator()))
+    found = (await checked(rt, old)).findings
+    assert ("changed", 10) in {(one.fault, one.position) for one in found}
+
+
+async def test_months_of_before_a_restore_are_dropped_too(
+    rt: Runtime, call: Made, old: TenantId
+) -> None:
+    """A restored database counts transactions anew: what it brought along stays past the mark."""
+    await run(rt, "UPDATE auth_eventos SET recorded_xid = '900000005' WHERE tenant_id = $1", old)
+    assert await drop_old_months(rt, call(actor=Operator())) == 3
+    assert await faults(rt, old) == []
+
+
 async def test_a_month_dropped_by_hand_is_not_retention(
     rt: Runtime, call: Made, old: TenantId
 ) -> None:

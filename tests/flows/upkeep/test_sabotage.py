@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from service.domain.seals import PLATFORM, Chain
 from service.domain.seals.chaining import sign
@@ -104,6 +105,29 @@ async def an_event_inserted_in_the_past(rt: Runtime, chain: Chained) -> None:
     )
 
 
+async def an_event_inserted_under_a_seal_of_its_own(rt: Runtime, chain: Chained) -> None:
+    """In a chain that nobody has, where no verification ever comes."""
+    await an_event_inserted_in_the_past(rt, chain)
+    await run(
+        rt,
+        "INSERT INTO auth_event_seals SELECT gen_random_uuid(), 1, e.event_id, e.occurred_at,"
+        " s.sealed_at, s.form, s.salt, s.personal, s.leaf, s.previous, s.hash"
+        " FROM auth_eventos e, auth_event_seals s WHERE e.request_id = 'x' AND s.event_id = $1",
+        chain.events[3],
+    )
+
+
+async def an_event_inserted_under_a_seal_beyond_the_end(rt: Runtime, chain: Chained) -> None:
+    await an_event_inserted_in_the_past(rt, chain)
+    await run(
+        rt,
+        "INSERT INTO auth_event_seals SELECT s.chain_id, 1000000, e.event_id, e.occurred_at,"
+        " s.sealed_at, s.form, s.salt, s.personal, s.leaf, s.previous, s.hash"
+        " FROM auth_eventos e, auth_event_seals s WHERE e.request_id = 'x' AND s.event_id = $1",
+        chain.events[3],
+    )
+
+
 async def a_copied_event(rt: Runtime, chain: Chained) -> None:
     await run(
         rt,
@@ -160,6 +184,7 @@ async def a_chain_rewritten_to_its_end(rt: Runtime, chain: Chained) -> None:
             assert one.salt is not None
             personal = personal_digest(one, one.form, one.salt)
             digest = leaf(one, one.form, personal)
+            fitted = link(replace(one, leaf=digest, previous=end))
             await tx.execute(
                 "UPDATE auth_event_seals SET personal = $2, leaf = $3, previous = $4, hash = $5"
                 " WHERE event_id = $1",
@@ -167,9 +192,9 @@ async def a_chain_rewritten_to_its_end(rt: Runtime, chain: Chained) -> None:
                 personal,
                 digest,
                 end,
-                link(end, digest),
+                fitted,
             )
-            end = link(end, digest)
+            end = fitted
         await tx.execute(
             "UPDATE auth_event_chains SET hash = $2 WHERE chain_id = $1", chain.tenant_id, end
         )
@@ -250,6 +275,8 @@ KINDS: list[tuple[Spoil, set[str]]] = [
     (a_removed_event, {"removed"}),
     (a_removed_event_with_its_seal, {"removed"}),
     (an_event_inserted_in_the_past, {"inserted"}),
+    (an_event_inserted_under_a_seal_of_its_own, {"inserted"}),
+    (an_event_inserted_under_a_seal_beyond_the_end, {"inserted"}),
     (a_copied_event, {"inserted"}),
     (an_event_inserted_as_if_old, {"backdated"}),
     (reordered_seals, {"reordered"}),
@@ -297,7 +324,7 @@ async def test_a_copy_does_not_hide_behind_the_end_of_a_stretch(
     after, seen = None, []
     async with rt.pg.reading() as tx:
         progress = await find_progress(tx)
-        while found := await list_strays(tx, chain.tenant_id, progress, after, 1):
+        while found := await list_strays(tx, chain.tenant_id, 0, progress, after, 1):
             after = found[-1]
             seen += [one.event_id for one in found if one.stray]
     assert seen == [chain.events[3]]

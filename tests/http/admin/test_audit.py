@@ -17,10 +17,12 @@ from service.flows.admin.exports import ToExport
 from service.kernel.call import Call, Operator
 from service.kernel.folders import Folders, Room
 from service.kernel.ids import TenantId
+from service.policy import Limit, Limits, Policy
 from service.runtime import Runtime
 from tests import given
 from tests.flows.upkeep.trails import seal_all, some_events
 from tests.http.admin.test_people import UNKNOWN, signed_in
+from tests.world import GENEROUS
 
 Browser = Callable[..., httpx2.AsyncClient]
 Made = Callable[..., Call]
@@ -260,23 +262,9 @@ async def test_no_export_is_deleted_without_its_event(
 ) -> None:
     await some_events(rt, call, acme, 1)
     name = (await exported(auditor))[-1]["name"]
-    async with rt.pg.reading() as tx:
-        # As when the server is lost at the commit: the statement went well.
-        await tx.execute(
-            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
-            " $$ BEGIN RAISE EXCEPTION 'no commit'; END $$"
-        )
-        await tx.execute(
-            "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON auth_eventos DEFERRABLE"
-            " INITIALLY DEFERRED FOR EACH ROW"
-            " WHEN (NEW.event_type = 'trail.export_deleted') EXECUTE FUNCTION refuse()"
-        )
-    try:
+    async with given.no_commit_of(rt, "trail.export_deleted"):
         assert (await auditor.delete(f"{EXPORTS}/{name}")).status_code == 500
         assert (await auditor.get(f"{EXPORTS}/{name}")).status_code == 200
-    finally:
-        async with rt.pg.reading() as tx:
-            await tx.execute("DROP FUNCTION refuse CASCADE")
     assert (await auditor.delete(f"{EXPORTS}/{name}")).status_code == 204
     assert (await given.kinds(rt)).count("trail.export_deleted") == 1
 
@@ -355,6 +343,21 @@ async def test_a_full_folder_takes_no_more_exports(
     before = await given.kinds(rt)
     assert (await auditor.post(EXPORTS, json={})).status_code == 409
     assert await given.kinds(rt) == before
+
+
+class TestLimit:
+    """Creations are thirty a minute, and an export is one."""
+
+    @pytest.fixture
+    def policy(self) -> Policy:
+        return Policy(limits=Limits(login=GENEROUS, create=Limit(2, 60)))
+
+    async def test_exports_are_made_a_few_at_a_time(
+        self, rt: Runtime, auditor: httpx2.AsyncClient
+    ) -> None:
+        answers = [await auditor.post(EXPORTS, json={}) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [201, 201, 429]
+        assert int(answers[-1].headers["retry-after"]) > 0
 
 
 async def test_whoever_stops_listening_leaves_no_file(

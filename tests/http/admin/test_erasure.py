@@ -128,6 +128,27 @@ async def test_nothing_of_the_person_is_left_and_the_chain_still_verifies(
     )
 
 
+async def test_what_an_administrator_did_to_others_stays_verifiable_without_them(
+    rt: Runtime, root: httpx2.AsyncClient, browser: Browser
+) -> None:
+    """Their addresses go from events that are about somebody else, and that is on record."""
+    admin = browser(ip="198.51.100.77", agent="canary-agent")
+    who = await an_owner(rt, admin, EMAIL)
+    await given.a_person(rt, "second@acme.example", role="owner")
+    other = await given.a_person(rt, "bob@acme.example")
+    answer = await admin.put(f"/admin/users/{other.user_id}/role", json={"role": "auditor"})
+    assert answer.status_code == 200
+    await seal_all(rt)
+    assert (
+        await root.delete(f"/admin/users/{who.person.user_id}/personal-data")
+    ).status_code == 204
+    await seal_all(rt)
+    result = await checked(rt)
+    assert (result.findings, result.erased > 1) == ([], True)
+    (changed,) = await given.events(rt, "membership.role_changed")
+    assert (changed["ip"], changed["user_id"]) == (None, other.user_id)
+
+
 async def test_the_address_is_free_again_and_the_old_account_stays_shut(
     rt: Runtime, root: httpx2.AsyncClient, browser: Browser
 ) -> None:

@@ -101,6 +101,17 @@ async def test_what_is_no_bounded_picture_is_refused_and_changes_nothing(
     assert len(await given.events(rt, "organization.logo_changed")) == 1
 
 
+async def test_no_logo_is_put_without_its_event(rt: Runtime, owner: httpx2.AsyncClient) -> None:
+    await put(owner, png())
+    async with given.no_commit_of(rt, "organization.logo_changed"):
+        assert (await put(owner, webp(), "image/webp")).status_code == 500
+        assert (await owner.delete(owner.path)).status_code == 500  # type: ignore[attr-defined]
+    assert (await owner.get(owner.path)).content == png()  # type: ignore[attr-defined]
+    assert len(await given.events(rt, "organization.logo_changed")) == 1
+    folder = next((rt.settings.data_dir / "organizations").iterdir()) / "logo"
+    assert [path.name for path in folder.iterdir()] == ["logo.png"]
+
+
 async def test_logos_of_other_organizations_are_not_there(
     rt: Runtime, owner: httpx2.AsyncClient
 ) -> None:
