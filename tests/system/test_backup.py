@@ -1,16 +1,40 @@
-"""Backup and restore as the README tells it: dump, restore into a fresh server, go on."""
+"""Backup and restore as the README tells it: dump, restore into a fresh server, go on.
+
+Under a role that owns nothing, as in production: its privileges are in the dump, the role is not.
+"""
 
 import asyncio
+import secrets
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import httpx2
 
 from service.embedded.servers import Postgres
+from service.kernel import migrate
+from service.kernel.postgres import connect_once
 from tests import given
 from tests.deploy.programs import run
 from tests.processes import service
 from tests.servers import private_postgres
 from tests.system.visitors import Visitor, inside
+
+ROLE = "tesserra_serves"
+
+
+async def _with_role(server: Postgres, *, grant: bool) -> str:
+    """Make the role that serves; return the address it uses."""
+    password = secrets.token_hex(16)
+    owner = await connect_once(server.url, "public")
+    try:
+        await owner.execute(f"CREATE ROLE {ROLE} LOGIN PASSWORD '{password}'")
+        if grant:
+            await migrate.grant_to(owner, ROLE)
+    finally:
+        await owner.close()
+    parts = urlsplit(server.url)
+    place = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{ROLE}:{password}@{place}"))
 
 
 def dump(server: Postgres, file: Path) -> None:
@@ -29,7 +53,8 @@ async def test_people_sign_in_and_sessions_go_on_after_a_restore(tmp_path: Path)
     file = tmp_path / "auth.dump"
     env = {"AUTH_ISSUER": "https://auth.example"}
     with private_postgres() as first:
-        async with service(database_url=first.url, env=env) as running:
+        url = await _with_role(first, grant=True)
+        async with service(database_url=url, env=env) as running:
             async with inside(running) as rt:
                 person = await given.a_person(rt)
                 stranger = await given.a_person(rt, "eve@acme.example")
@@ -41,8 +66,9 @@ async def test_people_sign_in_and_sessions_go_on_after_a_restore(tmp_path: Path)
             for visitor in (device, ended):
                 await visitor.client.aclose()
     with private_postgres(migrated=False) as second:
+        url = await _with_role(second, grant=False)
         await asyncio.to_thread(restore, second, file)
-        async with service(database_url=second.url, env=env) as running:
+        async with service(database_url=url, env=env) as running:
             again, out = Visitor(running.url, person), Visitor(running.url, stranger)
             again.access_token, again.refresh_token = device.access_token, device.refresh_token
             out.access_token, out.refresh_token = ended.access_token, ended.refresh_token
