@@ -98,6 +98,16 @@ async def events(rt: Runtime, *types: str) -> list[dict[str, Any]]:
     return [event for event in told if not types or event["event_type"] in types]
 
 
+async def no_pending_key(rt: Runtime) -> None:
+    """Forget signing keys that are published and do not sign yet: the one that signs goes on."""
+    async with rt.pg.reading() as tx:
+        await tx.execute("DELETE FROM auth_signing_keys WHERE activates_at > now()")
+        await tx.execute(
+            "UPDATE auth_signing_keys SET retires_at = NULL, removes_at = NULL WHERE kid = $1",
+            rt.keyring.signing(rt.clock.now()).kid,
+        )
+
+
 async def kinds(rt: Runtime) -> list[str]:
     """Return the types of all events, in order."""
     return [event["event_type"] for event in await events(rt)]

@@ -234,13 +234,10 @@ BREAKAGES = (
         "service/kernel/postgres.py",
         (
             (
-                "        except LOST as lost:\n"
-                '            raise unavailable(f"postgresql: {type(lost).__name__}") from lost\n'
-                "\n    @asynccontextmanager\n    async def decision",
-                "        except LOST as lost:\n"
-                '            raise Refused(__import__("service.kernel.refusal").kernel.refusal'
-                ".Reason.UNAUTHENTICATED) from lost\n"
-                "\n    @asynccontextmanager\n    async def decision",
+                "    except LOST as lost:\n"
+                '        raise unavailable(f"postgresql: {type(lost).__name__}") from lost\n',
+                "    except LOST as lost:\n"
+                "        raise Refused(Reason.UNAUTHENTICATED) from lost\n",
             ),
         ),
         "outages",

@@ -40,6 +40,7 @@ def creating() -> list[str]:
 
 @pytest.fixture
 async def root(rt: Runtime, browser: Browser) -> Owner:
+    await given.no_pending_key(rt)
     return await an_owner(rt, browser(), platform_admin=True)
 
 

@@ -56,6 +56,7 @@ EXCEPT: dict[str, str] = {
     "invitations.prune": EVERYBODY,
     "revocations.prune": EVERYBODY,
     "revocations.list_after": SERVER,
+    "revocations.find": "what the same caller made before, by the number it was kept under",
     "revocations.find_any": SERVER,
     "seals.list_unsealed": EVERYBODY,
     "seals.list_unsealed_after_restore": EVERYBODY,

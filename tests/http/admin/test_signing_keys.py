@@ -16,12 +16,7 @@ async def platform(rt: Runtime, client: httpx2.AsyncClient) -> httpx2.AsyncClien
 
 @pytest.fixture(autouse=True)
 async def one_key(rt: Runtime) -> None:
-    async with rt.pg.reading() as tx:
-        await tx.execute("DELETE FROM auth_signing_keys WHERE activates_at > now()")
-        await tx.execute(
-            "UPDATE auth_signing_keys SET retires_at = NULL, removes_at = NULL WHERE kid = $1",
-            rt.keyring.signing(rt.clock.now()).kid,
-        )
+    await given.no_pending_key(rt)
 
 
 async def test_keys_are_listed_with_their_times_and_without_key_material(
