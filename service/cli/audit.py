@@ -73,12 +73,15 @@ def verify(
     ]
     counted = {
         name: sum(getattr(one, name) for one in results)
-        for name in ("events", "expired", "erased", "checkpoints")
+        for name in ("events", "expired", "erased", "waiting", "checkpoints")
     }
+    waiting = [one.waiting_since for one in results if one.waiting_since is not None]
+    since = f" (since {min(waiting):%Y-%m-%d %H:%M:%S} UTC)" if waiting else ""
     summary = (
         f"{counted['events']} events in {len(results)} chains,"
         f" {counted['checkpoints']} checkpoints, {counted['erased']} erased,"
-        f" {counted['expired']} dropped by retention:"
+        f" {counted['expired']} dropped by retention,"
+        f" {counted['waiting']} not sealed yet{since}:"
         f" {f'{len(findings)} faults' if findings else 'nothing was changed'}"
     )
     told = {

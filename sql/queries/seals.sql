@@ -170,6 +170,16 @@ SELECT event_id, occurred_at, stray
         SELECT event_id, occurred_at FROM stretch ORDER BY event_id DESC, occurred_at DESC LIMIT 1)
  ORDER BY event_id, occurred_at;
 
+-- name: list_waiting(recorded_xid, event_id)
+-- Events that the sealer has not come to, by chain: how many, since when.  What a restored database
+-- brought along is past its mark, as is what a transaction wrote that has not begun.
+SELECT e.chain_id, count(*)::integer AS events, min(e.occurred_at) AS since
+  FROM auth_eventos e
+ WHERE (e.recorded_xid, e.event_id) > ($1::bigint::text::xid8, $2)
+   AND e.recorded_xid < pg_snapshot_xmax(pg_current_snapshot())
+   AND NOT EXISTS (SELECT FROM auth_event_seals s WHERE s.event_id = e.event_id)
+ GROUP BY e.chain_id;
+
 -- name: list_recorded()
 -- Every chain that has events, by hopping over the index: the platform's own list.
 WITH RECURSIVE hop AS (

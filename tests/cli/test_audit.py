@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from service.kernel.call import Call
@@ -37,8 +38,20 @@ async def test_verify_says_that_nothing_was_changed(
     assert (told["valid"], told["events"], len(told["chains"])) == (True, 7, 2)
     one = shell(settings, "audit", "verify", "--organization", "acme")
     assert "5 events in 1 chains" in one.stdout
-    assert "nothing was changed" in one.stdout
+    assert "0 not sealed yet: nothing was changed" in one.stdout
     assert "2 events" in shell(settings, "audit", "verify", "--platform").stdout
+
+
+async def test_verify_says_since_when_an_event_waits_for_its_seal(
+    rt: Runtime, call: Made, settings: Settings
+) -> None:
+    tenant = await sealed(rt, call)
+    await some_events(rt, lambda: call(at=datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)), tenant, 1)
+    done = shell(settings, "audit", "verify")
+    assert (done.returncode, "1 not sealed yet (since 2026-05-04 03:02:01 UTC)" in done.stdout) == (
+        0,
+        True,
+    )
 
 
 async def test_verify_names_what_was_changed_and_fails(

@@ -60,12 +60,14 @@ class Anchor(Struct, frozen=True):
 
 
 class Checked(Struct, kw_only=True):
-    """What was found in a chain."""
+    """What was found in a chain; `waiting` are events without a seal yet, which prove nothing."""
 
     chain_id: UUID
     events: int = 0
     expired: int = 0
     erased: int = 0
+    waiting: int = 0
+    waiting_since: datetime | None = None
     checkpoints: int = 0
     position: int = 0
     findings: list[Finding] = field(default_factory=list)

@@ -160,6 +160,14 @@ class Stray(Struct, frozen=True):
     stray: bool
 
 
+class Waiting(Struct, frozen=True):
+    """Events of a chain that have no seal yet, and when the first of them happened."""
+
+    chain_id: UUID
+    events: int
+    since: datetime
+
+
 def chain_of(tenant_id: TenantId | None) -> UUID:
     """Return the chain of an organization's events, or of those that concern none."""
     return PLATFORM if tenant_id is None else tenant_id

@@ -15,6 +15,7 @@ from service.domain.seals.model import (
     Seal,
     Stray,
     Unsealed,
+    Waiting,
 )
 from service.kernel import jose
 from service.kernel.sql import Queries, Tx
@@ -57,6 +58,7 @@ _drop_checkpoints = queries.rows("drop_checkpoints", _Dropped)
 _find_beginning = queries.rows("find_beginning", Last)
 _list_links = queries.rows("list_links", Link)
 _list_strays = queries.rows("list_strays", Stray)
+_list_waiting = queries.rows("list_waiting", Waiting)
 _list_recorded = queries.rows("list_recorded", _Name)
 _list_signed = queries.rows("list_signed", _Name)
 _find_public_jwk = queries.rows("find_public_jwk", _Jwk)
@@ -200,6 +202,13 @@ async def list_strays(
         after=after.event_id if after else UUID(int=0),
         after_at=after.occurred_at if after else datetime(1970, 1, 1, tzinfo=UTC),
         most=most,
+    )
+
+
+async def list_waiting(tx: Tx, progress: Progress) -> list[Waiting]:
+    """Return by chain what the sealer has not come to."""
+    return await _list_waiting.all(
+        tx, recorded_xid=progress.recorded_xid, event_id=progress.event_id
     )
 
 

@@ -40,6 +40,7 @@ async def verify_trail(
     async with rt.pg.reading() as tx:
         claims = [await _read_saved(tx, number, line) for number, line in enumerate(saved, 1)]
         progress = await seals.find_progress(tx)
+        waiting = {one.chain_id: one for one in await seals.list_waiting(tx, progress)}
         chains = await _chains(tx, chain_id, claims)
     total, done, results = sum(chain.position for chain in chains), 0, []
     for chain in chains:
@@ -54,6 +55,8 @@ async def verify_trail(
         checker.finish(chain.position)
         async for stray in _strays(rt, chain.chain_id, checker.anchor.position, progress):
             checker.add_stray(stray)
+        if (late := waiting.get(chain.chain_id)) is not None:
+            checker.result.waiting, checker.result.waiting_since = late.events, late.since
         done += chain.position
         results.append(checker.result)
     return results

@@ -14,6 +14,7 @@ from service.domain.audit import events
 from service.domain.seals import PLATFORM
 from service.flows.people.erase_person import erase_person
 from service.flows.upkeep.sealing import seal
+from service.flows.upkeep.verify_trail import verify_trail
 from service.kernel.call import Call, Operator
 from service.runtime import Runtime
 from tests import given
@@ -143,6 +144,27 @@ async def test_a_restored_database_that_counts_transactions_anew_is_sealed_on(
     later = await some_events(rt, call, tenant, 1)
     await seal_all(rt)
     assert (await chain_of(rt, tenant))[-1:] == later
+
+
+async def test_what_waits_for_its_seal_is_told(rt: Runtime, call: Made) -> None:
+    """It proves nothing yet, and whoever holds up the sealer has time to change it."""
+    tenant = a_tenant(rt)
+    await some_events(rt, call, tenant, 2)
+    await seal_all(rt)
+    async with rt.pg.decision() as tx:
+        await tx.execute("SELECT pg_current_xact_id()")
+        made = await some_events(rt, call, tenant, 3)
+        await seal(rt)
+        async with rt.pg.reading() as other:
+            since = await other.fetchval(
+                "SELECT occurred_at FROM auth_eventos WHERE event_id = $1", made[0]
+            )
+        (held,) = await verify_trail(rt, tenant)
+        assert (held.events, held.waiting, held.waiting_since) == (2, 3, since)
+        assert held.findings == []
+    await seal_all(rt)
+    (done,) = await verify_trail(rt, tenant)
+    assert (done.events, done.waiting, done.waiting_since) == (5, 0, None)
 
 
 async def test_an_idle_deployment_writes_nothing(rt: Runtime, call: Made) -> None:
