@@ -1,8 +1,10 @@
 """A whole Debian, made by debootstrap: to boot, to build on, to install into (under an overlay)."""
 
+import fcntl
 import json
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,14 +94,17 @@ class Debian:
         unit.write_text(_PROBE.format(arguments=" ".join([probe, *arguments])))
         assert self.run("systemctl", "enable", "-q", "probe").returncode == 0
         (self.root / "etc" / "hosts").write_text("127.0.0.1 localhost auth.example\n")
-        # Without what is mounted in it, which would be in systemd's way.
+        # Without what is mounted in it, which would be in systemd's way.  One at a time: they would
+        # share a control group, hence each other's services.
         script = (
             'mkdir "$0/booted"; mount --bind "$0/root" "$0/booted"; exec "$@" -D "$0/booted" -b'
         )
         flags = ["--register=no", "--keep-unit", "-q", f"--bind-ro={ROOT}:/opt/checkout"]
         flags += ["--private-network"] if alone else []
-        enter = ["nsenter", "-t", str(self.pid), "-m", "sh", "-c", script]
-        run(*enter, self.folder, need("systemd-nspawn"), *flags, timeout=240)
+        enter = ["nsenter", "-t", str(self.pid), "-m", "-p", "sh", "-c", script]
+        with Path(tempfile.gettempdir(), "tesserra-boot.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            run(*enter, self.folder, need("systemd-nspawn"), *flags, timeout=240)
         found: dict[str, Any] = json.loads(self.text("/opt/report"))
         assert "failed" not in found, found["failed"]
         return found
@@ -129,7 +134,8 @@ def debian(folder: Path) -> Iterator[Debian]:
     """Make one that forgets everything on the way out."""
     need_root("mounts")
     below = debootstrapped()
-    unshare = [need("unshare"), "-m", "--propagation", "private", "-p", "--fork", "--kill-child"]
+    unshare = [need("unshare"), "-m", "--propagation", "private", "-p", "--mount-proc"]
+    unshare += ["--fork", "--kill-child"]
     child = subprocess.Popen(
         [*unshare, "bash", "-c", _MOUNT, "mount", folder, below, ROOT],
         stdout=subprocess.PIPE,

@@ -19,7 +19,9 @@ LINE = (
     '"http.response.status_code":401,"duration_ms":1.0,"client.address":"%s",'
     '"reason":"bad_credentials: sign-in"}'
 )
-SSH = ("ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "LogLevel=ERROR")
+# Whoever is banned in the middle of a connection is not told that it has ended.
+_OPTIONS = ("BatchMode=yes", "StrictHostKeyChecking=no", "LogLevel=ERROR")
+SSH = ("timeout", "10", "ssh", *(f"-o{option}" for option in _OPTIONS))
 
 
 def look(found: dict[str, object]) -> None:
