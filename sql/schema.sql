@@ -62,6 +62,9 @@ CREATE FUNCTION public.auth_eventos_erase(person uuid, personal_keys text[]) RET
     SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
+    IF NOT personal_keys <@ ARRAY['address', 'email', 'name', 'network_before', 'network_now'] THEN
+        RAISE EXCEPTION 'not personal: %', personal_keys;
+    END IF;
     RETURN QUERY
     WITH erased AS (
         UPDATE auth_eventos

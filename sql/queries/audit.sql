@@ -120,10 +120,10 @@ SELECT event_id, occurred_at, tenant_id, actor_kind, actor_id, user_id, session_
  ORDER BY event_id DESC
  LIMIT $6;
 
--- name: weigh(chain_id, after, before, event_type, user_id, address)
--- How many events each of these leaves, counted to a thousand and in the indexes alone.  What is rare
--- leads: of an address that half of the events come from, or of a type that is common, the others
--- would be looked at one by one.
+-- name: weigh(chain_id, after, before, event_type, user_id, session_id, address, request_id)
+-- How many events each filter leaves, counted to a thousand and in the indexes alone.  What is rare
+-- leads: of an address that half of the events come from, of a type that is common, or of an id that
+-- somebody bears in all their requests, the others would be looked at one by one.
 SELECT (SELECT count(*)
           FROM (SELECT
                   FROM auth_eventos
@@ -144,10 +144,26 @@ SELECT (SELECT count(*)
           FROM (SELECT
                   FROM auth_eventos
                  WHERE chain_id = $1
-                   AND ip = $6::text::inet
+                   AND session_id = $6::uuid
                    AND (chain_id, event_id) > ($1, $2)
                    AND event_id < $3
-                 LIMIT 1000) AS found) AS address;
+                 LIMIT 1000) AS found) AS session_id,
+       (SELECT count(*)
+          FROM (SELECT
+                  FROM auth_eventos
+                 WHERE chain_id = $1
+                   AND ip = $7::text::inet
+                   AND (chain_id, event_id) > ($1, $2)
+                   AND event_id < $3
+                 LIMIT 1000) AS found) AS address,
+       (SELECT count(*)
+          FROM (SELECT
+                  FROM auth_eventos
+                 WHERE chain_id = $1
+                   AND request_id = $8::text
+                   AND (chain_id, event_id) > ($1, $2)
+                   AND event_id < $3
+                 LIMIT 1000) AS found) AS request_id;
 
 -- name: export_page(chain_id, after, before, first, until, event_type, most)
 -- The oldest first, as lines of JSON.  What the filter leaves out comes without a line, so that

@@ -92,13 +92,18 @@ async def test_a_page_is_read_by_the_index_of_its_leading_filter(full: Runtime) 
         assert found["removed"] < 500, name
 
 
-HEAVY: dict[str, Any] = {"address": "198.51.100.1", "user_id": UUID(int=0xABC)}
-"""Half of the events, and a third of them: an office, and whoever never rests."""
+HEAVY: dict[str, Any] = {
+    "address": "198.51.100.1",
+    "user_id": UUID(int=0xABC),
+    "request_id": "always-the-same",
+}
+"""Half of the events, and thirds: an office, who never rests, who names all requests alike."""
 
 RARE: dict[str, Any] = {
     "address": "203.0.113.9",
     "user_id": UUID(int=0xDEF),
     "event_type": "family.burned",
+    "request_id": "once",
 }
 
 
@@ -113,6 +118,10 @@ async def test_of_two_filters_the_rare_one_leads(full: Runtime) -> None:
         await tx.execute(
             "UPDATE auth_eventos SET user_id = $2 WHERE request_id ~ '[012]$' AND chain_id = $1",
             *(BIG, HEAVY["user_id"]),
+        )
+        await tx.execute(
+            "UPDATE auth_eventos SET request_id = $2 WHERE request_id ~ '[258]$' AND chain_id = $1",
+            *(BIG, HEAVY["request_id"]),
         )
         await tx.execute("ANALYZE auth_eventos")
     pairs = [

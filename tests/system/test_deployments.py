@@ -189,9 +189,14 @@ async def test_the_service_runs_as_a_role_that_cannot_touch_its_own_audit_trail(
             "DROP TABLE auth_users",
             "ALTER TABLE auth_users ADD COLUMN x int",
             "CREATE TABLE mine (x int)",
+            "DELETE FROM auth_event_seals",
+            "UPDATE auth_event_checkpoints SET position = 0",
             "INSERT INTO schema_migrations (version, name, checksum) VALUES (99, 'x', 'x')",
         ):
             async with rt.pg.reading() as tx:
                 with pytest.raises(asyncpg.InsufficientPrivilegeError):
                     await tx.execute(forbidden)
+        async with rt.pg.reading() as tx:
+            with pytest.raises(asyncpg.RaiseError, match="not personal"):
+                await tx.execute("SELECT auth_eventos_erase($1, '{known_device}')", person.user_id)
         assert await given.kinds(rt) == ["sign_in.succeeded"]

@@ -72,15 +72,19 @@ class _Chain(Struct, frozen=True):
 class _Weights(Struct, frozen=True):
     event_type: int
     user_id: int
+    session_id: int
     address: int
+    request_id: int
 
 
 _page = queries.rows("page", Entry)
-_page_by_type = queries.rows("page_by_type", Entry)
-_page_by_user = queries.rows("page_by_user", Entry)
-_page_by_session = queries.rows("page_by_session", Entry)
-_page_by_address = queries.rows("page_by_address", Entry)
-_page_by_request = queries.rows("page_by_request", Entry)
+_page_by = {
+    "event_type": queries.rows("page_by_type", Entry),
+    "user_id": queries.rows("page_by_user", Entry),
+    "session_id": queries.rows("page_by_session", Entry),
+    "address": queries.rows("page_by_address", Entry),
+    "request_id": queries.rows("page_by_request", Entry),
+}
 _weigh = queries.rows("weigh", _Weights)
 _export_page = queries.rows("export_page", Line)
 _find_oldest = queries.rows("find_oldest", _At)
@@ -91,14 +95,6 @@ _erase = queries.rows("erase", _Chain)
 
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 _END = datetime.max.replace(tzinfo=UTC)
-_FEW = {"request_id": _page_by_request, "session_id": _page_by_session}
-"""Filters that leave few events whatever their value is."""
-
-_FEW_OR_MANY = {
-    "user_id": _page_by_user,
-    "address": _page_by_address,
-    "event_type": _page_by_type,
-}
 
 
 async def read_page(
@@ -126,24 +122,12 @@ async def read_page(
 
 async def leading(tx: Tx, chain_id: UUID, wanted: Filter, after: UUID, before: UUID) -> Rows[Entry]:
     """Return the statement that is led by the filter that leaves the fewest events."""
-    few, others = (
-        [name for name in names if getattr(wanted, name) is not None]
-        for names in (_FEW, _FEW_OR_MANY)
-    )
-    if few:
-        return _FEW[few[0]]
-    if len(others) > 1:
-        weights = await _weigh.one(
-            tx,
-            chain_id=chain_id,
-            after=after,
-            before=before,
-            event_type=wanted.event_type,
-            user_id=wanted.user_id,
-            address=wanted.address,
-        )
-        others.sort(key=lambda name: int(getattr(weights, name)))
-    return _FEW_OR_MANY[others[0]] if others else _page
+    given = {name: getattr(wanted, name) for name in _page_by}
+    names = [name for name, value in given.items() if value is not None]
+    if len(names) > 1:
+        weights = await _weigh.one(tx, chain_id=chain_id, after=after, before=before, **given)
+        names.sort(key=lambda name: int(getattr(weights, name)))
+    return _page_by[names[0]] if names else _page
 
 
 async def export_page(

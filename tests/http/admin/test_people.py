@@ -368,6 +368,21 @@ async def test_a_link_followed_by_many_at_once_opens_once(
     assert (await given.kinds(rt)).count("membership.created") == 1
 
 
+async def test_a_lifted_lockout_lets_the_right_password_in(
+    rt: Runtime, owner: httpx2.AsyncClient, browser: Browser
+) -> None:
+    bob = await given.a_person(rt, "bob@acme.example")
+    wrong = {"email": bob.email, "password": "not the password"}
+    for _ in range(6):
+        assert (await browser().post("/auth/login", json=wrong)).status_code == 401
+    right = {"email": bob.email, "password": bob.password}
+    assert (await browser().post("/auth/login", json=right)).status_code == 401
+    assert (await owner.post(f"/admin/users/{bob.user_id}/unlock")).status_code == 204
+    await sign_in(browser(), bob.email, bob.password)
+    (lifted,) = await given.events(rt, "lockout.lifted")
+    assert (lifted["user_id"], lifted["tenant_id"]) == (bob.user_id, bob.tenant_id)
+
+
 async def test_an_admin_does_not_lift_the_lockout_of_an_owner(
     rt: Runtime, owner: httpx2.AsyncClient, client: httpx2.AsyncClient
 ) -> None:
