@@ -82,7 +82,10 @@ class Server:
                 break
             taken = "ddress already in use" in reason
             if not (taken or "shared memory block" in reason) or time.monotonic() > deadline:
-                raise EmbeddedError(f"{self.title} did not start: {reason} (see {self.log})")
+                raise EmbeddedError(
+                    f"{self.title} did not start: {reason} (see {self.log};"
+                    " if its data is damaged, ./dev reset starts over)"
+                )
             time.sleep(0.1)
         (self.home / "port").write_text(str(self.port))
 
@@ -180,7 +183,10 @@ class Postgres(Server):
     def _prepare(self) -> None:
         if not self.cluster.exists():
             self._create()
-        made_by = (self.cluster / "PG_VERSION").read_text().strip()
+        try:
+            made_by = (self.cluster / "PG_VERSION").read_text().strip()
+        except FileNotFoundError:
+            made_by = "(unknown)"
         ours = subprocess.check_output([self.program, "-V"], text=True)
         ours = ours.partition("(PostgreSQL)")[2].split()[0].partition(".")[0]
         if made_by != ours:

@@ -181,13 +181,24 @@ def test_a_pid_file_with_the_number_of_a_stranger_is_no_hindrance(
     serving(copy)
 
 
-def test_data_of_another_postgresql_gets_one_line(copy: Copy, serving: Serving) -> None:
-    serving(copy).end()
-    (copy.root / ".data" / "postgres" / "cluster" / "PG_VERSION").write_text("9\n")
+@pytest.mark.parametrize(
+    ("file", "content", "told"),
+    [
+        ("PG_VERSION", "9\n", "is of PostgreSQL 9, but PostgreSQL"),
+        ("PG_VERSION", None, "is of PostgreSQL (unknown), but PostgreSQL"),
+        ("global/pg_control", "cut short", "PostgreSQL did not start"),
+    ],
+)
+def test_data_that_is_another_s_or_damaged_gets_one_line(
+    copy: Copy, file: str, content: str | None, told: str
+) -> None:
+    path = copy.root / ".data" / "postgres" / "cluster" / file
+    path.unlink() if content is None else path.write_text(content)
     status, said = copy.run("serve")
     assert status == 1
-    assert "is of PostgreSQL 9, but PostgreSQL" in said.splitlines()[-1]
-    assert "./dev reset" in said.splitlines()[-1]
+    line = said.splitlines()[-1]
+    assert told in line
+    assert "./dev reset starts over" in line
     assert "Traceback" not in said
 
 
