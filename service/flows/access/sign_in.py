@@ -158,6 +158,23 @@ async def give_back(rt: Runtime, call: Call, attempt: Attempt) -> None:
             await lockouts.release(tx, attempt.subject, attempt.device, call.at)
 
 
+async def prove(rt: Runtime, call: Call, account: Account, password: str) -> None:
+    """Refuse an act by whoever cannot sign in to this account: BAD_CREDENTIALS, UNAVAILABLE.
+
+    A door to the same lock as a sign-in, that opens no session.
+    """
+    async with rt.pg.decision() as tx:
+        attempt = await reserve(rt, call, tx, account, None)
+    verdict = await verify(rt, call, attempt, password)
+    async with rt.pg.decision() as tx:
+        now = await users.lock(tx, account.user_id)
+        why = await judge(rt, call, tx, attempt, now, verdict, None)
+        if why is not None:
+            failed = events.SignInFailed(tenant_id=None, user_id=account.user_id, why=why)
+            await audit.record(tx, call, failed)
+            raise Refused(Reason.BAD_CREDENTIALS, private=f"prove: {why}")
+
+
 async def judge(
     rt: Runtime,
     call: Call,

@@ -9,7 +9,7 @@ from service.domain import audit, invitations, organizations, users
 from service.domain.audit import events
 from service.domain.invitations import Invitation
 from service.domain.users import ROLES, Account, Role
-from service.flows.access import limiting
+from service.flows.access import limiting, sign_in
 from service.flows.admin.reach import hold_organization, record_look, refuse_above, target
 from service.flows.authority import Act, reaches, require
 from service.flows.idempotency import find_made, keep_made
@@ -112,26 +112,35 @@ async def _open(tx: Tx, call: Call, person: Person, invitation_id: UUID) -> Invi
 
 
 async def accept(rt: Runtime, call: Call, token: str, password: str | None, name: str) -> Accepted:
-    """Become a member.  Somebody new chooses a password; somebody known is signed in already.
+    """Become a member.
+
+    Somebody new chooses a password.  Somebody known is signed in, or gives the password they have:
+    who is in no organization cannot sign in, and this is their way back.
 
     Refused: INVALID_REQUEST for a link that is unknown, used or expired, and for a weak password;
-    UNAUTHENTICATED when the e-mail has an account and its owner is not signed in.
+    UNAUTHENTICATED when the e-mail has an account and its owner is not signed in; BAD_CREDENTIALS
+    when it has another password.
     """
     await limiting.spend_address(rt, call, "accept", rt.policy.limits.create)
     async with rt.pg.reading() as tx:
         peeked = await invitations.lock_open(tx, invitations.digest(token), call.at)
+        known = await users.find_by_email(tx, peeked.email) if peeked else None
     if peeked is None:
         raise _closed()
+    holder = call.actor.user_id if isinstance(call.actor, Person) else None
     hashed = None
-    if password is not None:
+    if known is None and password is not None:
         users.refuse_weak(password, email=peeked.email, organization=peeked.organization)
         hashed = await rt.passwords.hash(password)
+    elif known is not None and password is not None and holder != known.user_id:
+        await sign_in.prove(rt, call, known, password)
+        holder = known.user_id
     async with rt.pg.decision() as tx:
         await organizations.lock(tx, peeked.tenant_id)
         invitation = await invitations.lock_open(tx, invitations.digest(token), call.at)
         if invitation is None:
             raise _closed()
-        account = await _account(tx, call, invitation, hashed, name)
+        account = await _account(tx, call, invitation, holder, hashed, name)
         await invitations.use(tx, invitation.invitation_id, call.at)
         role = next(known for known in ROLES if known == invitation.role)
         joined = await users.insert_membership(
@@ -149,12 +158,12 @@ async def accept(rt: Runtime, call: Call, token: str, password: str | None, name
 
 
 async def _account(
-    tx: Tx, call: Call, invitation: Invitation, hashed: str | None, name: str
+    tx: Tx, call: Call, invitation: Invitation, holder: UserId | None, hashed: str | None, name: str
 ) -> Account:
-    """Return the account of the invitation's e-mail, made or given its first password here."""
+    """Return the account of the invitation's e-mail: the one of who asks, or a new one."""
     known = await users.find_by_email(tx, invitation.email)
     if known is not None:
-        if not (isinstance(call.actor, Person) and call.actor.user_id == known.user_id):
+        if known.user_id != holder:
             raise Refused(Reason.UNAUTHENTICATED, "sign in with this e-mail first")
         return known
     if hashed is None:

@@ -13,7 +13,7 @@ from service.http.text import Line, Password
 
 
 class AcceptForm(Struct, frozen=True, forbid_unknown_fields=True):
-    """The link's secret; a password and a name for somebody new."""
+    """The link's secret; a password, and a name for somebody new."""
 
     token: Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_-]+\Z")]
     password: Password | None = None
@@ -30,7 +30,7 @@ class AcceptedAnswer(Struct, frozen=True):
 
 @post("/accept", status_code=200)
 async def accept_invitation(asked: FromCaller, data: JSONBody[AcceptForm]) -> AcceptedAnswer:
-    """Accept an invitation; somebody who has an account sends their access token along."""
+    """Accept an invitation; who has an account sends its access token along, or its password."""
     accepted = await accept(asked.rt, asked.call, data.token, data.password, data.name or "")
     account = accepted.account
     return AcceptedAnswer(str(account.user_id), account.email, accepted.slug)

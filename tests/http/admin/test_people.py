@@ -78,6 +78,40 @@ async def test_an_invitation_to_somebody_known_wants_them_signed_in(
     assert switched.status_code == 200
 
 
+async def test_somebody_who_is_in_no_organization_comes_back_by_a_link_and_their_password(
+    rt: Runtime, owner: httpx2.AsyncClient, client: httpx2.AsyncClient
+) -> None:
+    """They cannot sign in, so that no link could ever be accepted by who was removed everywhere."""
+    person = await given.a_person(rt, "was@acme.example")
+    async with rt.pg.reading() as tx:
+        await tx.execute("DELETE FROM auth_memberships WHERE user_id = $1", person.user_id)
+    link = (await owner.post("/admin/users", json={"email": person.email})).json()["link"]
+    form = {"token": link.partition("#")[2], "password": person.password}
+    form_of_sign_in = {"email": person.email, "password": person.password}
+    assert (await client.post("/auth/login", json=form_of_sign_in)).status_code == 401
+    wrong = await client.post("/auth/invitations/accept", json={**form, "password": "not theirs"})
+    assert wrong.status_code == 401
+    assert (await client.post("/auth/invitations/accept", json=form)).status_code == 200
+    assert (await client.post("/auth/login", json=form_of_sign_in)).status_code == 200
+    assert [e["detail"]["why"] for e in await given.events(rt, "sign_in.failed")] == [
+        "no_membership",
+        "wrong_password",
+    ]
+
+
+async def test_guesses_by_a_link_count_against_the_account(
+    rt: Runtime, owner: httpx2.AsyncClient, client: httpx2.AsyncClient
+) -> None:
+    person = await given.a_person(rt, "known@evil.example", slug="evil")
+    link = (await owner.post("/admin/users", json={"email": person.email})).json()["link"]
+    form = {"token": link.partition("#")[2], "password": "not theirs"}
+    for _ in range(5):
+        assert (await client.post("/auth/invitations/accept", json=form)).status_code == 401
+    right = {**form, "password": person.password}
+    assert (await client.post("/auth/invitations/accept", json=right)).status_code == 401
+    assert (await given.kinds(rt)).count("lockout.started") == 1
+
+
 async def test_an_expired_invitation_is_none(
     rt: Runtime, owner: httpx2.AsyncClient, client: httpx2.AsyncClient
 ) -> None:
