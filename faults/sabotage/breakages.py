@@ -113,8 +113,8 @@ BREAKAGES = (
         "service/kernel/passwords.py",
         (
             (
-                "        return 2 * max([self._seconds_each, *self._costs.values()])",
-                "        return 0.0",
+                "        return 2 * at_first * max(1, round(self._slowdown))",
+                "        return 0.0 * at_first",
             ),
             (
                 "        stored = on_file if usable",

@@ -40,7 +40,9 @@ _BCRYPT_MOST = 14
 _MEMORY_FLOOR, _MEMORY_MOST = 19 * 1024, 256 * 1024
 _TIME_MOST, _LANES_MOST = 10, 8
 _MEMORY_OF_PACE = 8
-"""Hashes, of which the queue's pace is a moving mean."""
+"""Hashes, of which the pace is a moving mean, and how much slower it is than at first."""
+_SLOWEST = 8.0
+"""Times slower than at first, at most, that one hash counts: a host that stood still is no rule."""
 
 
 class HashParameters(Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,6 +58,8 @@ class Verdict(Struct, frozen=True):
 
     ok: bool
     rehash: str | None = None
+    waited: float = 0.0
+    """Seconds in the queue."""
 
 
 def acceptable(password_hash: str) -> bool:
@@ -115,6 +119,7 @@ class Passwords:
         self._decoy = self._hasher.hash(os.urandom(16))
         self._seconds_each = self._measure(lambda: self._matches(self._decoy, "decoy"))
         self._pace = self._seconds_each
+        self._slowdown = 1.0
         self._costs: dict[str, float] = {}
 
     @property
@@ -150,7 +155,8 @@ class Passwords:
         The work is done either way, so that an unknown account costs what a known one does.
         Refused(UNAVAILABLE) when the queue is full.
         """
-        return await self._run(lambda: self._verify(on_file, password))
+        asked = self._clock.monotonic()
+        return await self._run(lambda: self._verify(on_file, password, asked))
 
     async def learn_cost(self, prefix: str, example: str) -> None:
         """Measure once what verifying hashes of one scheme costs (see `failure_floor`)."""
@@ -160,12 +166,15 @@ class Passwords:
             )
 
     def failure_floor(self) -> float:
-        """Seconds that every failed sign-in takes at least: twice the slowest scheme on file.
+        """Seconds that every failed sign-in takes beside its time in the queue.
 
-        Legacy hashes cost other times than ours.  Refusals that end at one moment for all accounts
-        do not tell which kind an account has; sleeping costs nothing, unlike a second hash.
+        Twice the slowest scheme on file, at the pace of late.  Legacy hashes cost other times than
+        ours.  Refusals that end at one moment for all accounts do not tell which kind an account
+        has; sleeping costs nothing, unlike a second hash.  In whole steps of the pace, so that no
+        single hash shows in what follows.
         """
-        return 2 * max([self._seconds_each, *self._costs.values()])
+        at_first = max([self._seconds_each, *self._costs.values()])
+        return 2 * at_first * max(1, round(self._slowdown))
 
     def close(self) -> None:
         """Let running jobs end; drop those that wait."""
@@ -198,13 +207,21 @@ class Passwords:
         job()
         return self._clock.monotonic() - began
 
-    def _verify(self, on_file: str | None, password: str) -> Verdict:
+    def _verify(self, on_file: str | None, password: str, asked: float) -> Verdict:
+        began = self._clock.monotonic()
         usable = on_file is not None and acceptable(on_file)
         stored = on_file if usable and on_file is not None else self._decoy
         ok = self._matches(stored, password) and usable
-        if ok and self._outdated(stored):
-            return Verdict(ok=True, rehash=self._hasher.hash(password.encode()))
-        return Verdict(ok=ok)
+        self._compare(stored, self._clock.monotonic() - began)
+        outdated = ok and self._outdated(stored)
+        rehash = self._hasher.hash(password.encode()) if outdated else None
+        return Verdict(ok, rehash, waited=began - asked)
+
+    def _compare(self, stored: str, took: float) -> None:
+        """Note how much slower a hash was than when its scheme was measured."""
+        costs = (cost for prefix, cost in self._costs.items() if stored.startswith(prefix))
+        ratio = min(took / next(costs, self._seconds_each), _SLOWEST)
+        self._slowdown += (ratio - self._slowdown) / _MEMORY_OF_PACE
 
     def _matches(self, stored: str, password: str) -> bool:
         given = password.encode()

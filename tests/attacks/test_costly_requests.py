@@ -14,6 +14,7 @@ import pytest
 from service.domain.users import refuse_weak
 from service.http.shell import Shell
 from service.kernel import jose
+from service.kernel.passwords import Verdict
 from service.kernel.refusal import Refused
 from service.policy import Limit, Limits, Policy
 from service.runtime import Runtime
@@ -114,6 +115,26 @@ async def test_who_waits_out_a_refusal_is_not_on_the_way_to_be_hashed(
     monkeypatch.setattr(rt.clock, "sleep_until", look)
     assert (await asking.sign_in(client, await given.a_person(rt), "wrong")).status_code == 401
     assert counted == [0]
+
+
+async def test_a_refusal_waits_as_much_longer_as_its_password_lay_in_the_queue(
+    rt: Runtime, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else in a crowd each would end when its own hash does, and a legacy one later than others."""
+    moments = []
+
+    async def look(moment: float) -> None:
+        moments.append(moment)
+
+    async def wait_long(_on_file: str | None, _password: str) -> Verdict:
+        return Verdict(ok=False, waited=100.0)
+
+    ada = await given.a_person(rt)
+    monkeypatch.setattr(rt.clock, "sleep_until", look)
+    monkeypatch.setattr(rt.passwords, "verify", wait_long)
+    began = rt.clock.monotonic()
+    assert (await asking.sign_in(client, ada, "wrong")).status_code == 401
+    assert 100 < moments[0] - began < 110
 
 
 async def test_a_nul_names_nothing_wherever_it_comes_from(

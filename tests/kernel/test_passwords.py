@@ -1,6 +1,7 @@
 """Hashes: what is accepted, what it costs, and who waits for it."""
 
 import asyncio
+import os
 import threading
 from collections.abc import Iterator
 
@@ -9,7 +10,7 @@ import bcrypt
 import pytest
 
 from service.kernel.clock import Clock
-from service.kernel.passwords import HashParameters, Passwords, acceptable
+from service.kernel.passwords import HashParameters, Passwords, Verdict, acceptable
 from service.kernel.refusal import Reason, Refused
 
 CHEAP = HashParameters(memory_kib=64, passes=1, lanes=1)
@@ -193,6 +194,22 @@ def test_a_failure_takes_as_long_as_the_slowest_scheme_on_file() -> None:
     slowest = hasher.failure_floor()
     asyncio.run(hasher.learn_cost("$2b$31", "$2b$31" + GOOD_BCRYPT[6:]))
     assert hasher.failure_floor() == slowest
+    hasher.close()
+
+
+def test_in_a_crowd_the_floor_rises_with_the_pace_and_who_waited_is_told() -> None:
+    cores = os.cpu_count() or 1
+    some = HashParameters(memory_kib=1024, passes=10)
+    hasher = made(some, threads=8 * cores, queue_seconds=600.0)
+
+    async def crowd() -> list[Verdict]:
+        return await asyncio.gather(*(hasher.verify(None, "a guess") for _ in range(24 * cores)))
+
+    before = hasher.failure_floor()
+    waits = [verdict.waited for verdict in asyncio.run(crowd())]
+    assert hasher.failure_floor() >= 2 * before
+    assert max(waits) > before / 2  # behind one at least
+    assert min(waits) < max(waits) / 2
     hasher.close()
 
 

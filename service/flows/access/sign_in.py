@@ -49,21 +49,23 @@ async def sign_in(rt: Runtime, call: Call, given: Credentials) -> Granted:
     alike; UNAVAILABLE when hashing or PostgreSQL cannot keep up.
     """
     began = rt.clock.monotonic()
+    with rt.passwords.coming():
+        await limiting.spend_address(rt, call, "login", rt.policy.limits.login)
+        email = users.canonical_email(given.email) or given.email.casefold()
+        attempt = await _reserve(rt, call, email, given.device)
+        verdict = await verify(rt, call, attempt, given.password)
     try:
-        with rt.passwords.coming():
-            await limiting.spend_address(rt, call, "login", rt.policy.limits.login)
-            return await _sign_in(rt, call, given)
+        return await _settle(rt, call, given, attempt, verdict)
     except Refused as refused:
         if refused.reason is Reason.BAD_CREDENTIALS:
-            await rt.clock.sleep_until(began + rt.passwords.failure_floor())
+            floor = verdict.waited + rt.passwords.failure_floor()
+            await rt.clock.sleep_until(began + floor)
         raise
 
 
-async def _sign_in(rt: Runtime, call: Call, given: Credentials) -> Granted:
-    email = users.canonical_email(given.email) or given.email.casefold()
-    attempt = await _reserve(rt, call, email, given.device)
-    verdict = await verify(rt, call, attempt, given.password)
-
+async def _settle(
+    rt: Runtime, call: Call, given: Credentials, attempt: Attempt, verdict: Verdict
+) -> Granted:
     async with rt.pg.decision() as tx:
         # The account as it is now: it may have changed while the password was hashed.
         account = await users.lock(tx, attempt.account.user_id) if attempt.account else None
