@@ -24,7 +24,7 @@ Said = Callable[[Callable[[], object]], list[dict[str, object]]]
 def said(capsys: pytest.CaptureFixture[str]) -> Iterator[Said]:
     """Return the lines something writes, and leave logging as it was."""
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, threshold = root.handlers[:], root.level, module._output.threshold
 
     def lines(act: Callable[[], object]) -> list[dict[str, object]]:
         configure("info")
@@ -35,6 +35,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> Iterator[Said]:
     structlog.reset_defaults()
     root.handlers[:] = handlers
     root.setLevel(level)
+    module._output.threshold = threshold
 
 
 def test_a_line_is_one_object_with_its_keys_in_the_one_order(said: Said) -> None:
