@@ -11,6 +11,8 @@ from service.kernel.refusal import Reason, Refused
 _SECONDS = 10.0
 """From the first look at a body this long until it is here: as long as for a request's headers."""
 _LOOK_SECONDS = 0.5
+_MOST_PIECES = 1024
+"""Of a body: each is a way through the server's threads, and a chunk may hold a single byte."""
 
 Task = asyncio.Task[object]
 
@@ -55,7 +57,9 @@ class Patience:
 
 
 class Body:
-    """What a caller sends, as ASGI's `receive`.  Refused(TOO_SLOW) when it takes too long.
+    """What a caller sends, as ASGI's `receive`.
+
+    Refused: TOO_SLOW when it takes too long; INVALID_REQUEST when it comes in crumbs.
 
     It is whole when as much is here as was announced: to hear that from the server would be another
     way through its threads, half of what reading a small body costs.
@@ -66,12 +70,16 @@ class Body:
         self._left = announced
         self._patience = patience
         self._until = 0.0
+        self._pieces = 0
         self._whole = False
 
     async def __call__(self) -> HTTPReceiveMessage | WebSocketReceiveMessage:
         """Return the next message."""
         if self._whole:
             return await self._receive()  # what is left to hear is that the caller has gone
+        self._pieces += 1
+        if self._pieces > _MOST_PIECES:
+            raise Refused(Reason.INVALID_REQUEST, "the body comes in too many pieces")
         self._until = self._until or self._patience.clock.monotonic() + _SECONDS
         task = cast("Task", asyncio.current_task())
         self._patience.begin(task, self._until)

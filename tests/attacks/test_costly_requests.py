@@ -6,6 +6,7 @@ Processor time is what is counted, so that a busy machine is no fault.
 import base64
 import time
 from collections.abc import Callable
+from typing import Any
 
 import httpx2
 import msgspec
@@ -25,6 +26,9 @@ from tests.world import GENEROUS
 LONGEST_PATH = 65_000
 """Bytes; the HTTP server takes no longer one."""
 
+CRUMBS = 2000
+"""Pieces of one byte: each costs a worker what a small request does."""
+
 LIGATURE = "\N{ARABIC LIGATURE SALLALLAHOU ALAYHE WASALLAM}"
 """Eighteen characters after NFKC."""
 
@@ -36,6 +40,35 @@ async def test_a_long_path_is_looked_at_once(app: Shell, piece: str) -> None:
     answer = await asking.raw(app, "GET", path)
     assert time.process_time() - began < 0.2
     assert answer.status == 404
+
+
+@pytest.mark.parametrize("path", ["/auth/refresh", "/auth/login", "/oauth/token"])
+async def test_a_body_in_crumbs_is_not_read_to_its_end(app: Shell, path: str) -> None:
+    """Sixty thousand chunks of a byte each cost a worker five seconds."""
+    kind = b"application/x-www-form-urlencoded" if "oauth" in path else b"application/json"
+    left, sent = CRUMBS, list[Any]()
+
+    async def receive() -> Any:
+        nonlocal left
+        left -= 1
+        return {"type": "http.request", "body": b" ", "more_body": left > 0}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope: Any = {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(b"content-type", kind), (b"transfer-encoding", b"chunked")],
+        "client": ("127.0.0.1", 1),
+        "state": {},
+    }
+    await app(scope, receive, send)
+    assert sent[0]["status"] == 400
+    assert left > CRUMBS / 4
 
 
 @pytest.mark.parametrize(
