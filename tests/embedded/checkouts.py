@@ -103,7 +103,7 @@ class Dev:
         parents = {}
         for status in Path("/proc").glob("[0-9]*/stat"):
             try:
-                parents[int(status.parent.name)] = int(status.read_text().rsplit(")")[1].split()[1])
+                parents[int(status.parent.name)] = int(numbers(status)[1])
             except OSError:
                 continue
         found = {self.child.pid}
@@ -116,7 +116,7 @@ class Dev:
         taken = 0
         for pid in self.family():
             with contextlib.suppress(OSError):
-                fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")")[1].split()
+                fields = numbers(Path(f"/proc/{pid}/stat"))
                 taken += sum(map(int, fields[11:15]))
         return taken / os.sysconf("SC_CLK_TCK")
 
@@ -187,12 +187,22 @@ def command_line(pid: int) -> str:
         return ""
 
 
+def numbers(status: Path) -> list[str]:
+    """Return the fields of a process's `stat` from its state on, which is proc(5)'s third.
+
+    The name before them is in brackets and may hold some itself, as systemd's `(sd-pam)` does.
+
+    Raises OSError when the process is gone.
+    """
+    return status.read_text().rpartition(")")[2].split()
+
+
 def living(pids: "dict[int, str]") -> dict[int, str]:
     """Return those that still run; one that waits to be reaped does not."""
     alive = {}
     for pid, was in pids.items():
         try:
-            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")")[1].split()[0]
+            state = numbers(Path(f"/proc/{pid}/stat"))[0]
         except OSError:
             continue
         if state != "Z" and command_line(pid):
