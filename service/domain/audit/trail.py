@@ -69,23 +69,28 @@ class _Chain(Struct, frozen=True):
     chain_id: UUID
 
 
-class _Weights(Struct, frozen=True):
-    event_type: int
-    user_id: int
-    session_id: int
-    address: int
-    request_id: int
+class _Count(Struct, frozen=True):
+    events: int
 
 
 _page = queries.rows("page", Entry)
-_page_by = {
-    "event_type": queries.rows("page_by_type", Entry),
-    "user_id": queries.rows("page_by_user", Entry),
-    "session_id": queries.rows("page_by_session", Entry),
-    "address": queries.rows("page_by_address", Entry),
+_page_by = {  # what is rare as a rule comes first
     "request_id": queries.rows("page_by_request", Entry),
+    "session_id": queries.rows("page_by_session", Entry),
+    "user_id": queries.rows("page_by_user", Entry),
+    "address": queries.rows("page_by_address", Entry),
+    "event_type": queries.rows("page_by_type", Entry),
 }
-_weigh = queries.rows("weigh", _Weights)
+_count_by = {
+    "request_id": queries.rows("count_by_request", _Count),
+    "session_id": queries.rows("count_by_session", _Count),
+    "user_id": queries.rows("count_by_user", _Count),
+    "address": queries.rows("count_by_address", _Count),
+    "event_type": queries.rows("count_by_type", _Count),
+}
+_COMMON = 1000
+"""Events that are too many to be looked at one by one: as far as a filter's are counted."""
+
 _export_page = queries.rows("export_page", Line)
 _find_oldest = queries.rows("find_oldest", _At)
 _list_months = queries.rows("list_months", _Name)
@@ -121,13 +126,20 @@ async def read_page(
 
 
 async def leading(tx: Tx, chain_id: UUID, wanted: Filter, after: UUID, before: UUID) -> Rows[Entry]:
-    """Return the statement that is led by the filter that leaves the fewest events."""
-    given = {name: getattr(wanted, name) for name in _page_by}
-    names = [name for name, value in given.items() if value is not None]
-    if len(names) > 1:
-        weights = await _weigh.one(tx, chain_id=chain_id, after=after, before=before, **given)
-        names.sort(key=lambda name: int(getattr(weights, name)))
-    return _page_by[names[0]] if names else _page
+    """Return the statement that is led by the first filter of which there are few events.
+
+    When all that are given are common, what is rare as a rule leads.
+    """
+    given = {name: value for name in _page_by if (value := getattr(wanted, name)) is not None}
+    if not given:
+        return _page
+    for name, value in (given if len(given) > 1 else {}).items():
+        count = await _count_by[name].one(
+            tx, chain_id=chain_id, after=after, before=before, value=value
+        )
+        if count.events < _COMMON:
+            return _page_by[name]
+    return _page_by[next(iter(given))]
 
 
 async def export_page(
