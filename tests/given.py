@@ -1,5 +1,6 @@
 """The world before a test, made in SQL: no flow is its own witness."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -158,3 +159,13 @@ def claims(token: str) -> dict[str, Any]:
         base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
     )
     return told
+
+
+async def until_somebody_waits(rt: Runtime) -> None:
+    """Return once a statement of this database waits for a lock."""
+    async with asyncio.timeout(10), rt.pg.reading() as tx:
+        while not await tx.fetchval(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        ):
+            await asyncio.sleep(0.01)

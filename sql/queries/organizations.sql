@@ -18,7 +18,16 @@ SELECT tenant_id, slug, name, policy::text AS policy, created_at, disabled_at
  WHERE tenant_id = $1;
 
 -- name: lock(tenant_id)
--- Whoever changes who owns an organization holds it: before user, session and family.
+-- Whoever changes who owns an organization holds it: before user, session and family.  Sign-ins go
+-- on meanwhile: they hold it by its key alone.
+SELECT tenant_id, slug, name, policy::text AS policy, created_at, disabled_at
+  FROM auth_organizations
+ WHERE tenant_id = $1
+   FOR NO KEY UPDATE;
+
+-- name: lock_out(tenant_id)
+-- Whoever disables an organization waits for those who open a session there, and they wait for them:
+-- no session slips between, to live again when the organization is enabled.
 SELECT tenant_id, slug, name, policy::text AS policy, created_at, disabled_at
   FROM auth_organizations
  WHERE tenant_id = $1

@@ -56,6 +56,17 @@ SELECT m.tenant_id, m.role, o.slug, o.name, o.policy::text AS policy
    AND o.disabled_at IS NULL
  ORDER BY m.created_at, m.tenant_id;
 
+-- name: lock_memberships(user_id)
+-- The same for whoever opens a session: the organizations stay as they are until it is there.
+SELECT m.tenant_id, m.role, o.slug, o.name, o.policy::text AS policy
+  FROM auth_memberships m
+  JOIN auth_organizations o USING (tenant_id)
+ WHERE m.user_id = $1
+   AND m.disabled_at IS NULL
+   AND o.disabled_at IS NULL
+ ORDER BY m.created_at, m.tenant_id
+   FOR KEY SHARE OF o;
+
 -- name: find_member(tenant_id, user_id)
 -- As an administrator sees a person: suspended or disabled ones too.
 SELECT u.user_id, u.email, u.name, u.platform_admin, m.role, m.created_at AS member_since,

@@ -33,6 +33,7 @@ EXCEPT: dict[str, str] = {
     "sessions.end_one": OWN,
     "sessions.erase": OWN,
     "users.list_memberships": OWN,
+    "users.lock_memberships": OWN,
     "users.list_joined": OWN,
     "users.list_owned": OWN,
     "users.leave_all": OWN,

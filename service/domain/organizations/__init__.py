@@ -8,6 +8,7 @@ from service.domain.organizations.store import (
     insert,
     list_page,
     lock,
+    lock_out,
     set_disabled,
 )
 
@@ -19,5 +20,6 @@ __all__ = [
     "insert",
     "list_page",
     "lock",
+    "lock_out",
     "set_disabled",
 ]

@@ -11,6 +11,7 @@ queries = Queries("organizations")
 _insert = queries.rows("insert", Organization)
 _find = queries.rows("find", Organization)
 _lock = queries.rows("lock", Organization)
+_lock_out = queries.rows("lock_out", Organization)
 _list_page = queries.rows("list_page", Organization)
 _set_disabled = queries.command("set_disabled")
 _change = queries.command("change")
@@ -37,6 +38,11 @@ async def find(tx: Tx, tenant_id: TenantId) -> Organization | None:
 async def lock(tx: Tx, tenant_id: TenantId) -> Organization | None:
     """Return an organization and hold it: before user, session and family."""
     return await _lock.maybe(tx, tenant_id=tenant_id)
+
+
+async def lock_out(tx: Tx, tenant_id: TenantId) -> Organization | None:
+    """Return an organization and hold it, also against those who open a session there."""
+    return await _lock_out.maybe(tx, tenant_id=tenant_id)
 
 
 async def list_page(tx: Tx, after: UUID | None, most: int) -> list[Organization]:

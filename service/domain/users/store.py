@@ -39,6 +39,7 @@ _lock = queries.rows("lock", Account)
 _replace_password_hash = queries.command("replace_password_hash")
 _change_password = queries.command("change_password")
 _list_memberships = queries.rows("list_memberships", Membership)
+_lock_memberships = queries.rows("lock_memberships", Membership)
 _find_member = queries.rows("find_member", Member)
 _list_members = queries.rows("list_members", Member)
 _count_owners = queries.rows("count_owners", _Owners)
@@ -105,6 +106,14 @@ async def change_password(tx: Tx, user_id: UserId, password_hash: str, at: datet
 async def list_memberships(tx: Tx, user_id: UserId) -> list[Membership]:
     """Return a person's organizations, the oldest membership first, disabled ones left out."""
     return await _list_memberships.all(tx, user_id=user_id)
+
+
+async def lock_memberships(tx: Tx, user_id: UserId) -> list[Membership]:
+    """Return them for a session that is to be opened: none of the organizations closes before.
+
+    Held after the person, and before their sessions.
+    """
+    return await _lock_memberships.all(tx, user_id=user_id)
 
 
 async def list_schemes(tx: Tx) -> list[Scheme]:

@@ -69,7 +69,7 @@ async def _settle(
     async with rt.pg.decision() as tx:
         # The account as it is now: it may have changed while the password was hashed.
         account = await users.lock(tx, attempt.account.user_id) if attempt.account else None
-        membership = await _find_membership(tx, account, given.organization)
+        membership = await _hold_membership(tx, account, given.organization)
         why = await judge(rt, call, tx, attempt, account, verdict, membership)
         if why is None and membership is None:
             why = "no_membership"
@@ -222,13 +222,13 @@ def rules(rt: Runtime) -> Rules:
     return Rules(policy.failures, seconds(policy.window), seconds(policy.duration))
 
 
-async def _find_membership(
+async def _hold_membership(
     tx: Tx, account: Account | None, organization: str | None
 ) -> Membership | None:
-    """Return the organization asked for, or the person's first."""
+    """Return the organization asked for, or the person's first; it does not close meanwhile."""
     if account is None:
         return None
-    memberships = await users.list_memberships(tx, account.user_id)
+    memberships = await users.lock_memberships(tx, account.user_id)
     return next((m for m in memberships if organization in (None, m.slug)), None)
 
 

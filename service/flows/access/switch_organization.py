@@ -21,10 +21,10 @@ async def switch_organization(rt: Runtime, call: Call, person: Person, slug: str
     await limiting.spend(rt, "switch", rt.policy.limits.create, str(person.user_id))
     async with rt.pg.decision() as tx:
         account = await users.lock(tx, person.user_id)
+        memberships = await users.lock_memberships(tx, person.user_id)
         before = await sessions.lock_live(tx, person.session_id, person.user_id, call.at)
         if account is None or account.disabled_at is not None or before is None:
             raise Refused(Reason.UNAUTHENTICATED, private="switch: session has ended")
-        memberships = await users.list_memberships(tx, person.user_id)
         membership = next((m for m in memberships if m.slug == slug), None)
         if membership is None:
             raise Refused(Reason.NOT_FOUND, "no such organization")

@@ -15,6 +15,7 @@ from service.flows.admin.reach import (
     UNTIL_COMMITTED,
     find_organization,
     lock_organization,
+    lock_out,
     record_look,
     require_platform,
     target,
@@ -78,7 +79,7 @@ async def disable(rt: Runtime, call: Call, tenant_id: TenantId) -> None:
     """Disable it: nobody signs in there, its sessions end, its tokens die everywhere."""
     require_platform(call, Act.KEEP_ORGANIZATIONS)
     async with rt.pg.decision() as tx:
-        before = await lock_organization(tx, tenant_id)
+        before = await lock_out(tx, tenant_id)
         if before.disabled_at is not None:
             return
         await organizations.set_disabled(tx, tenant_id, call.at)

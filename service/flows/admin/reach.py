@@ -87,6 +87,14 @@ async def lock_organization(tx: Tx, tenant_id: TenantId) -> Organization:
     return found
 
 
+async def lock_out(tx: Tx, tenant_id: TenantId) -> Organization:
+    """Hold an organization that is to be closed: nobody opens a session.  Refused(NOT_FOUND)."""
+    found = await organizations.lock_out(tx, tenant_id)
+    if found is None:
+        raise Refused(Reason.NOT_FOUND, "no such organization")
+    return found
+
+
 async def hold_organization(tx: Tx, person: Person, tenant_id: TenantId) -> Organization:
     """Hold an organization for whoever changes who is what in it, and look at them again.
 

@@ -1,12 +1,16 @@
 """Two acts at once: whatever the order, what must be dead is dead."""
 
 import asyncio
+import itertools
 import random
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import cast
 
 import pytest
 
+from service.domain import organizations
+from service.domain.users import Role
 from service.flows.access.authenticate import authenticate
 from service.flows.access.granting import Granted
 from service.flows.access.refresh import refresh
@@ -15,6 +19,8 @@ from service.flows.access.sign_out import sign_out, sign_out_everywhere
 from service.flows.access.switch_organization import switch_organization
 from service.flows.account.password import change_password
 from service.flows.account.sessions import end_own_session
+from service.flows.admin.organizations import disable, enable
+from service.flows.admin.people import change_role
 from service.kernel.call import Call, Person
 from service.kernel.refusal import Refused
 from service.runtime import Runtime
@@ -171,3 +177,62 @@ async def test_a_switch_of_organization_that_races_a_sign_out_leaves_at_most_the
         assert await given.live_families(rt) == int(isinstance(switched, Granted))
         if isinstance(switched, Granted):
             await sign_out(rt, call(), switched.refresh_token)
+
+
+async def test_a_sign_in_that_waits_while_its_organization_is_disabled_opens_no_session(
+    rt: Runtime, call: Callable[..., Call]
+) -> None:
+    ada = await given.a_person(rt)
+    async with rt.pg.decision() as tx:
+        assert await organizations.lock_out(tx, ada.tenant_id)
+        waiting = asyncio.create_task(
+            soon(sign_in(rt, call(), Credentials(ada.email, ada.password)))
+        )
+        await given.until_somebody_waits(rt)
+        await organizations.set_disabled(tx, ada.tenant_id, rt.clock.now())
+    assert isinstance(await waiting, Refused)
+    assert await given.live_families(rt) == 0
+
+
+async def test_what_races_the_disabling_of_its_organization_does_not_live_again_with_it(
+    rt: Runtime, call: Callable[..., Call]
+) -> None:
+    ada = await given.a_person(rt)
+    await given.a_membership(rt, ada.user_id, await given.an_organization(rt, "other"), "member")
+    root = await given.a_person(rt, "root@platform.example", slug="platform", platform_admin=True)
+    kept = await sign_in(rt, call(), Credentials(root.email, root.password))
+    admin = call(actor=await person_of(rt, kept))
+    won = set()
+    for _ in range(RACES):
+        elsewhere = await sign_in(rt, call(), Credentials(ada.email, ada.password, "other"))
+        person = await person_of(rt, elsewhere)
+        entered, switched, _ = await asyncio.gather(
+            soon(sign_in(rt, call(), Credentials(ada.email, ada.password, "acme"))),
+            soon(switch_organization(rt, call(actor=person), person, "acme")),
+            soon(disable(rt, admin, ada.tenant_id)),
+        )
+        won |= {type(entered), type(switched)}
+        await enable(rt, admin, ada.tenant_id)
+        for granted in (one for one in (entered, switched) if isinstance(one, Granted)):
+            with pytest.raises(Refused):
+                await refresh(rt, call(), granted.refresh_token)
+        await sign_out(rt, call(), elsewhere.refresh_token)
+        assert await given.live_families(rt) == 1
+    assert won == {Granted, Refused}, "the races never ran both ways"
+
+
+async def test_a_change_of_role_and_a_sign_in_do_not_wait_for_each_other_in_a_circle(
+    rt: Runtime, call: Callable[..., Call]
+) -> None:
+    ada = await given.a_person(rt)
+    owner = await given.a_person(rt, "owner@acme.example", role="owner")
+    kept = await sign_in(rt, call(), Credentials(owner.email, owner.password))
+    admin = call(actor=await person_of(rt, kept))
+    roles = itertools.cycle(("admin", "member"))
+    for _ in range(RACES):
+        entered, changed = await asyncio.gather(
+            soon(sign_in(rt, call(), Credentials(ada.email, ada.password))),
+            soon(change_role(rt, admin, None, ada.user_id, cast("Role", next(roles)))),
+        )
+        assert isinstance(entered, Granted)
+        assert not isinstance(changed, Refused)

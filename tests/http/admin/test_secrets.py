@@ -121,7 +121,7 @@ async def test_a_secret_that_is_deleted_while_another_value_comes_begins_anew(
         held = await vault.lock(tx, None, "db")
         assert held is not None
         waiting = asyncio.create_task(platform.put("/admin/secrets/db", json={"value": VALUE}))
-        await _until_somebody_waits(rt)
+        await given.until_somebody_waits(rt)
         await vault.delete(tx, held.secret_id, None)
     told = await waiting
     assert (told.status_code, told.json().get("version")) == (200, 1), told.text
@@ -134,19 +134,9 @@ async def test_a_recipient_that_is_removed_while_a_secret_is_assigned_to_it_is_l
         assert await vault.delete_recipient(tx, billing.made.recipient.name)
         body = {"value": VALUE, "recipients": ["billing"]}
         waiting = asyncio.create_task(platform.put("/admin/secrets/db", json=body))
-        await _until_somebody_waits(rt)
+        await given.until_somebody_waits(rt)
     told = await waiting
     assert (told.status_code, told.json().get("recipients")) == (200, []), told.text
-
-
-async def _until_somebody_waits(rt: Runtime) -> None:
-    """Return once a statement of this database waits for a lock."""
-    async with asyncio.timeout(10), rt.pg.reading() as tx:
-        while not await tx.fetchval(
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        ):
-            await asyncio.sleep(0.01)
 
 
 async def test_only_the_recipient_it_is_assigned_to_gets_it_and_only_its_key_opens_it(
