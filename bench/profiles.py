@@ -64,7 +64,7 @@ async def _profile(
 ) -> None:
     loading = asyncio.create_task(bench.once(path, _PLAN.connections[0], _PLAN.seconds))
     await asyncio.sleep(_SETTLE_SECONDS)
-    name = path.title.replace(" ", "-")
+    name = path.title.replace(" ", "-").replace("/", "-")
     raw = folder / f"{name}.txt"
     for kind, out in (("raw", raw), ("flamegraph", folder / f"{name}.svg")):
         sampling = await asyncio.create_subprocess_exec(
