@@ -1,7 +1,6 @@
 """`audit verify`, `audit export`, `audit checkpoints`."""
 
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,10 @@ import click
 import msgspec
 
 from service.cli import edge
+from service.cli.export import Bar, tell, write
 from service.cli.grammar import Group
 from service.domain.seals import Checked, Checkpoint
-from service.flows.admin.exports import Progress, ToExport, begin, run
+from service.flows.admin.exports import ToExport, begin
 from service.flows.admin.reach import THE_PLATFORM
 from service.flows.people.find_organization import find_tenant
 from service.flows.upkeep.checkpoints import every_checkpoint
@@ -21,7 +21,6 @@ from service.kernel.call import Call
 from service.kernel.ids import TenantId
 from service.runtime import Runtime
 
-_STEPS = 10_000
 _organization = click.option("--organization", help="Slug.")
 _platform = click.option("--platform", is_flag=True, help="What concerns no organization.")
 _json = click.option("--json", "as_json", is_flag=True)
@@ -54,7 +53,7 @@ def verify(
 
     async def act(rt: Runtime, _call: Call) -> list[Checked]:
         there = await _there(rt, organization, platform=platform)
-        with _bar("verifying") as move:
+        with Bar("verifying") as move:
             return await verify_trail(
                 rt,
                 there,
@@ -126,25 +125,9 @@ def export(
                 event_type=event_type,
             ),
         )
-        last = Progress(begun.name, 0, 0.0)
-        with _bar("exporting") as move:
-            async for last in run(rt, begun):
-                move(last.fraction)
-        folder = rt.settings.data_dir / "organizations" / str(begun.chain_id) / "exports"
-        return {
-            "file": str(folder / last.name),
-            "events": last.events,
-            "bytes": last.size,
-            "sha256": last.sha256.hex() if last.sha256 else None,
-        }
+        return await write(rt, begun)
 
-    told = edge.run(act)
-    edge.tell(
-        f"{told['events']} events in {told['file']} ({told['bytes']} bytes)\n"
-        f"sha256 {told['sha256']}",
-        told,
-        as_json=as_json,
-    )
+    tell(edge.run(act), as_json=as_json)
 
 
 @audit.command("checkpoints")
@@ -176,23 +159,6 @@ async def _there(rt: Runtime, organization: str | None, *, platform: bool) -> Te
     if organization is not None:
         return await find_tenant(rt, organization)
     return THE_PLATFORM if platform else None
-
-
-class _bar:  # noqa: N801 - used like a function
-    """A progress bar on standard error, where that is a terminal."""
-
-    def __init__(self, label: str) -> None:
-        self._bar = click.progressbar(length=_STEPS, label=label, file=sys.stderr)
-
-    def __enter__(self) -> Callable[[float], None]:
-        self._bar.__enter__()
-        return self._move
-
-    def __exit__(self, *exc: object) -> None:
-        self._bar.__exit__(None, None, None)
-
-    def _move(self, fraction: float) -> None:
-        self._bar.update(max(0, round(fraction * _STEPS) - self._bar.pos))
 
 
 def _utc(given: datetime | None) -> datetime | None:

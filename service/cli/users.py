@@ -1,15 +1,19 @@
-"""`user create`, `user import`, `user erase`."""
+"""`user create`, `user import`, `user export`, `user erase`."""
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from service.cli import edge
+from service.cli.export import tell, write
 from service.cli.grammar import Group
 from service.domain.users import ROLES, Account
+from service.flows.admin.exports import begin_person
 from service.flows.people.create_user import NewUser, create_user
 from service.flows.people.erase_person import Erased, erase_person, find_person
+from service.flows.people.find_organization import find_tenant
 from service.flows.people.import_users import Outcome, import_users
 from service.kernel.call import Call
 from service.runtime import Runtime
@@ -105,6 +109,21 @@ def import_file(file: Path, *, as_json: bool) -> None:
     )
     if bad:
         sys.exit(1)
+
+
+@user.command("export")
+@click.argument("person")
+@click.option("--organization", required=True, help="Slug: whose data of the person.")
+@click.option("--json", "as_json", is_flag=True)
+def export(person: str, organization: str, *, as_json: bool) -> None:
+    """Write what an organization keeps of a PERSON (id or e-mail) to its folder, as NDJSON."""
+
+    async def act(rt: Runtime, call: Call) -> dict[str, Any]:
+        there = await find_tenant(rt, organization)
+        begun = await begin_person(rt, call, there, await find_person(rt, person))
+        return await write(rt, begun)
+
+    tell(edge.run(act), as_json=as_json)
 
 
 @user.command("erase")

@@ -18,6 +18,7 @@ class Act(StrEnum):
     READ_PEOPLE = "people.read"
     KEEP_PEOPLE = "people.keep"
     DISABLE_ACCOUNTS = "accounts.disable"
+    EXPORT_PEOPLE = "people.export"
     ERASE_PEOPLE = "people.erase"
     READ_AUDIT = "audit.read"
     EXPORT_AUDIT = "audit.export"
@@ -48,6 +49,7 @@ ROLES: dict[Act, frozenset[str]] = {
     Act.READ_PEOPLE: frozenset({"owner", "admin", "auditor"}),
     Act.KEEP_PEOPLE: frozenset({"owner", "admin"}),
     Act.DISABLE_ACCOUNTS: frozenset(),
+    Act.EXPORT_PEOPLE: frozenset({"owner", "admin"}),
     Act.ERASE_PEOPLE: frozenset(),
     Act.READ_AUDIT: frozenset({"owner", "admin", "auditor"}),
     Act.EXPORT_AUDIT: frozenset({"owner", "admin", "auditor"}),

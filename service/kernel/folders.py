@@ -12,7 +12,7 @@ import re
 import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -147,15 +147,27 @@ class Folders:
             return []
         return found
 
+    def tenants(self) -> tuple[UUID, ...]:
+        """Return whose folders there are.  FolderError."""
+        found = []
+        with contextlib.suppress(FileNotFoundError), self._open() as folder:
+            for name in sorted(os.listdir(folder)):  # noqa: PTH208 - of a descriptor
+                with contextlib.suppress(ValueError):
+                    found.append(UUID(name))
+        return tuple(found)
+
+    def _open_room(self, tenant_id: UUID, room: Room, *, make: bool) -> AbstractContextManager[int]:
+        return self._open(str(UUID(int=tenant_id.int)), room.value, make=make)
+
     @contextmanager
-    def _open_room(self, tenant_id: UUID, room: Room, *, make: bool) -> Iterator[int]:
+    def _open(self, *steps: str, make: bool = False) -> Iterator[int]:
         with contextlib.ExitStack() as stack, _refusing():
             if make:
                 self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
             # The root is the operator's and may be a link of theirs; below it none is followed.
             here = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             stack.callback(os.close, here)
-            for step in ("organizations", str(UUID(int=tenant_id.int)), room.value):
+            for step in ("organizations", *steps):
                 if make:
                     with contextlib.suppress(FileExistsError):
                         os.mkdir(step, 0o700, dir_fd=here)

@@ -42,6 +42,12 @@ class Statement(Struct, frozen=True):
         return [given[name] for name in self.parameters]
 
 
+class JsonLine(Struct, frozen=True):
+    """A row that is a line of JSON."""
+
+    line: str
+
+
 class Rows(Struct, Generic[Row], frozen=True):
     """A statement that answers with rows of one shape."""
 

@@ -114,3 +114,15 @@ UPDATE auth_api_keys k
   FROM held
   JOIN used USING (key_id)
  WHERE k.key_id = held.key_id;
+
+-- name: export_member(tenant_id, user_id)
+-- One person's in an organization, without what a secret is checked by.  As lines of JSON.
+SELECT json_build_object(
+           'kind', 'api_key', 'id', key_id, 'prefix', 'tsk_' || public_id, 'name', name,
+           'scopes', scopes, 'networks', networks::text[], 'created_at', created_at,
+           'expires_at', expires_at, 'revoked_at', revoked_at, 'last_used_at', last_used_at,
+           'use_count', use_count)::text AS line
+  FROM auth_api_keys
+ WHERE tenant_id = $1
+   AND owner_id = $2
+ ORDER BY key_id;

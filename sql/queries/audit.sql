@@ -196,6 +196,24 @@ SELECT event_id, occurred_at,
   ) AS page
  ORDER BY event_id;
 
+-- name: export_member_page(chain_id, after, before, first, until, user_id, most)
+-- What concerns a person, the oldest first, as lines of JSON beside others.
+SELECT event_id, occurred_at,
+       json_build_object(
+           'kind', 'event', 'id', event_id, 'occurred_at', occurred_at, 'type', event_type,
+           'actor', json_build_object('kind', actor_kind, 'id', actor_id),
+           'session_id', session_id, 'address', host(ip), 'user_agent', user_agent,
+           'request_id', request_id, 'detail', detail)::text AS line
+  FROM auth_eventos
+ WHERE chain_id = $1
+   AND user_id = $6
+   AND (chain_id, event_id) > ($1, $2)
+   AND event_id < $3
+   AND occurred_at >= $4
+   AND occurred_at < $5
+ ORDER BY event_id
+ LIMIT $7;
+
 -- name: find_oldest(chain_id)
 SELECT min(occurred_at) AS at
   FROM (

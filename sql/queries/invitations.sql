@@ -56,3 +56,13 @@ DELETE FROM auth_invitations
 -- name: prune(before)
 DELETE FROM auth_invitations
  WHERE expires_at < $1;
+
+-- name: export_sent(tenant_id, email)
+-- What an organization sent to an address, as lines of JSON.
+SELECT json_build_object(
+           'kind', 'invitation', 'id', invitation_id, 'email', email, 'role', role,
+           'created_at', created_at, 'expires_at', expires_at, 'used_at', used_at)::text AS line
+  FROM auth_invitations
+ WHERE tenant_id = $1
+   AND email = $2
+ ORDER BY invitation_id;

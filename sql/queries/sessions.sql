@@ -84,3 +84,16 @@ DELETE FROM auth_sessions
 -- Long after the end: `GET /auth/sessions` never showed them again, the audit trail still does.
 DELETE FROM auth_sessions
  WHERE expires_at < $1;
+
+-- name: export_member(tenant_id, user_id)
+-- Those that have ended, too, until they are pruned.  As lines of JSON, the oldest first.
+SELECT json_build_object(
+           'kind', 'session', 'id', s.session_id, 'client_id', s.client_id, 'amr', s.amr,
+           'created_at', s.created_at, 'expires_at', s.expires_at, 'ended_at', s.ended_at,
+           'ended_why', s.ended_why, 'last_seen_at', f.rotated_at, 'address', f.last_ip,
+           'user_agent', f.last_agent)::text AS line
+  FROM auth_sessions s
+  LEFT JOIN auth_families f USING (session_id)
+ WHERE s.tenant_id = $1
+   AND s.user_id = $2
+ ORDER BY s.session_id;

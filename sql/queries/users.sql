@@ -161,3 +161,15 @@ SELECT s.password_scheme AS scheme,
        (SELECT u.password_hash FROM auth_users u WHERE u.password_scheme = s.password_scheme LIMIT 1) AS example
   FROM scheme s
  WHERE s.password_scheme IS NOT NULL;
+
+-- name: export_member(tenant_id, user_id)
+-- What an organization keeps of a person, as a line of JSON.
+SELECT json_build_object(
+           'kind', 'account', 'id', u.user_id, 'email', u.email, 'name', u.name, 'role', m.role,
+           'member_since', m.created_at, 'suspended_at', m.disabled_at,
+           'created_at', u.created_at, 'password_changed_at', u.password_changed_at,
+           'disabled_at', u.disabled_at)::text AS line
+  FROM auth_memberships m
+  JOIN auth_users u USING (user_id)
+ WHERE m.tenant_id = $1
+   AND m.user_id = $2;

@@ -47,6 +47,7 @@ SHARED_TAILS: dict[str, str] = {
     "apikeys/reach": "which keys exist for a person",
     "apikeys/settle": "what requests leave to the background",
     "admin/reach": "what an administrator reaches, and that a crossing is recorded",
+    "admin/exported": "files that exports leave, and that go with a person who is erased",
     "people/create_organization": "an operator and a platform administrator create alike",
     "vault/reach": "whose secret is meant, and what is said when it is not",
     "vault/hand_over": "the key a recipient is given is the one it is served under",

@@ -37,6 +37,7 @@ NO_CROSSING: dict[str, str] = {
     "POST /admin/users/{user_id}/disable": "as above",
     "POST /admin/users/{user_id}/unlock": "without an organization: one's own",
     "DELETE /admin/users/{user_id}": "as above",
+    "POST /admin/users/{user_id}/personal-data/exports": "as above",
     "GET /admin/audit-events/exports/{name}": "as above",
     "DELETE /admin/audit-events/exports/{name}": "as above",
     "GET /admin/audit-events user_id": "narrows one's own trail",

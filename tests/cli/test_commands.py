@@ -1,6 +1,7 @@
 """Commands: they say what changed, and end with one clear line when they cannot."""
 
 import asyncio
+import gzip
 import json
 from pathlib import Path
 from uuid import UUID
@@ -137,3 +138,22 @@ async def test_a_person_is_erased_by_id_or_by_e_mail_and_not_by_accident(
     assert [event["actor_kind"] for event in erased] == ["operator"] * 2
     assert refusal(run(settings, "user", "erase", "no@body.example", "--yes")) == "no such person"
     assert "not an e-mail" in refusal(run(settings, "user", "erase", "x", "--yes"))
+
+
+async def test_what_an_organization_keeps_of_a_person_is_written_to_its_folder(
+    rt: Runtime, settings: Settings, tmp_path: Path
+) -> None:
+    ada = await given.a_person(rt)
+    there = {"data_dir": str(tmp_path)}
+    export = ("user", "export", ada.email, "--organization")
+    told = run(settings, *export, "acme", "--json", more=there)
+    assert told.returncode == 0, told.stderr
+    file = Path(json.loads(told.stdout)["file"])
+    assert file.parent == tmp_path / "organizations" / str(ada.tenant_id) / "exports"
+    first, *_ = gzip.decompress(file.read_bytes()).splitlines()  # noqa: ASYNC240
+    assert json.loads(first)["email"] == ada.email
+    await given.an_organization(rt, "other")
+    stranger = run(settings, *export, "other", more=there)
+    assert refusal(stranger) == "no such person"
+    (event,) = await given.events(rt, "user.exported")
+    assert (event["actor_kind"], event["user_id"]) == ("operator", ada.user_id)

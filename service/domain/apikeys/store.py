@@ -8,7 +8,7 @@ from msgspec import Struct
 from service.domain.apikeys.model import ApiKey, Presented
 from service.domain.apikeys.text import PREFIX
 from service.kernel.ids import ApiKeyId, TenantId, UserId
-from service.kernel.sql import Queries, Tx
+from service.kernel.sql import JsonLine, Queries, Tx
 
 
 class _Id(Struct, frozen=True):
@@ -60,6 +60,7 @@ _erase = queries.rows("erase", Erased)
 _any_ending = queries.rows("any_ending", _Found)
 _end_expired = queries.rows("end_expired", Ended)
 _add_uses = queries.command("add_uses")
+_export_member = queries.rows("export_member", JsonLine)
 
 
 async def insert(tx: Tx, key: ApiKey, secret_mac: bytes) -> bool:
@@ -142,3 +143,9 @@ async def add_uses(tx: Tx, uses: Sequence[Uses]) -> None:
         counts=[one.count for one in uses],
         times=[one.last for one in uses],
     )
+
+
+async def export_member(tx: Tx, tenant_id: TenantId, user_id: UserId) -> list[str]:
+    """Return the keys of a member, ended or not, as lines of JSON."""
+    found = await _export_member.all(tx, tenant_id=tenant_id, user_id=user_id)
+    return [one.line for one in found]

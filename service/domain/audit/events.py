@@ -326,6 +326,12 @@ class TrailExported(Event, tag="trail.exported", frozen=True):
     event_type: str | None = None
 
 
+class PersonExported(Event, tag="user.exported", frozen=True):
+    """What the organization keeps of a person was written to a file of its folder."""
+
+    name: str
+
+
 class TrailExportDeleted(Event, tag="trail.export_deleted", frozen=True):
     """An export was deleted; what it was taken from stays."""
 

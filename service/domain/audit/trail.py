@@ -92,6 +92,7 @@ _COMMON = 1000
 """Events that are too many to be looked at one by one: as far as a filter's are counted."""
 
 _export_page = queries.rows("export_page", Line)
+_export_member_page = queries.rows("export_member_page", Line)
 _find_oldest = queries.rows("find_oldest", _At)
 _list_months = queries.rows("list_months", _Name)
 _has_unsealed = queries.rows("has_unsealed", _Found)
@@ -145,17 +146,24 @@ async def leading(tx: Tx, chain_id: UUID, wanted: Filter, after: UUID, before: U
 async def export_page(
     tx: Tx, chain_id: UUID, wanted: Filter, after: UUID | None, most: int
 ) -> list[Line]:
-    """Return a page of a chain's events newer than `after`, the oldest first; by time and type."""
+    """Return a page of a chain's events newer than `after`, the oldest first.
+
+    By time and type, or by time and person.
+    """
     oldest, before = ids.span(wanted.first, wanted.until)
-    return await _export_page.all(
+    of: dict[str, object] = {"event_type": wanted.event_type}
+    statement = _export_page
+    if wanted.user_id is not None:
+        statement, of = _export_member_page, {"user_id": wanted.user_id}
+    return await statement.all(
         tx,
         chain_id=chain_id,
         after=after or oldest,
         before=before,
         first=wanted.first or _BEGINNING,
         until=wanted.until or _END,
-        event_type=wanted.event_type,
         most=most,
+        **of,
     )
 
 

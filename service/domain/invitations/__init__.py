@@ -2,6 +2,7 @@
 
 from service.domain.invitations.model import Invitation, Open, digest, new_token
 from service.domain.invitations.store import (
+    export_sent,
     forget,
     insert,
     list_open,
@@ -16,6 +17,7 @@ __all__ = [
     "Invitation",
     "Open",
     "digest",
+    "export_sent",
     "forget",
     "insert",
     "list_open",

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from service.domain.invitations.model import Invitation, Open
 from service.kernel.ids import TenantId, UserId
-from service.kernel.sql import Queries, Tx
+from service.kernel.sql import JsonLine, Queries, Tx
 
 queries = Queries("invitations")
 _insert = queries.command("insert")
@@ -16,6 +16,7 @@ _use = queries.command("use")
 _withdraw = queries.command("withdraw")
 _forget = queries.command("forget")
 _prune = queries.command("prune")
+_export_sent = queries.rows("export_sent", JsonLine)
 
 
 async def insert(
@@ -79,3 +80,9 @@ async def forget(tx: Tx, email: str) -> None:
 async def prune(tx: Tx, before: datetime) -> int:
     """Drop invitations that expired before `before`."""
     return await _prune.run(tx, before=before)
+
+
+async def export_sent(tx: Tx, tenant_id: TenantId, email: str) -> list[str]:
+    """Return what an organization sent to an address, used or not, as lines of JSON."""
+    found = await _export_sent.all(tx, tenant_id=tenant_id, email=email)
+    return [one.line for one in found]

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from service.domain.sessions.model import Ended, Found, Held, LiveSession, Why
 from service.kernel.ids import DeviceId, SessionId, TenantId, UserId
-from service.kernel.sql import Queries, Tx, Writes
+from service.kernel.sql import JsonLine, Queries, Tx, Writes
 
 queries = Queries("sessions")
 _insert = queries.command("insert")
@@ -16,6 +16,7 @@ _find = queries.rows("find", Found)
 _end_organization = queries.rows("end_organization", Ended)
 _erase = queries.command("erase")
 _prune = queries.command("prune")
+_export_member = queries.rows("export_member", JsonLine)
 
 
 async def insert(  # noqa: PLR0913 - a session is this much
@@ -101,3 +102,9 @@ async def erase(tx: Tx, user_id: UserId) -> None:
 async def prune(tx: Tx, before: datetime) -> int:
     """Drop sessions, and with them families, that expired before `before`."""
     return await _prune.run(tx, before=before)
+
+
+async def export_member(tx: Tx, tenant_id: TenantId, user_id: UserId) -> list[str]:
+    """Return the sessions of a member, ended or not, as lines of JSON."""
+    found = await _export_member.all(tx, tenant_id=tenant_id, user_id=user_id)
+    return [one.line for one in found]

@@ -15,7 +15,7 @@ from service.domain.users.model import (
     nobody,
 )
 from service.kernel.ids import TenantId, UserId
-from service.kernel.sql import Queries, Tx
+from service.kernel.sql import JsonLine, Queries, Tx
 
 
 class _Id(Struct, frozen=True):
@@ -52,6 +52,7 @@ _suspend = queries.command("suspend")
 _remove_member = queries.command("remove_member")
 _set_disabled = queries.command("set_disabled")
 _list_schemes = queries.rows("list_schemes", Scheme)
+_export_member = queries.rows("export_member", JsonLine)
 
 
 async def insert(tx: Tx, account: Account, at: datetime) -> bool:
@@ -176,3 +177,9 @@ async def remove_member(tx: Tx, tenant_id: TenantId, user_id: UserId) -> None:
 async def set_disabled(tx: Tx, user_id: UserId, disabled_at: datetime | None) -> None:
     """Disable or enable an account, everywhere."""
     await _set_disabled.run(tx, user_id=user_id, disabled_at=disabled_at)
+
+
+async def export_member(tx: Tx, tenant_id: TenantId, user_id: UserId) -> list[str]:
+    """Return the account of a member as a line of JSON; none for a stranger."""
+    found = await _export_member.all(tx, tenant_id=tenant_id, user_id=user_id)
+    return [one.line for one in found]

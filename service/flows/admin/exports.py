@@ -1,25 +1,25 @@
-"""Events as files: NDJSON, gzipped, in the organization's folder."""
+"""Events, and what is kept of a person, as files: NDJSON, gzipped, in the organization's folder."""
 
 import asyncio
 import hashlib
-import secrets
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import BinaryIO
 from uuid import UUID
 
 from msgspec import Struct
 
-from service.domain import audit, seals
-from service.domain.audit import Filter, Line, events
+from service.domain import apikeys, audit, invitations, seals, sessions, users
+from service.domain.audit import Filter, events
 from service.flows.access import limiting
-from service.flows.admin.reach import THE_PLATFORM, enter, record_look
+from service.flows.admin import exported
+from service.flows.admin.reach import THE_PLATFORM, enter, find_member, record_look
 from service.flows.authority import Act, require
 from service.kernel.call import Call, Operator
-from service.kernel.folders import FolderError, Folders, Kept, Room, Writer
-from service.kernel.ids import TenantId
+from service.kernel.folders import FolderError, Kept, Room, Writer
+from service.kernel.ids import TenantId, UserId
 from service.kernel.refusal import Reason, Refused
 from service.kernel.sql import Tx
 from service.runtime import Runtime
@@ -46,13 +46,15 @@ class ToExport(Struct, frozen=True, kw_only=True):
 
 
 class Begun(Struct, frozen=True):
-    """An export that is allowed and recorded, and has not read anything yet."""
+    """An export that is allowed and recorded, and has read no event yet."""
 
     chain_id: UUID
     name: str
+    wanted: Filter
     first: datetime
     until: datetime
-    event_type: str | None
+    about: tuple[str, ...] = ()
+    """Lines that stand before the events."""
 
 
 class Progress(Struct, frozen=True, omit_defaults=True):
@@ -78,22 +80,50 @@ async def begin(rt: Runtime, call: Call, asked: ToExport) -> Begun:
 
     Without an end it reaches to now.  Refused: FORBIDDEN, NOT_FOUND, CONFLICT, TOO_MANY.
     """
-    if not isinstance(call.actor, Operator):
-        person = require(call, Act.EXPORT_AUDIT)
-        await limiting.spend_own(rt, call, "export", person)
+    await _spend(rt, call, Act.EXPORT_AUDIT)
     until = min(asked.until or call.at, call.at)
-    name = f"audit-{until.astimezone(UTC):%Y%m%dt%H%M%Sz}-{secrets.token_hex(4)}.ndjson.gz"
+    name = exported.name_of_events(until)
     async with rt.pg.decision() as tx:
         there = await _enter(tx, call, asked.tenant_id)
-        chain_id, kept = seals.chain_of(there), await _list(rt, there)
-        if len(kept) >= Room.EXPORTS.most:
-            raise Refused(Reason.CONFLICT, f"there are {len(kept)} exports: delete one first")
+        chain_id = seals.chain_of(there)
+        await exported.refuse_many(rt, chain_id)
         first = asked.first or await audit.find_oldest(tx, chain_id) or until
-        exported = events.TrailExported(
+        event = events.TrailExported(
             tenant_id=there, name=name, first=first, until=until, event_type=asked.event_type
         )
-        await audit.record(tx, call, exported)
-    return Begun(chain_id, name, first, until, asked.event_type)
+        await audit.record(tx, call, event)
+    wanted = Filter(first=first, until=until, event_type=asked.event_type)
+    return Begun(chain_id, name, wanted, first, until)
+
+
+async def begin_person(
+    rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: UserId
+) -> Begun:
+    """Decide that what an organization keeps of a member may be exported, and record it.
+
+    The account, sessions, API keys, invitations, and the events that concern them there; nothing
+    that opens anything.  Refused: FORBIDDEN, NOT_FOUND, CONFLICT, TOO_MANY.
+    """
+    await _spend(rt, call, Act.EXPORT_PEOPLE)
+    name = exported.name_of_person(user_id, call.at)
+    async with rt.pg.decision() as tx:
+        there = await _enter(tx, call, tenant_id, Act.EXPORT_PEOPLE)
+        if there is None:
+            raise Refused(Reason.NOT_FOUND, "no such person")  # nobody is the platform's
+        member = await find_member(tx, there, user_id)
+        chain_id = seals.chain_of(there)
+        await exported.refuse_many(rt, chain_id)
+        about = [
+            *await users.export_member(tx, there, user_id),
+            *await sessions.export_member(tx, there, user_id),
+            *await apikeys.export_member(tx, there, user_id),
+            *await invitations.export_sent(tx, there, member.email),
+        ]
+        first = await audit.find_oldest(tx, chain_id) or call.at
+        event = events.PersonExported(tenant_id=there, user_id=user_id, name=name)
+        await audit.record(tx, call, event)
+    wanted = Filter(first=first, until=call.at, user_id=user_id)
+    return Begun(chain_id, name, wanted, first, call.at, tuple(about))
 
 
 async def run(
@@ -105,17 +135,19 @@ async def run(
     then.  Whoever stops listening leaves no file.  Refused(CONFLICT) when it grows too large
     or the folder cannot be written.
     """
-    wanted = Filter(first=begun.first, until=begun.until, event_type=begun.event_type)
     with ExitStack() as stack:
         try:
-            target_file = _folders(rt).write(begun.chain_id, Room.EXPORTS, begun.name)
+            target_file = exported.folders(rt).write(begun.chain_id, Room.EXPORTS, begun.name)
             packer = _Packer(stack.enter_context(target_file))
+            await asyncio.to_thread(packer.add, begun.about)
             after = None
             while True:
                 began = rt.clock.monotonic()
                 async with rt.pg.reading() as tx:
-                    page = await audit.export_page(tx, begun.chain_id, wanted, after, _PAGE)
-                await asyncio.to_thread(packer.add, page)
+                    page = await audit.export_page(tx, begun.chain_id, begun.wanted, after, _PAGE)
+                lines = [one.line for one in page if one.line is not None]
+                packer.events += len(lines)
+                await asyncio.to_thread(packer.add, lines)
                 if len(page) < _PAGE:
                     break
                 after = page[-1].event_id
@@ -137,7 +169,7 @@ async def list_exports(rt: Runtime, call: Call, tenant_id: TenantId | None) -> l
     async with rt.pg.decision() as tx:
         there = await _enter(tx, call, tenant_id)
         await record_look(tx, call, there, Act.EXPORT_AUDIT)
-    return await _list(rt, there)
+    return await exported.listed(rt, seals.chain_of(there))
 
 
 async def open_export(rt: Runtime, call: Call, tenant_id: TenantId | None, name: str) -> Opened:
@@ -147,7 +179,9 @@ async def open_export(rt: Runtime, call: Call, tenant_id: TenantId | None, name:
         await record_look(tx, call, there, Act.EXPORT_AUDIT)
     stack = ExitStack()
     try:
-        file = stack.enter_context(_folders(rt).read(seals.chain_of(there), Room.EXPORTS, name))
+        file = stack.enter_context(
+            exported.folders(rt).read(seals.chain_of(there), Room.EXPORTS, name)
+        )
         size, sha256 = await asyncio.to_thread(_measure, file)
     except (FileNotFoundError, FolderError):
         raise Refused(Reason.NOT_FOUND, "no such export") from None
@@ -165,18 +199,11 @@ async def delete_export(rt: Runtime, call: Call, tenant_id: TenantId | None, nam
     """
     async with rt.pg.decision() as tx:
         there = await _enter(tx, call, tenant_id)
-        if name not in {one.name for one in await _list(rt, there)}:
+        if name not in {one.name for one in await exported.listed(rt, seals.chain_of(there))}:
             raise Refused(Reason.NOT_FOUND, "no such export")
         deleted = events.TrailExportDeleted(tenant_id=there, name=name)
         await audit.record(tx, call, deleted)
-    try:
-        await asyncio.to_thread(_folders(rt).remove, seals.chain_of(there), Room.EXPORTS, name)
-    except FileNotFoundError:
-        return  # somebody else deleted it at the same time
-    except (FolderError, OSError) as exc:
-        raise Refused(
-            Reason.CONFLICT, "the export cannot be deleted", private=type(exc).__name__
-        ) from None
+    await exported.remove(rt, seals.chain_of(there), name)
 
 
 class _Packer:
@@ -189,10 +216,8 @@ class _Packer:
         self._writer = writer
         self._gzip = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
 
-    def add(self, page: list[Line]) -> None:
-        """Append the lines of a page."""
-        lines = [one.line for one in page if one.line is not None]
-        self.events += len(lines)
+    def add(self, lines: Sequence[str]) -> None:
+        """Append lines."""
         self._put(self._gzip.compress("".join(f"{line}\n" for line in lines).encode()))
 
     def finish(self) -> None:
@@ -205,18 +230,17 @@ class _Packer:
         self.size += len(packed)
 
 
-async def _enter(tx: Tx, call: Call, tenant_id: TenantId | None) -> TenantId | None:
+async def _spend(rt: Runtime, call: Call, act: Act) -> None:
+    if not isinstance(call.actor, Operator):
+        await limiting.spend_own(rt, call, "export", require(call, act))
+
+
+async def _enter(
+    tx: Tx, call: Call, tenant_id: TenantId | None, act: Act = Act.EXPORT_AUDIT
+) -> TenantId | None:
     if isinstance(call.actor, Operator) and tenant_id is not None:
         return None if tenant_id == THE_PLATFORM else tenant_id
-    return await enter(tx, call, tenant_id, Act.EXPORT_AUDIT)
-
-
-async def _list(rt: Runtime, there: TenantId | None) -> list[Kept]:
-    return await asyncio.to_thread(_folders(rt).list, seals.chain_of(there), Room.EXPORTS)
-
-
-def _folders(rt: Runtime) -> Folders:
-    return Folders(rt.settings.data_dir)
+    return await enter(tx, call, tenant_id, act)
 
 
 def _fraction(begun: Begun, reached: datetime) -> float:

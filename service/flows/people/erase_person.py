@@ -22,6 +22,7 @@ from service.domain.seals import PERSONAL_KEYS
 from service.domain.sessions import Why
 from service.domain.users import Account
 from service.flows.access.ending import close_sessions
+from service.flows.admin import exported
 from service.flows.admin.reach import hold_account, require_platform, revoke_person
 from service.flows.authority import Act
 from service.flows.people.create_user import checked_email
@@ -47,7 +48,8 @@ async def erase_person(rt: Runtime, call: Call, user_id: UserId) -> Erased:
     """Erase; for the operator and platform administrators, as an account belongs to no one place.
 
     Tokens die everywhere within a second.  May be repeated: what came in meanwhile goes as well.
-    Refused: FORBIDDEN; NOT_FOUND; CONFLICT for oneself, and for the last owner of an organization.
+    Refused: FORBIDDEN; NOT_FOUND; CONFLICT for oneself, for the last owner of an organization, and
+    when a file of what was exported of them does not go.
     """
     if not isinstance(call.actor, Operator):
         person = require_platform(call, Act.ERASE_PEOPLE)
@@ -55,6 +57,7 @@ async def erase_person(rt: Runtime, call: Call, user_id: UserId) -> Erased:
             raise Refused(Reason.CONFLICT, "nobody erases their own account")
     async with rt.pg.decision() as tx:
         account = await hold_account(tx, user_id)
+        await exported.forget_person(rt, user_id)  # before anything: what is refused is not undone
         await seals.lock_progress(tx)  # nothing is sealed as it was while it changes
         trails = await _erase_trails(tx, call, user_id)
         ended = await sessions.end_all(tx, user_id, call.at, Why.DISABLED)
@@ -71,7 +74,11 @@ async def erase_person(rt: Runtime, call: Call, user_id: UserId) -> Erased:
         entries += await revoke_person(rt, tx, None, user_id, "person erased")
     await rt.revocations.announce(entries)
     return Erased(
-        user_id=user_id, memberships=memberships, sessions=len(ended), api_keys=keys, trails=trails
+        user_id=user_id,
+        memberships=memberships,
+        sessions=len(ended),
+        api_keys=keys,
+        trails=trails,
     )
 
 

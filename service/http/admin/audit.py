@@ -3,8 +3,6 @@
 import base64
 import ipaddress
 import re
-from collections.abc import AsyncIterator
-from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -19,20 +17,19 @@ from msgspec import Meta, Struct
 from service.domain.audit import Entry, Filter
 from service.domain.seals import Checkpoint
 from service.flows.admin import exports as flows
-from service.flows.admin.exports import Progress, ToExport
+from service.flows.admin.exports import ToExport
 from service.flows.admin.reach import THE_PLATFORM
 from service.flows.admin.trail import read_checkpoints, read_trail
+from service.http.admin.progress import written
 from service.http.asked import FromCaller, provide_signed_in
 from service.http.named import organization_or_platform
 from service.http.paging import next_cursor, read_cursor, read_limit
 from service.kernel.folders import Kept
 from service.kernel.ids import SessionId, UserId
-from service.kernel.log import log
 from service.kernel.refusal import Reason, Refused
 
 _TYPE = re.compile(r"[a-z0-9_.]{1,64}")
 _REQUEST = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_encode = msgspec.json.Encoder().encode
 
 
 class ActorAnswer(Struct, frozen=True):
@@ -180,24 +177,12 @@ async def export(asked: FromCaller, data: JSONBody[ExportForm]) -> Stream:
         until=data.to,
         event_type=data.type,
     )
-    begun = await flows.begin(asked.rt, asked.call, wanted)
-
-    async def lines() -> AsyncIterator[bytes]:
-        yield _encode({"name": begun.name, "events": 0, "fraction": 0.0}) + b"\n"
-        try:
-            async with aclosing(flows.run(asked.rt, begun, resting=True)) as progress:
-                async for one in progress:
-                    yield _encode(_progress(one)) + b"\n"
-        except Refused as refused:
-            log().warning("export failed", error=str(refused), request_id=asked.call.request_id)
-            yield _encode({"name": begun.name, "error": refused.reason.value}) + b"\n"
-
-    return Stream(lines(), status_code=201, headers={"X-Accel-Buffering": "no"})
+    return written(asked, await flows.begin(asked.rt, asked.call, wanted))
 
 
 @get("/audit-events/exports")
 async def exports(asked: FromCaller, tenant_id: FromQuery[str | None] = None) -> ExportsAnswer:
-    """List the exports that are kept."""
+    """List the exports that are kept: of events, and of what is kept of people."""
     found = await flows.list_exports(asked.rt, asked.call, organization_or_platform(tenant_id))
     return ExportsAnswer([_export(one) for one in found])
 
@@ -224,13 +209,6 @@ async def remove(
 ) -> None:
     """Delete an export; the events stay."""
     await flows.delete_export(asked.rt, asked.call, organization_or_platform(tenant_id), name)
-
-
-def _progress(one: Progress) -> dict[str, object]:
-    told: dict[str, object] = {"name": one.name, "events": one.events, "fraction": one.fraction}
-    if one.sha256 is not None:
-        told |= {"bytes": one.size, "sha256": one.sha256.hex()}
-    return told
 
 
 def _event(one: Entry) -> EventAnswer:

@@ -9,12 +9,15 @@ from typing import Annotated
 from litestar import Response, Router, delete, get, post, put
 from litestar.di import Provide
 from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.response import Stream
 from msgspec import Meta, Struct
 
 from service.domain.users import Member, Role
 from service.flows.admin import people
+from service.flows.admin.exports import begin_person
 from service.flows.people.erase_person import erase_person
 from service.flows.people.invite import invite
+from service.http.admin.progress import written
 from service.http.asked import FromCaller, provide_signed_in
 from service.http.named import organization, path_id
 from service.http.paging import next_cursor, read_cursor, read_limit
@@ -155,6 +158,23 @@ async def remove(
     await people.remove(asked.rt, asked.call, organization(organization_id), who)
 
 
+@post(
+    "/users/{user_id:str}/personal-data/exports",
+    status_code=201,
+    media_type="application/x-ndjson",
+)
+async def export(
+    asked: FromCaller, user_id: FromPath[str], organization_id: FromQuery[str | None] = None
+) -> Stream:
+    """Write what an organization keeps of a person to a file of its folder, telling how far it is.
+
+    The account, sessions, API keys, invitations and the events that concern them, as lines of JSON
+    with their `kind`.  The answer, and where the file is then, are as of an export of events.
+    """
+    who, there = UserId(path_id(user_id)), organization(organization_id)
+    return written(asked, await begin_person(asked.rt, asked.call, there, who))
+
+
 @delete("/users/{user_id:str}/personal-data", status_code=204)
 async def erase(asked: FromCaller, user_id: FromPath[str]) -> None:
     """Erase a person for good: account, sessions, keys, and what is personal in the audit trail.
@@ -189,6 +209,7 @@ router = Router(
         enable,
         unlock,
         remove,
+        export,
         erase,
     ],
     dependencies={"asked": Provide(provide_signed_in)},

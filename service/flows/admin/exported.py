@@ -1,0 +1,79 @@
+"""Files of exports that are there: what they are called, how many, and how they go."""
+
+import asyncio
+import secrets
+from datetime import UTC, datetime
+from uuid import UUID
+
+from service.kernel.folders import FolderError, Folders, Kept, Room
+from service.kernel.ids import UserId
+from service.kernel.refusal import Reason, Refused
+from service.runtime import Runtime
+
+
+def name_of_events(until: datetime) -> str:
+    """Return a name for events until a moment."""
+    return _name("audit", until)
+
+
+def name_of_person(user_id: UserId, at: datetime) -> str:
+    """Return a name for what is kept of a person: it says of whom, so that it can go with them."""
+    return _name(_of(user_id), at)
+
+
+async def listed(rt: Runtime, chain_id: UUID) -> list[Kept]:
+    """Return the files of an organization, or of the platform."""
+    return await asyncio.to_thread(folders(rt).list, chain_id, Room.EXPORTS)
+
+
+async def refuse_many(rt: Runtime, chain_id: UUID) -> None:
+    """Refused(CONFLICT) when there are as many as there may be."""
+    kept = await listed(rt, chain_id)
+    if len(kept) >= Room.EXPORTS.most:
+        raise Refused(Reason.CONFLICT, f"there are {len(kept)} exports: delete one first")
+
+
+async def remove(rt: Runtime, chain_id: UUID, name: str) -> None:
+    """Delete a file, which somebody else may have.  Refused(CONFLICT) when it does not go."""
+    try:
+        await asyncio.to_thread(folders(rt).remove, chain_id, Room.EXPORTS, name)
+    except FileNotFoundError:
+        return
+    except (FolderError, OSError) as exc:
+        raise _stays(exc) from None
+
+
+async def forget_person(rt: Runtime, user_id: UserId) -> None:
+    """Delete what was ever exported of a person, everywhere.  Refused(CONFLICT)."""
+    try:
+        found = await asyncio.to_thread(_everywhere, folders(rt), _of(user_id))
+    except (FolderError, OSError) as exc:
+        raise _stays(exc) from None
+    for chain_id, name in found:
+        await remove(rt, chain_id, name)
+
+
+def folders(rt: Runtime) -> Folders:
+    """Return the folders of the organizations."""
+    return Folders(rt.settings.data_dir)
+
+
+def _stays(why: Exception) -> Refused:
+    return Refused(Reason.CONFLICT, "the export cannot be deleted", private=type(why).__name__)
+
+
+def _everywhere(these: Folders, of: str) -> list[tuple[UUID, str]]:
+    return [
+        (chain_id, one.name)
+        for chain_id in these.tenants()
+        for one in these.list(chain_id, Room.EXPORTS)
+        if one.name.startswith(of)
+    ]
+
+
+def _of(user_id: UserId) -> str:
+    return f"person-{user_id}"
+
+
+def _name(what: str, at: datetime) -> str:
+    return f"{what}-{at.astimezone(UTC):%Y%m%dt%H%M%Sz}-{secrets.token_hex(4)}.ndjson.gz"
