@@ -59,7 +59,7 @@ CREATIONS = 30
 
 POLICY = f"[tokens]\nrefresh_grace = {GRACE_SECONDS}\n" + "".join(
     f"[limits.{bucket}]\ncount = 1000000\nwindow = 60\n"
-    for bucket in ("login", "me", "refresh", "client_failures", "key_failures")
+    for bucket in ("login", "me", "refresh", "client_failures", "key_failures", "unlock")
 )
 
 
