@@ -68,7 +68,7 @@ def load(env: Mapping[str, str] = os.environ) -> Settings:
 
 def _read(variable: str, given: str) -> tuple[str, str]:
     name = variable.removeprefix(PREFIX).lower()
-    known = Settings.__struct_fields__
+    known = Settings.__struct_fields__ if variable.isupper() else ()
     if name in known:
         return name, given
     stem = name.removesuffix("_file")

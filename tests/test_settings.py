@@ -41,7 +41,16 @@ def test_the_setting_that_ends_in_file_is_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    "variable", ["AUTH_ISUER", "AUTH_", "AUTH_FILE", "AUTH_POLICY", "AUTH_ISSUER_FILE_FILE"]
+    "variable",
+    [
+        "AUTH_ISUER",
+        "AUTH_",
+        "AUTH_FILE",
+        "AUTH_POLICY",
+        "AUTH_ISSUER_FILE_FILE",
+        "AUTH_workers",
+        "AUTH_WORKERS_file",
+    ],
 )
 def test_an_unknown_setting_refuses_to_start(variable: str) -> None:
     with pytest.raises(SettingsError, match=f"^{variable} is not a setting$"):
