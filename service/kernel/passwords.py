@@ -168,12 +168,14 @@ class Passwords:
     def failure_floor(self) -> float:
         """Seconds that every failed sign-in takes beside its time in the queue.
 
-        Twice the slowest scheme on file, at the pace of late.  Legacy hashes cost other times than
-        ours.  Refusals that end at one moment for all accounts do not tell which kind an account
-        has; sleeping costs nothing, unlike a second hash.  In whole steps of the pace, so that no
-        single hash shows in what follows.
+        Twice the most that one is worth, at the pace of late: the slowest scheme on file and a hash
+        of ours, since a right password of an outdated hash is hashed anew before anybody sees that
+        the account is closed.  Legacy hashes cost other times than ours.  Refusals that end at one
+        moment for all accounts do not tell which kind an account has; sleeping costs nothing,
+        unlike a second hash.  In whole steps of the pace, so that no single hash shows in what
+        follows.
         """
-        at_first = max([self._seconds_each, *self._costs.values()])
+        at_first = max([self._seconds_each, *self._costs.values()]) + self._seconds_each
         return 2 * at_first * max(1, round(self._slowdown))
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Iterator
 
 import argon2
@@ -194,6 +195,23 @@ def test_a_failure_takes_as_long_as_the_slowest_scheme_on_file() -> None:
     slowest = hasher.failure_floor()
     asyncio.run(hasher.learn_cost("$2b$31", "$2b$31" + GOOD_BCRYPT[6:]))
     assert hasher.failure_floor() == slowest
+    hasher.close()
+
+
+def test_a_right_password_that_is_hashed_anew_takes_no_longer_than_a_failure() -> None:
+    """Of an account that is closed it must not be told from a wrong one."""
+    hasher = made(HashParameters(memory_kib=4096, passes=10), threads=1)
+    outdated = argon2_of("right", time_cost=10, memory_cost=4104)
+
+    async def quickest() -> float:
+        took = []
+        for _ in range(5):
+            began = time.monotonic()
+            assert (await hasher.verify(outdated, "right")).rehash is not None
+            took.append(time.monotonic() - began)
+        return min(took)
+
+    assert hasher.failure_floor() > 1.5 * asyncio.run(quickest())
     hasher.close()
 
 
