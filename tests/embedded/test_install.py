@@ -153,16 +153,19 @@ def test_two_at_once_install_once(small: Small) -> None:
     assert sum("Successfully installed" in words for words in said) == 1, said
 
 
-def test_an_install_that_is_stopped_leaves_nothing_running(small: Small) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_an_install_that_is_stopped_leaves_nothing_running(
+    small: Small, number: signal.Signals
+) -> None:
     slow = small.root / "bin" / "uv"
     slow.write_text("#!/bin/sh\nsleep 60 & echo $! >started; mv started installing; wait\n")
     slow.chmod(0o755)
     child, told = small.start(), small.root / "installing"
     wait_until(told.exists)
     family = {child.pid: "", int(told.read_text()): ""}
-    child.terminate()
+    child.send_signal(number)
     child.communicate(timeout=20)
-    assert child.returncode == 128 + signal.SIGTERM
+    assert child.returncode == (-number if number == signal.SIGKILL else 128 + number)
     wait_until(lambda: not living(family), 20)
     assert not living(family)
     assert not small.stamp.exists()
