@@ -44,6 +44,16 @@ class TestByAddress:
         statuses = await asyncio.gather(*(self.status(app, b"192.0.2.9") for _ in range(40)))
         assert sorted(statuses) == [401] * 5 + [429] * 35
 
+    async def test_an_address_without_budget_takes_no_place_in_the_queue_of_hashes(
+        self, rt: Runtime, app: Shell, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Else some hundred connections of one had most others refused, and bought no hash."""
+        statuses = [await self.status(app, b"192.0.2.9") for _ in range(6)]
+        assert statuses == [401] * 5 + [429]
+        monkeypatch.setattr(rt.passwords, "_coming", 1_000_000)
+        assert await self.status(app, b"192.0.2.9") == 429
+        assert await self.status(app, b"192.0.2.10") == 503
+
     async def test_a_forged_header_makes_no_new_budget(self, rt: Runtime, app: Shell) -> None:
         forged = [f"10.9.8.{n}, 192.0.2.9".encode() for n in range(7)]
         assert [await self.status(app, one) for one in forged] == [401] * 5 + [429] * 2

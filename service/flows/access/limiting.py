@@ -13,6 +13,13 @@ async def spend_address(rt: Runtime, call: Call, bucket: str, limit: Limit) -> N
     await spend(rt, bucket, limit, subject_of(call.ip))
 
 
+def refuse_barred(rt: Runtime, call: Call, bucket: str, limit: Limit) -> None:
+    """Refuse, without asking anyone, an address whose budget is known here to be spent."""
+    wait = rt.ratelimits.known_empty(Budget(bucket, limit.count, limit.window), subject_of(call.ip))
+    if wait:
+        raise _too_many(bucket, wait)
+
+
 async def spend_own(rt: Runtime, call: Call, bucket: str, person: Person) -> None:
     """Spend from a person's budget for creating things of a kind, and tell them how it stands.
 
@@ -30,7 +37,11 @@ async def spend(rt: Runtime, bucket: str, limit: Limit, subject: str) -> None:
     """Spend from the budget of a subject.  Refused(TOO_MANY) with the true wait."""
     wait = await rt.ratelimits.spend(Budget(bucket, limit.count, limit.window), subject)
     if wait:
-        metrics.limited.labels(bucket).inc()
-        raise Refused(
-            Reason.TOO_MANY, "too many requests", private=f"limit {bucket}", retry_after=wait
-        )
+        raise _too_many(bucket, wait)
+
+
+def _too_many(bucket: str, wait: int) -> Refused:
+    metrics.limited.labels(bucket).inc()
+    return Refused(
+        Reason.TOO_MANY, "too many requests", private=f"limit {bucket}", retry_after=wait
+    )

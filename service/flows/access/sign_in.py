@@ -49,6 +49,8 @@ async def sign_in(rt: Runtime, call: Call, given: Credentials) -> Granted:
     alike; UNAVAILABLE when hashing or PostgreSQL cannot keep up.
     """
     began = rt.clock.monotonic()
+    # Before it is counted: who is refused anyway must not crowd out those who are not.
+    limiting.refuse_barred(rt, call, "login", rt.policy.limits.login)
     with rt.passwords.coming():
         await limiting.spend_address(rt, call, "login", rt.policy.limits.login)
         email = users.canonical_email(given.email) or given.email.casefold()

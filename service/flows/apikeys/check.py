@@ -5,13 +5,10 @@ from msgspec import Struct
 from service.domain import apikeys
 from service.domain.apikeys import KeyText, Presented, Why
 from service.domain.keyring import Usage
-from service.domain.ratelimits import Budget, subject_of
 from service.domain.revocations import Kind, Marks
 from service.flows.access import limiting
-from service.kernel import metrics
 from service.kernel.call import Call
 from service.kernel.ids import TenantId
-from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
 
 PATTERN = apikeys.PATTERN
@@ -113,7 +110,7 @@ async def _remembered(
 
 async def _read(rt: Runtime, call: Call, shown: Shown, written: KeyText, mac: bytes) -> Checked:
     if shown.limited:
-        _refuse_barred(rt, call)
+        limiting.refuse_barred(rt, call, _BUCKET, rt.policy.limits.key_failures)
     key = await rt.apikeys.read(written.public_id)
     if key is None or not key.has_secret(mac) or not shown.concerns(key):
         return UNKNOWN
@@ -137,15 +134,3 @@ async def _note_failure(rt: Runtime, call: Call, shown: Shown, checked: Checked)
     )
     if shown.limited:
         await limiting.spend_address(rt, call, _BUCKET, rt.policy.limits.key_failures)
-
-
-def _refuse_barred(rt: Runtime, call: Call) -> None:
-    """Refuse, without asking anyone, an address whose budget is known to be spent."""
-    limit = rt.policy.limits.key_failures
-    budget = Budget(_BUCKET, limit.count, limit.window)
-    wait = rt.ratelimits.known_empty(budget, subject_of(call.ip))
-    if wait:
-        metrics.limited.labels(_BUCKET).inc()
-        raise Refused(
-            Reason.TOO_MANY, "too many requests", private=f"limit {_BUCKET}", retry_after=wait
-        )
