@@ -137,6 +137,8 @@ async def accept(rt: Runtime, call: Call, token: str, password: str | None, name
         holder = known.user_id
     async with rt.pg.decision() as tx:
         await organizations.lock(tx, peeked.tenant_id)
+        if known is not None:  # before the invitation, as whoever erases them takes both
+            await users.lock(tx, known.user_id)
         invitation = await invitations.lock_open(tx, invitations.digest(token), call.at)
         if invitation is None:
             raise _closed()

@@ -533,3 +533,18 @@ async def test_pages_of_people_join(rt: Runtime, owner: httpx2.AsyncClient) -> N
     assert len(seen) == len(set(seen)) == 6
     forged = await owner.get("/admin/users?cursor=AAAA")
     assert forged.json()["fields"] == ["cursor"]
+
+
+async def test_an_invitation_that_is_accepted_while_its_person_is_erased_waits_in_no_circle(
+    rt: Runtime, owner: httpx2.AsyncClient, client: httpx2.AsyncClient
+) -> None:
+    eve = await given.a_person(rt, "eve@evil.example", slug="evil")
+    link = (await owner.post("/admin/users", json={"email": eve.email})).json()["link"]
+    await sign_in(client, eve.email, eve.password)
+    async with rt.pg.decision() as tx:
+        await users.lock(tx, eve.user_id)
+        form = {"token": link.partition("#")[2]}
+        waiting = asyncio.create_task(client.post("/auth/invitations/accept", json=form))
+        await given.until_somebody_waits(rt)
+        await invitations.forget(tx, eve.email)
+    assert (await waiting).status_code == 400
