@@ -684,7 +684,7 @@ CREATE INDEX auth_sessions_expiry ON public.auth_sessions USING btree (expires_a
 
 CREATE INDEX auth_sessions_tenant ON public.auth_sessions USING btree (tenant_id) WHERE (ended_at IS NULL);
 
-CREATE INDEX auth_sessions_user ON public.auth_sessions USING btree (user_id, session_id) WHERE (ended_at IS NULL);
+CREATE INDEX auth_sessions_user ON public.auth_sessions USING btree (user_id, session_id);
 
 CREATE INDEX auth_users_scheme ON public.auth_users USING btree (password_scheme);
 

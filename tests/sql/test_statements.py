@@ -32,9 +32,8 @@ WRITES = re.compile(
 )
 LIVE_ONLY = {
     # Asked for live sessions alone, and an index on all would grow with every sign-in; nothing
-    # deletes a person or an organization.
+    # deletes an organization.
     "auth_sessions_tenant_id_fkey",
-    "auth_sessions_user_id_fkey",
 }
 LOCKING = re.compile(r"\bFOR\s+(?:NO\s+KEY\s+)?UPDATE\b(?:\s+OF\s+[\w, ]+)?", re.IGNORECASE)
 
