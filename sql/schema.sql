@@ -616,7 +616,7 @@ ALTER TABLE ONLY public.auth_users
 
 CREATE INDEX auth_api_keys_ending ON public.auth_api_keys USING btree (expires_at) WHERE (ended_at IS NULL);
 
-CREATE INDEX auth_api_keys_owner ON public.auth_api_keys USING btree (owner_id);
+CREATE INDEX auth_api_keys_owner ON public.auth_api_keys USING btree (owner_id, key_id);
 
 CREATE INDEX auth_api_keys_tenant ON public.auth_api_keys USING btree (tenant_id, key_id);
 

@@ -40,14 +40,24 @@ SELECT key_id, tenant_id, owner_id, public_id, name, scopes, networks::text[] AS
  WHERE key_id = $1
    FOR UPDATE;
 
--- name: list_page(tenant_id, owner_id, before, most)
--- An organization's, or one person's in it, the newest first, older than a cursor.
+-- name: list_page(tenant_id, before, most)
+-- An organization's, the newest first, older than a cursor.
 SELECT key_id, tenant_id, owner_id, public_id, name, scopes, networks::text[] AS networks,
        created_at, expires_at, revoked_at, ended_at, successor_id, last_used_at, use_count
   FROM auth_api_keys
  WHERE tenant_id = $1
-   AND ($2::uuid IS NULL OR owner_id = $2)
-   AND ($3::uuid IS NULL OR key_id < $3)
+   AND key_id < coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+ ORDER BY key_id DESC
+ LIMIT $3;
+
+-- name: list_own(tenant_id, owner_id, before, most)
+-- One person's in it, by their own index: there may be few of them among very many.
+SELECT key_id, tenant_id, owner_id, public_id, name, scopes, networks::text[] AS networks,
+       created_at, expires_at, revoked_at, ended_at, successor_id, last_used_at, use_count
+  FROM auth_api_keys
+ WHERE tenant_id = $1
+   AND owner_id = $2
+   AND key_id < coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
  ORDER BY key_id DESC
  LIMIT $4;
 
@@ -74,10 +84,14 @@ DELETE FROM auth_api_keys
 RETURNING key_id, tenant_id, public_id;
 
 -- name: any_ending(at)
-SELECT EXISTS (SELECT
-                 FROM auth_api_keys
-                WHERE ended_at IS NULL
-                  AND expires_at <= $1) AS found;
+-- By the first that ends: of a third of all keys, as a plan that knows no value takes it, one would be
+-- looked for in the table.
+SELECT coalesce((SELECT expires_at <= $1
+                   FROM auth_api_keys
+                  WHERE ended_at IS NULL
+                    AND expires_at IS NOT NULL
+                  ORDER BY expires_at
+                  LIMIT 1), false) AS found;
 
 -- name: end_expired(at, most)
 -- Every worker looks; each key falls to one of them.

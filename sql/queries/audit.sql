@@ -25,7 +25,7 @@ SELECT event_id, occurred_at, tenant_id, actor_kind, actor_id, user_id, session_
  WHERE chain_id = $1
    AND event_id > $2
    AND event_id < $3
-   AND occurred_at >= $4
+   AND (occurred_at, event_id) >= ($4, $2)
    AND occurred_at < $5
    AND ($7::text IS NULL OR event_type = $7)
    AND ($8::uuid IS NULL OR user_id = $8)
@@ -43,7 +43,7 @@ SELECT event_id, occurred_at, tenant_id, actor_kind, actor_id, user_id, session_
    AND event_type = $7::text
    AND (chain_id, event_id) > ($1, $2)
    AND event_id < $3
-   AND occurred_at >= $4
+   AND (occurred_at, event_id) >= ($4, $2)
    AND occurred_at < $5
    AND ($8::uuid IS NULL OR user_id = $8)
    AND ($9::uuid IS NULL OR session_id = $9)
@@ -60,7 +60,7 @@ SELECT event_id, occurred_at, tenant_id, actor_kind, actor_id, user_id, session_
    AND user_id = $8::uuid
    AND (chain_id, event_id) > ($1, $2)
    AND event_id < $3
-   AND occurred_at >= $4
+   AND (occurred_at, event_id) >= ($4, $2)
    AND occurred_at < $5
    AND ($7::text IS NULL OR event_type = $7)
    AND ($9::uuid IS NULL OR session_id = $9)
@@ -77,7 +77,7 @@ SELECT event_id, occurred_at, tenant_id, actor_kind, actor_id, user_id, session_
    AND session_id = $9::uuid
    AND (chain_id, event_id) > ($1, $2)
    AND event_id < $3
-   AND occurred_at >= $4
+   AND (occurred_at, event_id) >= ($4, $2)
    AND occurred_at < $5
    AND ($7::text IS NULL OR event_type = $7)
    AND ($8::uuid IS NULL OR user_id = $8)
@@ -94,7 +94,7 @@ SELECT event_id, occurred_at, tenant_id, actor_kind, actor_id, user_id, session_
    AND ip = $10::text::inet
    AND (chain_id, event_id) > ($1, $2)
    AND event_id < $3
-   AND occurred_at >= $4
+   AND (occurred_at, event_id) >= ($4, $2)
    AND occurred_at < $5
    AND ($7::text IS NULL OR event_type = $7)
    AND ($8::uuid IS NULL OR user_id = $8)
@@ -111,7 +111,7 @@ SELECT event_id, occurred_at, tenant_id, actor_kind, actor_id, user_id, session_
    AND request_id = $11::text
    AND (chain_id, event_id) > ($1, $2)
    AND event_id < $3
-   AND occurred_at >= $4
+   AND (occurred_at, event_id) >= ($4, $2)
    AND occurred_at < $5
    AND ($7::text IS NULL OR event_type = $7)
    AND ($8::uuid IS NULL OR user_id = $8)
@@ -189,7 +189,7 @@ SELECT event_id, occurred_at,
      WHERE chain_id = $1
        AND event_id > $2
        AND event_id < $3
-       AND occurred_at >= $4
+       AND (occurred_at, event_id) >= ($4, $2)
        AND occurred_at < $5
      ORDER BY event_id
      LIMIT $7
@@ -197,22 +197,46 @@ SELECT event_id, occurred_at,
  ORDER BY event_id;
 
 -- name: export_member_page(chain_id, after, before, first, until, user_id, most)
--- What concerns a person, the oldest first, as lines of JSON beside others.
+-- What concerns a person, and what they did to others, as erasure takes it; the oldest first, as lines
+-- of JSON beside others.  From where somebody else did it is that person's and stays out.
 SELECT event_id, occurred_at,
        json_build_object(
            'kind', 'event', 'id', event_id, 'occurred_at', occurred_at, 'type', event_type,
-           'actor', json_build_object('kind', actor_kind, 'id', actor_id),
-           'session_id', session_id, 'address', host(ip), 'user_agent', user_agent,
+           'actor', json_build_object('kind', actor_kind, 'id', actor_id), 'user_id', user_id,
+           'session_id', session_id, 'address', CASE WHEN theirs THEN host(ip) END,
+           'user_agent', CASE WHEN theirs THEN user_agent END,
            'request_id', request_id, 'detail', detail)::text AS line
-  FROM auth_eventos
- WHERE chain_id = $1
-   AND user_id = $6
-   AND (chain_id, event_id) > ($1, $2)
-   AND event_id < $3
-   AND occurred_at >= $4
-   AND occurred_at < $5
- ORDER BY event_id
- LIMIT $7;
+  FROM (
+    SELECT *, actor_kind <> 'user' OR actor_id = $6::uuid::text AS theirs
+      FROM (
+        (SELECT *
+           FROM auth_eventos
+          WHERE chain_id = $1
+            AND user_id = $6::uuid
+            AND (chain_id, event_id) > ($1, $2)
+            AND event_id < $3
+            AND (occurred_at, event_id) >= ($4, $2)
+            AND occurred_at < $5
+          ORDER BY event_id
+          LIMIT $7)
+        UNION ALL
+        (SELECT *
+           FROM auth_eventos
+          WHERE chain_id = $1
+            AND actor_kind = 'user'
+            AND actor_id = $6::uuid::text
+            AND actor_id IS DISTINCT FROM user_id::text
+            AND (chain_id, event_id) > ($1, $2)
+            AND event_id < $3
+            AND (occurred_at, event_id) >= ($4, $2)
+            AND occurred_at < $5
+          ORDER BY event_id
+          LIMIT $7)
+      ) AS found
+     ORDER BY event_id
+     LIMIT $7
+  ) AS page
+ ORDER BY event_id;
 
 -- name: find_oldest(chain_id)
 SELECT min(occurred_at) AS at
@@ -241,7 +265,7 @@ SELECT EXISTS (
     SELECT FROM auth_eventos e
      WHERE e.occurred_at < $1
        AND e.recorded_xid >= $2::bigint::text::xid8
-       AND NOT EXISTS (SELECT FROM auth_event_seals s WHERE s.event_id = e.event_id)
+       AND NOT EXISTS (SELECT FROM auth_event_seals s WHERE s.event_id = e.event_id OFFSET 0)
 ) AS found;
 
 -- name: drop_months(before)

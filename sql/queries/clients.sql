@@ -34,7 +34,7 @@ SELECT client_id, tenant_id, name, scopes, secret_mac, jwks::text AS jwks, creat
        previous_mac, previous_until
   FROM auth_clients
  WHERE (tenant_id = $1 OR ($1::uuid IS NULL AND tenant_id IS NULL))
-   AND ($2::text IS NULL OR client_id > $2)
+   AND client_id > coalesce($2::text, '')
  ORDER BY client_id
  LIMIT $3;
 

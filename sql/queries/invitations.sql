@@ -29,7 +29,7 @@ SELECT invitation_id, tenant_id, email, role, invited_by, created_at, expires_at
 SELECT invitation_id, tenant_id, email, role, invited_by, created_at, expires_at
   FROM auth_invitations
  WHERE tenant_id = $1
-   AND ($2::uuid IS NULL OR invitation_id > $2)
+   AND invitation_id > coalesce($2::uuid, '00000000-0000-0000-0000-000000000000')
    AND used_at IS NULL
    AND expires_at > $3
  ORDER BY invitation_id

@@ -37,7 +37,7 @@ SELECT tenant_id, slug, name, policy::text AS policy, created_at, disabled_at
 -- The platform's own list, over all organizations.
 SELECT tenant_id, slug, name, policy::text AS policy, created_at, disabled_at
   FROM auth_organizations
- WHERE $1::uuid IS NULL OR tenant_id > $1
+ WHERE tenant_id > coalesce($1::uuid, '00000000-0000-0000-0000-000000000000')
  ORDER BY tenant_id
  LIMIT $2;
 

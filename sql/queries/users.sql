@@ -77,12 +77,14 @@ SELECT u.user_id, u.email, u.name, u.platform_admin, m.role, m.created_at AS mem
    AND m.user_id = $2;
 
 -- name: list_members(tenant_id, after, most)
+-- Both begin behind the cursor: a merge of the two would read all people up to it.
 SELECT u.user_id, u.email, u.name, u.platform_admin, m.role, m.created_at AS member_since,
        u.disabled_at, m.disabled_at AS suspended_at, u.password_hash IS NOT NULL AS has_password
   FROM auth_memberships m
   JOIN auth_users u USING (user_id)
  WHERE m.tenant_id = $1
-   AND ($2::uuid IS NULL OR m.user_id > $2)
+   AND m.user_id > coalesce($2::uuid, '00000000-0000-0000-0000-000000000000')
+   AND u.user_id > coalesce($2::uuid, '00000000-0000-0000-0000-000000000000')
  ORDER BY m.user_id
  LIMIT $3;
 

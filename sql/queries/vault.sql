@@ -58,7 +58,7 @@ SELECT s.secret_id, s.tenant_id, s.name, v.version, v.fingerprint, v.kind, v.mod
                  ORDER BY version DESC
                  LIMIT 1) v ON true
  WHERE s.tenant_id IS NOT DISTINCT FROM $1
-   AND ($2::uuid IS NULL OR s.secret_id > $2)
+   AND s.secret_id > coalesce($2::uuid, '00000000-0000-0000-0000-000000000000')
  ORDER BY s.secret_id
  LIMIT $3;
 

@@ -63,6 +63,7 @@ EXCEPT: dict[str, str] = {
     "seals.list_unsealed_after_restore": EVERYBODY,
     "seals.list_due": EVERYBODY,
     "seals.list_waiting": PLATFORM,
+    "seals.list_every_chain": PLATFORM,
     "seals.list_recorded": PLATFORM,
     "seals.list_signed": PLATFORM,
     "seals.find_public_jwk": "a public key by its thumbprint",

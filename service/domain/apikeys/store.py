@@ -53,6 +53,7 @@ _list_presented = queries.rows("list_presented", Presented)
 _find = queries.rows("find", ApiKey)
 _lock = queries.rows("lock", ApiKey)
 _list_page = queries.rows("list_page", ApiKey)
+_list_own = queries.rows("list_own", ApiKey)
 _revoke = queries.command("revoke")
 _succeed = queries.command("succeed")
 _delete = queries.command("delete")
@@ -100,7 +101,9 @@ async def list_page(
     tx: Tx, tenant_id: TenantId, owner_id: UserId | None, before: ApiKeyId | None, most: int
 ) -> list[ApiKey]:
     """Return the keys of an organization (of one person there), the newest first."""
-    return await _list_page.all(
+    if owner_id is None:
+        return await _list_page.all(tx, tenant_id=tenant_id, before=before, most=most)
+    return await _list_own.all(
         tx, tenant_id=tenant_id, owner_id=owner_id, before=before, most=most
     )
 

@@ -48,6 +48,7 @@ _list_unsealed = queries.rows("list_unsealed", Unsealed)
 _list_unsealed_after_restore = queries.rows("list_unsealed_after_restore", Unsealed)
 _move_progress = queries.command("move_progress")
 _list_chains = queries.rows("list_chains", Chain)
+_list_every_chain = queries.rows("list_every_chain", Chain)
 _put_chains = queries.command("put_chains")
 _insert_seals = queries.command("insert_seals")
 _list_due = queries.rows("list_due", Chain)
@@ -101,7 +102,9 @@ async def move_progress(tx: Tx, recorded_xid: int, event_id: UUID) -> None:
 
 async def list_chains(tx: Tx, chain_ids: Sequence[UUID] | None = None) -> list[Chain]:
     """Return the ends of chains: of some, or of all."""
-    return await _list_chains.all(tx, chain_ids=None if chain_ids is None else list(chain_ids))
+    if chain_ids is None:
+        return await _list_every_chain.all(tx)
+    return await _list_chains.all(tx, chain_ids=list(chain_ids))
 
 
 async def put_chains(tx: Tx, chains: Sequence[Chain]) -> None:
