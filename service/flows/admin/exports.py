@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
 from datetime import datetime
 from typing import BinaryIO
 from uuid import UUID
@@ -157,8 +157,9 @@ async def run(
                     times = _REST_BESIDE_SIGN_INS if rt.passwords.busy else _REST
                     await asyncio.sleep(times * (rt.clock.monotonic() - began))
             await asyncio.to_thread(packer.finish)
-            finish = stack.pop_all()
-            await asyncio.to_thread(finish.close)
+            async with _held(rt, begun):
+                finish = stack.pop_all()
+                await asyncio.to_thread(finish.close)
         except FolderError as exc:
             raise Refused(Reason.CONFLICT, f"the export cannot be kept: {exc}") from None
     yield Progress(begun.name, packer.events, 1.0, packer.size, packer.digest.digest())
@@ -175,8 +176,8 @@ async def list_exports(rt: Runtime, call: Call, tenant_id: TenantId | None) -> l
 async def open_export(rt: Runtime, call: Call, tenant_id: TenantId | None, name: str) -> Opened:
     """Open one to send.  Refused(NOT_FOUND) for any name that is none of them."""
     async with rt.pg.decision() as tx:
-        there = await _enter(tx, call, tenant_id)
-        await record_look(tx, call, there, Act.EXPORT_AUDIT)
+        there = await _enter(tx, call, tenant_id, _needed(name))
+        await record_look(tx, call, there, _needed(name))
     stack = ExitStack()
     try:
         file = stack.enter_context(
@@ -198,12 +199,31 @@ async def delete_export(rt: Runtime, call: Call, tenant_id: TenantId | None, nam
     any name that is none of them; CONFLICT when the folder does not let it go.
     """
     async with rt.pg.decision() as tx:
-        there = await _enter(tx, call, tenant_id)
+        there = await _enter(tx, call, tenant_id, _needed(name))
         if name not in {one.name for one in await exported.listed(rt, seals.chain_of(there))}:
             raise Refused(Reason.NOT_FOUND, "no such export")
         deleted = events.TrailExportDeleted(tenant_id=there, name=name)
         await audit.record(tx, call, deleted)
     await exported.remove(rt, seals.chain_of(there), name)
+
+
+@asynccontextmanager
+async def _held(rt: Runtime, begun: Begun) -> AsyncGenerator[None, None]:
+    """Hold the person a file is about, until it is there: who erases them finds it, or it is none."""
+    user_id = begun.wanted.user_id
+    if user_id is None:
+        yield
+        return
+    async with rt.pg.decision() as tx:
+        account = await users.lock(tx, user_id)
+        if account is None or account.erased_at is not None:
+            raise Refused(Reason.CONFLICT, "this person was erased meanwhile")
+        yield
+
+
+def _needed(name: str) -> Act:
+    """Return what one must be allowed: who may not make a file may not take it either."""
+    return Act.EXPORT_PEOPLE if name.startswith("person-") else Act.EXPORT_AUDIT
 
 
 class _Packer:

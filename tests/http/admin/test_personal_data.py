@@ -10,11 +10,14 @@ from uuid import UUID
 import httpx2
 import pytest
 
+from service.flows.admin import exports
+from service.flows.people.erase_person import erase_person
+from service.kernel.call import Call, Operator
 from service.kernel.folders import Folders, Room
+from service.kernel.refusal import Refused
 from service.runtime import Runtime
 from tests import given
-from tests.http.admin.test_audit import EXPORTS
-from tests.http.admin.test_people import UNKNOWN
+from tests.http.admin.test_audit import EXPORTS, UNKNOWN
 from tests.keys import Owner, an_owner
 
 Browser = Callable[..., httpx2.AsyncClient]
@@ -28,7 +31,7 @@ async def owner(rt: Runtime, browser: Browser) -> Owner:
 
 @pytest.fixture
 async def wren(rt: Runtime, owner: Owner, browser: Browser) -> Owner:
-    """A member who left traces here, a session that has ended among them, and elsewhere."""
+    """A member who left traces in this organization and in another, one ended session among them."""
     theirs = browser(ip="198.51.100.77", agent="agent-of-wren")
     member = await an_owner(rt, theirs, EMAIL, role="member")
     other = await given.an_organization(rt, "other")
@@ -41,7 +44,7 @@ async def wren(rt: Runtime, owner: Owner, browser: Browser) -> Owner:
     assert told.status_code == 200, told.text
     ended = browser(ip="198.51.100.78")
     await ended.post("/auth/login", json={"email": EMAIL, "password": given.PASSWORD})
-    assert (await ended.post("/auth/logout", json={})).status_code == 204
+    await ended.post("/auth/logout", json={})
     await member.create(name="key-of-wren")
     await owner.create(name="key-of-ada")
     return member
@@ -127,6 +130,25 @@ async def test_the_export_is_an_event_and_a_file_that_says_of_whom(
     assert event["detail"]["name"] == kept.name
 
 
+async def test_from_where_others_acted_is_theirs_and_what_one_did_to_others_is_one_s_own(
+    owner: Owner, wren: Owner
+) -> None:
+    who, ada = str(wren.person.user_id), str(owner.person.user_id)
+    told = await owner.ask("PUT", f"/admin/users/{who}/role", json={"role": "auditor"})
+    assert told.status_code == 200, told.text
+    of_wren, of_ada = [
+        next(
+            one for one in await exported(owner.http, person)
+            if one.get("type") == "membership.role_changed"
+        )
+        for person in (who, ada)
+    ]
+    assert of_wren["id"] == of_ada["id"]
+    assert (of_wren["user_id"], of_wren["actor"]["id"]) == (who, ada)
+    assert (of_wren["address"], of_wren["user_agent"]) == (None, None)
+    assert of_ada["address"]
+
+
 @pytest.mark.parametrize(
     ("role", "status"), [("owner", 201), ("admin", 201), ("auditor", 403), ("member", 403)]
 )
@@ -160,6 +182,18 @@ async def test_the_files_of_both_kinds_share_one_bound(
     assert "user.exported" not in await given.kinds(rt)
 
 
+async def test_who_may_not_make_such_a_file_may_not_take_it_either(
+    rt: Runtime, browser: Browser, owner: Owner, wren: Owner
+) -> None:
+    await exported(owner.http, wren.person.user_id)
+    (kept,) = Folders(rt.settings.data_dir).list(wren.person.tenant_id, Room.EXPORTS)
+    auditor = await an_owner(rt, browser(), "au@acme.example", role="auditor")
+    for method in ("GET", "DELETE"):
+        answer = await auditor.ask(method, f"{EXPORTS}/{kept.name}")
+        assert answer.status_code == 403, method
+    assert (await owner.ask("DELETE", f"{EXPORTS}/{kept.name}")).status_code == 204
+
+
 @pytest.fixture
 async def root(rt: Runtime, browser: Browser) -> Owner:
     return await an_owner(rt, browser(), "root@top.example", slug="top", platform_admin=True)
@@ -174,6 +208,33 @@ async def test_who_is_erased_is_erased_from_the_folder_too(
     assert erased.status_code == 204
     left = Folders(rt.settings.data_dir).list(wren.person.tenant_id, Room.EXPORTS)
     assert [one.name[:43] for one in left] == [f"person-{owner.person.user_id}"]
+
+
+async def test_who_left_and_of_whom_no_event_is_kept_is_erased_from_the_folder_too(
+    rt: Runtime, owner: Owner, wren: Owner, root: Owner
+) -> None:
+    await exported(owner.http, wren.person.user_id)
+    gone = await owner.ask("DELETE", f"/admin/users/{wren.person.user_id}")
+    assert gone.status_code == 204
+    async with rt.pg.reading() as tx:
+        await tx.execute("DELETE FROM auth_eventos")
+    erased = await root.ask("DELETE", f"/admin/users/{wren.person.user_id}/personal-data")
+    assert erased.status_code == 204
+    assert Folders(rt.settings.data_dir).list(wren.person.tenant_id, Room.EXPORTS) == []
+
+
+async def test_an_export_under_way_while_its_person_is_erased_leaves_no_file(
+    rt: Runtime, wren: Owner, call: Callable[..., Call]
+) -> None:
+    who = wren.person.user_id
+    operator = call(actor=Operator())
+    begun = await exports.begin_person(rt, operator, wren.person.tenant_id, who)
+    await erase_person(rt, operator, who)
+    with pytest.raises(Refused, match="erased"):
+        async for _ in exports.run(rt, begun):
+            pass
+    room = rt.settings.data_dir / "organizations" / str(wren.person.tenant_id) / "exports"
+    assert list(room.iterdir()) == []  # noqa: ASYNC240
 
 
 async def test_who_cannot_be_erased_from_the_folder_is_not_erased_at_all(
