@@ -82,9 +82,6 @@ class Postgres:
                 "timezone": "UTC",
                 "application_name": "tesserra-auth",
                 "jit": "off",
-                # Every statement is written for one plan.  Left to choose, a server plans the first
-                # five executions on each connection anew: ten times the cost of a rotation.
-                "plan_cache_mode": "force_generic_plan",
                 "idle_in_transaction_session_timeout": "15000",
             },
         )

@@ -1,4 +1,4 @@
-"""Statements by the one plan they are run by, which knows no value: none reads what it does not need."""
+"""Statements by the plan that knows no value: none reads what it does not need."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta

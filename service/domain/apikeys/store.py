@@ -103,9 +103,7 @@ async def list_page(
     """Return the keys of an organization (of one person there), the newest first."""
     if owner_id is None:
         return await _list_page.all(tx, tenant_id=tenant_id, before=before, most=most)
-    return await _list_own.all(
-        tx, tenant_id=tenant_id, owner_id=owner_id, before=before, most=most
-    )
+    return await _list_own.all(tx, tenant_id=tenant_id, owner_id=owner_id, before=before, most=most)
 
 
 async def revoke(tx: Tx, key_id: ApiKeyId, at: datetime) -> None:

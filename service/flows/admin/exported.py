@@ -10,6 +10,8 @@ from service.kernel.ids import UserId
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
 
+_PERSON = "person-"
+
 
 def name_of_events(until: datetime) -> str:
     """Return a name for events until a moment."""
@@ -19,6 +21,11 @@ def name_of_events(until: datetime) -> str:
 def name_of_person(user_id: UserId, at: datetime) -> str:
     """Return a name for what is kept of a person: it says of whom, so that it can go with them."""
     return _name(_of(user_id), at)
+
+
+def is_of_person(name: str) -> bool:
+    """Tell whether a file is what was kept of somebody."""
+    return name.startswith(_PERSON)
 
 
 async def listed(rt: Runtime, chain_id: UUID) -> list[Kept]:
@@ -72,7 +79,7 @@ def _everywhere(these: Folders, of: str) -> list[tuple[UUID, str]]:
 
 
 def _of(user_id: UserId) -> str:
-    return f"person-{user_id}"
+    return f"{_PERSON}{user_id}"
 
 
 def _name(what: str, at: datetime) -> str:

@@ -209,7 +209,7 @@ async def delete_export(rt: Runtime, call: Call, tenant_id: TenantId | None, nam
 
 @asynccontextmanager
 async def _held(rt: Runtime, begun: Begun) -> AsyncGenerator[None, None]:
-    """Hold the person a file is about, until it is there: who erases them finds it, or it is none."""
+    """Hold the person a file is about until it is there: who erases them finds it."""
     user_id = begun.wanted.user_id
     if user_id is None:
         yield
@@ -223,7 +223,7 @@ async def _held(rt: Runtime, begun: Begun) -> AsyncGenerator[None, None]:
 
 def _needed(name: str) -> Act:
     """Return what one must be allowed: who may not make a file may not take it either."""
-    return Act.EXPORT_PEOPLE if name.startswith("person-") else Act.EXPORT_AUDIT
+    return Act.EXPORT_PEOPLE if exported.is_of_person(name) else Act.EXPORT_AUDIT
 
 
 class _Packer:

@@ -17,7 +17,8 @@ from service.kernel.folders import Folders, Room
 from service.kernel.refusal import Refused
 from service.runtime import Runtime
 from tests import given
-from tests.http.admin.test_audit import EXPORTS, UNKNOWN
+from tests.http.admin.test_audit import EXPORTS
+from tests.http.admin.test_people import UNKNOWN
 from tests.keys import Owner, an_owner
 
 Browser = Callable[..., httpx2.AsyncClient]
@@ -31,7 +32,7 @@ async def owner(rt: Runtime, browser: Browser) -> Owner:
 
 @pytest.fixture
 async def wren(rt: Runtime, owner: Owner, browser: Browser) -> Owner:
-    """A member who left traces in this organization and in another, one ended session among them."""
+    """A member who left traces here, a session that has ended among them, and elsewhere."""
     theirs = browser(ip="198.51.100.77", agent="agent-of-wren")
     member = await an_owner(rt, theirs, EMAIL, role="member")
     other = await given.an_organization(rt, "other")
@@ -138,7 +139,8 @@ async def test_from_where_others_acted_is_theirs_and_what_one_did_to_others_is_o
     assert told.status_code == 200, told.text
     of_wren, of_ada = [
         next(
-            one for one in await exported(owner.http, person)
+            one
+            for one in await exported(owner.http, person)
             if one.get("type") == "membership.role_changed"
         )
         for person in (who, ada)
@@ -234,7 +236,7 @@ async def test_an_export_under_way_while_its_person_is_erased_leaves_no_file(
         async for _ in exports.run(rt, begun):
             pass
     room = rt.settings.data_dir / "organizations" / str(wren.person.tenant_id) / "exports"
-    assert list(room.iterdir()) == []  # noqa: ASYNC240
+    assert list(room.iterdir()) == []
 
 
 async def test_who_cannot_be_erased_from_the_folder_is_not_erased_at_all(
