@@ -48,8 +48,8 @@ WORKERS = 2
 GRACE_SECONDS = 30
 """As long as policy allows: a service that is killed and starts again must not be late for it."""
 
-HASTY = "hasty"
-"""The organization whose retries are forgiven for a second only."""
+HASTY = "hasty-"
+"""How organizations are called whose retries are forgiven for a second only."""
 
 _START_SECONDS = 120.0
 """Several deployments may start on one machine at once."""
@@ -245,7 +245,7 @@ class Site:
     ) -> Device:
         """Sign a person in on one more device, without the cost of hashing."""
         call = self.call()
-        overrides = '{"refresh_grace": 1}' if organization.slug == HASTY else None
+        overrides = '{"refresh_grace": 1}' if organization.slug.startswith(HASTY) else None
         membership = Membership(
             tenant_id=organization.tenant_id,
             role=role,
@@ -287,16 +287,8 @@ class Site:
         return await self.device(account, organization, role)
 
     async def hasty(self) -> Organization:
-        """Return the organization whose grace is one second."""
-        async with self.rt.pg.reading() as tx:
-            row = await tx.fetchrow(
-                "SELECT tenant_id, slug, name, policy::text AS policy, created_at, disabled_at"
-                " FROM auth_organizations WHERE slug = $1",
-                HASTY,
-            )
-        if row is not None:
-            return Organization(**dict(row))
-        made = await self.organization(HASTY)
+        """Make an organization whose grace is one second."""
+        made = await self.organization(f"{HASTY}{next(self._made)}")
         async with self.rt.pg.reading() as tx:
             await tx.execute(
                 "UPDATE auth_organizations SET policy = $2::text::jsonb WHERE tenant_id = $1",

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from faults.client import Answer, Client
 from faults.model.world import Home, Key, Session, Who
 from faults.report import Report
-from faults.site import Device, Machine, Site
+from faults.site import HASTY, Device, Machine, Site
 from service.domain.users import Account
 
 T = TypeVar("T")
@@ -169,7 +169,7 @@ class House(RuleBasedStateMachine):
     @rule(number=_NUMBERS, at=_NUMBERS, back=st.sampled_from([0, 0, 0, 0, 0, 1, 1, 2, 3]))
     def refresh(self, number: int, at: int, back: int) -> None:
         session = self.pick_session(number)
-        hasty = session.owner.home.organization.slug == "hasty"
+        hasty = session.owner.home.organization.slug.startswith(HASTY)
         since = time.monotonic() - self.rotated[session.session_id]
         if back >= len(session.tokens) or (back == 1 and (hasty or since > _GRACE_SECONDS)):
             back = 0
@@ -189,7 +189,7 @@ class House(RuleBasedStateMachine):
                 self.rotated[session.session_id] = rotated
         self.settled()
 
-    @precondition(lambda self: any(h.organization.slug == "hasty" for h in self.homes))
+    @precondition(lambda self: any(h.organization.slug.startswith(HASTY) for h in self.homes))
     @rule(late=st.booleans())
     def retry_where_grace_is_short(self, late: bool) -> None:  # noqa: FBT001 - drawn
         found = [s for s in self.people[2].sessions if s.live and len(s.tokens) > 1]
