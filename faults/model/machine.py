@@ -54,6 +54,14 @@ class Difference(AssertionError):  # noqa: N818 - not an error of ours
     """The service and the model part ways."""
 
 
+def _is_hasty(house: "House") -> bool:
+    return any(home.organization.slug.startswith(HASTY) for home in house.homes)
+
+
+def _has_keys(house: "House") -> bool:
+    return bool(house.keys)
+
+
 class House(RuleBasedStateMachine):
     """Two organizations, three people, and what they do."""
 
@@ -189,7 +197,7 @@ class House(RuleBasedStateMachine):
                 self.rotated[session.session_id] = rotated
         self.settled()
 
-    @precondition(lambda self: any(h.organization.slug.startswith(HASTY) for h in self.homes))
+    @precondition(_is_hasty)
     @rule(late=st.booleans())
     def retry_where_grace_is_short(self, late: bool) -> None:  # noqa: FBT001 - drawn
         found = [s for s in self.people[2].sessions if s.live and len(s.tokens) > 1]
@@ -320,7 +328,7 @@ class House(RuleBasedStateMachine):
         session.owner.keys.append(key)
         self.keys.append(key)
 
-    @precondition(lambda self: self.keys)
+    @precondition(_has_keys)
     @rule(number=_NUMBERS, at=_NUMBERS)
     def verify_key(self, number: int, at: int) -> None:
         key = self.keys[number % len(self.keys)]
@@ -337,7 +345,7 @@ class House(RuleBasedStateMachine):
 
         self.settles("a key", found, key.good)
 
-    @precondition(lambda self: self.keys)
+    @precondition(_has_keys)
     @rule(number=_NUMBERS, other=_NUMBERS, at=_NUMBERS)
     def revoke_key(self, number: int, other: int, at: int) -> None:
         key, session = self.keys[number % len(self.keys)], self.pick_session(other)
