@@ -42,7 +42,7 @@ def keep(seed: int, told: Sequence[Told], secrets: Told) -> None:
     machine, state = describe_machine(), _state()
     full = {campaign.name: campaign.full for campaign in CAMPAIGNS}
     for one in told:
-        if one.asked < full[one.name] or one.rounds < one.asked:
+        if one.asked < full[one.name] or (one.violations and one.rounds < one.asked):
             continue  # a model that was contradicted ends early
         _RESULTS.mkdir(exist_ok=True)
         text = msgspec.json.encode(Full(machine, state, seed, one, secrets))

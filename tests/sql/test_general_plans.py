@@ -55,7 +55,7 @@ async def read(rt: Runtime, queries: Queries, name: str, **values: Any) -> int:
     statement = queries.statements[name]
     told = ("NULL" if v is None else f"'{v}'" for v in statement.arguments(values))
     async with rt.pg.decision() as tx:
-        assert await tx.fetchval("SHOW plan_cache_mode") == "force_generic_plan"
+        await tx.execute("SET LOCAL plan_cache_mode = force_generic_plan")
         await tx.execute(f"PREPARE asked AS {statement.text}")
         plan = msgspec.json.decode(
             await tx.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE asked ({', '.join(told)})")
