@@ -1,6 +1,7 @@
 """Each kind of fault in turn, and how long it took until all was well."""
 
 import asyncio
+import errno
 import os
 import random
 import signal
@@ -145,15 +146,28 @@ async def _no_room_for_the_log(site: Site) -> None:
 async def _full(site: Site) -> AsyncIterator[None]:
     assert site.disk is not None
     ballast = site.disk / "ballast"
-    with ballast.open("wb") as file:
-        space = os.statvfs(site.disk)
-        os.posix_fallocate(file.fileno(), 0, space.f_bavail * space.f_frsize)
     try:
+        with ballast.open("wb") as file:
+            _fill(file.fileno())
         yield
     finally:
         ballast.unlink()
         if not site.postgres.is_running():
             site.postgres.start()
+
+
+def _fill(file: int) -> None:
+    """Take all the room there is, though others write while it is counted."""
+    while True:
+        os.ftruncate(file, 0)
+        space = os.fstatvfs(file)
+        try:
+            os.posix_fallocate(file, 0, space.f_bavail * space.f_frsize)
+        except OSError as exc:
+            if exc.errno != errno.ENOSPC:
+                raise
+            continue
+        return
 
 
 # --- Valkey ---------------------------------------------------------------------------------------
