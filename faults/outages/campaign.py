@@ -160,9 +160,11 @@ def _fill(file: int) -> None:
     """Take all the room there is, though others write while it is counted."""
     while True:
         os.ftruncate(file, 0)
-        space = os.fstatvfs(file)
+        told = os.fstatvfs(file)
+        room = told.f_bavail * told.f_frsize
         try:
-            os.posix_fallocate(file, 0, space.f_bavail * space.f_frsize)
+            if room:
+                os.posix_fallocate(file, 0, room)
         except OSError as exc:
             if exc.errno != errno.ENOSPC:
                 raise
