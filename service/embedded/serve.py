@@ -45,9 +45,9 @@ def serve() -> int:
     try:
         _require_free(Listening.of(environment))
         with running_servers(environment, checkout.data) as servers:
-            password = prepare(environment, checkout.data, with_demo=True)
+            untold = prepare(environment, checkout.data, with_demo=True)
             checkout.announce("serve", _told(environment))
-            return _run(environment, servers, password)
+            return _run(environment, servers, untold)
     except Stop:
         print("Stopped.", flush=True)
         return 0
@@ -89,8 +89,10 @@ def _is_overruled(name: str) -> bool:
     return is_given(os.environ, name.removesuffix("_FILE"))
 
 
-def prepare(environment: Mapping[str, str], data: Path, *, with_demo: bool) -> str | None:
-    """Migrate, and on the first run make the demo organization; return its owner's password then.
+def prepare(environment: Mapping[str, str], data: Path, *, with_demo: bool) -> Path | None:
+    """Migrate, and on the first run make the demo organization; return its owner's password.
+
+    It stands in a note until it was told: what is cut short before has lost nobody their account.
 
     Notes say what was done, so that a later start does neither.  About migrations they are
     believed only beside our own database: one that was given may have been emptied since.
@@ -108,18 +110,31 @@ def prepare(environment: Mapping[str, str], data: Path, *, with_demo: bool) -> s
         migrated.write_text(digest)
 
     demo = notes / "demo"
-    if not with_demo or demo.exists():
+    if not with_demo or (demo.exists() and not demo.read_text()):
         return None
     print("Making the organization demo and its owner ...", flush=True)
-    password = secrets.token_urlsafe(12)
     # An earlier first run may have been cut short after any of these steps.
+    again = demo.exists()
+    if not again:
+        _write_secretly(demo, secrets.token_urlsafe(12))
     organization = ("organization", "create", "--slug", "demo", "--name", "Demo", "--json")
     _service(environment, *organization, may_fail=True)
     owner = ("user", "create", "--email", OWNER, "--organization", "demo", "--role", "owner")
     flags = ("--platform-admin", "--password-stdin", "--json")
-    made = _service(environment, *owner, *flags, stdin=password, may_fail=True)
-    demo.touch()
-    return password if made else None
+    made = _service(environment, *owner, *flags, stdin=demo.read_text(), may_fail=True)
+    if made or again:
+        return demo
+    demo.write_text("")  # somebody else's, in a database that was given
+    return None
+
+
+def _write_secretly(note: Path, text: str) -> None:
+    """Write a file whole or not at all, for its owner alone."""
+    part = note.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    part.rename(note)
 
 
 def _service(
@@ -142,7 +157,7 @@ def _service(
     return done.returncode == 0
 
 
-def _run(environment: dict[str, str], servers: Sequence[Server], password: str | None) -> int:
+def _run(environment: dict[str, str], servers: Sequence[Server], untold: Path | None) -> int:
     started = time.monotonic()
     print("Starting the service ...", flush=True)
     service = subprocess.Popen(
@@ -155,8 +170,10 @@ def _run(environment: dict[str, str], servers: Sequence[Server], password: str |
         welcomed = False
         while service.poll() is None:
             if not welcomed and _answers(environment):
-                _welcome(environment, password)
+                _welcome(environment, untold.read_text() if untold else None)
                 welcomed = True
+                if untold:
+                    untold.write_text("")
             if not welcomed and time.monotonic() - started > _HEALTH_SECONDS:
                 raise EmbeddedError(f"/healthz does not answer after {_HEALTH_SECONDS:.0f} s")
             with contextlib.suppress(subprocess.TimeoutExpired):

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from tests import servers
@@ -53,6 +54,25 @@ def test_a_first_run_makes_an_owner_and_a_second_one_is_quick(
         assert "Making the organization" not in second.output()
         assert "as printed on the first run" in second.output()
     assert min(took) < WARM_SECONDS, took
+
+
+def test_a_first_run_that_is_cut_short_loses_nobody_their_password(
+    fresh: Copy, serving: Serving
+) -> None:
+    """The owner is made, and the service does not come up to say so."""
+    status, said = fresh.run("serve", env={"AUTH_METRICS_BIND": "192.0.2.1:9090"})
+    assert status == 1
+    assert "AUTH_METRICS_BIND" in said
+    note = fresh.root / ".data" / "postgres" / "demo"
+    assert stat.S_IMODE(note.stat().st_mode) == 0o600
+    second = serving(fresh)
+    form = {"email": "owner@demo.example", "password": printed_password(second.output())}
+    answer = httpx2.post(f"{fresh.url}/auth/login", json=form, timeout=30)
+    assert answer.status_code == 200, answer.text
+    assert note.read_text() == ""
+    second.end()
+    third = serving(fresh)
+    assert "as printed on the first run" in third.output()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
