@@ -131,6 +131,8 @@ def _check_pairs(settings: Settings) -> None:
         raise SettingsError("AUTH_WORKERS must be between 1 and 64")
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", settings.database_schema):
         raise SettingsError("AUTH_DATABASE_SCHEMA is not a schema name")
+    if settings.data_dir == Path():
+        raise SettingsError("AUTH_DATA_DIR must name a folder")
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise SettingsError("AUTH_TLS_CERT and AUTH_TLS_KEY go together")
     if settings.log_level not in ("debug", "info", "warning", "error"):

@@ -100,7 +100,7 @@ WRONG = {
     "AUTH_METRICS_BIND": ["", "9090"],
     "AUTH_DATABASE_SCHEMA": ["", "Public", "a-b", 'x"; DROP', "1a", "a" * 64],
     "AUTH_LOG_LEVEL": ["", "verbose", "INFO"],
-    "AUTH_DATA_DIR": ["/srv/\udcff"],
+    "AUTH_DATA_DIR": ["", ".", "/srv/\udcff"],
     "AUTH_SMTP_URL": ["smtp://\udcff"],
     "AUTH_TLS_CERT": ["cert.pem"],
     "AUTH_TLS_KEY": ["key.pem"],

@@ -73,6 +73,7 @@ def _serve(settings: Settings) -> None:
     log.configure(settings.log_level)
     host, _, port = settings.bind.rpartition(":")
     _check_bind(host.strip("[]"), int(port))
+    _check_folder(settings.data_dir)
     certificate = _certificate(settings)
     os.environ["TESSERRA_PARENT"] = str(os.getpid())  # app.PARENT: workers end with us
     server = (_Sharing if certificate else Granian)(
@@ -203,6 +204,13 @@ def _check_bind(host: str, port: int) -> None:
     except (OSError, OverflowError) as exc:
         why = exc.strerror if isinstance(exc, OSError) else "no such port"
         edge.fail(f"AUTH_BIND: cannot listen there ({why})")
+
+
+def _check_folder(folder: Path) -> None:
+    """Fail when it is no folder that we may write to, or none can be made there."""
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        edge.fail("AUTH_DATA_DIR: no folder can be kept there")
 
 
 def _address(host: str, port: int) -> tuple[Any, ...]:

@@ -100,6 +100,8 @@ async def test_what_stops_a_start_is_named_and_no_secret_shown(
         ("AUTH_REDIS_URL", serve, {"redis_url": "http://s3cret"}),
         ("AUTH_REDIS_URL", serve, {"redis_url": "redis://127.0.0.1:s3cret/0"}),
         ("AUTH_POLICY_FILE", serve, {"policy_file": str(policy)}),
+        ("AUTH_DATA_DIR", serve, {"data_dir": str(policy)}),
+        ("AUTH_DATA_DIR", serve, {"data_dir": str(policy / "folder")}),
         ("AUTH_POLICY_FILE", serve, {"policy_file": str(unknown)}),
         ("AUTH_POLICY_FILE", serve, {"policy_file": str(tmp_path)}),
         ("AUTH_SMTP_URL", serve, {"smtp_url": "http://s3cret"}),
