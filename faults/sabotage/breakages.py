@@ -101,8 +101,8 @@ BREAKAGES = (
         "sql/queries/apikeys.sql",
         (
             (
-                " WHERE tenant_id = $1\n   AND ($2::uuid IS NULL OR owner_id = $2)",
-                " WHERE $1::uuid IS NOT NULL\n   AND ($2::uuid IS NULL OR owner_id = $2)",
+                " WHERE tenant_id = $1\n   AND key_id < coalesce($2::uuid,",
+                " WHERE $1::uuid IS NOT NULL\n   AND key_id < coalesce($2::uuid,",
             ),
         ),
         "walls",

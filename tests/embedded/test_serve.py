@@ -261,7 +261,8 @@ def _listening(port: int) -> set[str]:
 
 def test_a_server_that_dies_comes_back_on_its_port(copy: Copy, serving: Serving) -> None:
     dev = serving(copy)
-    pid = next(pid for pid, line in dev.family().items() if "/postgres -D" in line)
+    # The oldest: a child of it that has not named itself yet is called the same.
+    pid = min(pid for pid, line in dev.family().items() if "/postgres -D" in line)
     port = (copy.root / ".data" / "postgres" / "port").read_text()
     os.kill(pid, signal.SIGKILL)
     dev.wait_for("PostgreSQL ended; starting it again")

@@ -88,6 +88,7 @@ async def until_all_serve(running: Running) -> None:
 async def test_a_worker_lost_while_postgresql_is_away_takes_its_place_again() -> None:
     with private_postgres() as postgres:
         async with service(workers=2, database_url=postgres.url) as running:
+            await until_all_serve(running)  # else it may be the survivor that waits
             survivor, victim = running.workers()
             postgres.kill()
             os.kill(victim, signal.SIGKILL)
