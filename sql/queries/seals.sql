@@ -156,7 +156,7 @@ WITH stretch AS (
     SELECT event_id, occurred_at,
            ((recorded_xid, event_id) <= ($3::bigint::text::xid8, $4)
             OR recorded_xid >= pg_snapshot_xmax(pg_current_snapshot())
-            OR EXISTS (SELECT FROM auth_event_seals s WHERE s.event_id = stretch.event_id OFFSET 0))
+            OR EXISTS (SELECT FROM auth_event_seals s WHERE s.event_id = stretch.event_id))
            AND NOT EXISTS (
                 SELECT FROM auth_event_seals s
                   JOIN auth_event_chains c USING (chain_id)
@@ -165,7 +165,6 @@ WITH stretch AS (
                    AND s.chain_id = $1
                    AND s.position > $2
                    AND s.position <= c.position
-                OFFSET 0
            ) AS stray
       FROM stretch
 )
