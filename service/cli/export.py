@@ -1,4 +1,4 @@
-"""What `audit export` and `user export` share: the file, its progress, and what is said of it."""
+"""A bar for commands that take a while; and for those that export, the file and what is said."""
 
 import sys
 from collections.abc import Callable

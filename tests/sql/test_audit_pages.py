@@ -1,22 +1,22 @@
 """Every filter of the audit trail is led by an index: no page reads a partition through."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
 import pytest
 
-from bench.audit import BIG, COLUMNS, EVER, FIRST, GENERATED
+from bench.audit import BIG, EVER, FIRST
 from service.domain import audit
 from service.domain.audit import Filter
 from service.domain.audit.store import queries
 from service.domain.audit.trail import leading
 from service.kernel.sql import Statement
 from service.runtime import Runtime
+from tests.sql.filled import filled, nodes
 
-COUNT = 40_000
 STATEMENTS: dict[str, dict[str, Any]] = {
     "page": {},
     "page_by_type": {"event_type": "family.burned"},
@@ -29,24 +29,8 @@ STATEMENTS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 async def full(rt: Runtime) -> AsyncIterator[Runtime]:
-    async with rt.pg.reading() as tx:
-        await audit.make_partitions(tx, FIRST, 4)
-        await tx.execute(
-            f"INSERT INTO auth_eventos ({', '.join(COLUMNS)}) {GENERATED}",
-            *(FIRST, timedelta(days=120) / COUNT, 0, COUNT - 1),
-            timeout=60,
-        )
-        await tx.execute("ANALYZE auth_eventos")
-    yield rt
-    async with rt.pg.reading() as tx:
-        await tx.execute("TRUNCATE auth_eventos")
-        await tx.execute("ANALYZE auth_eventos")
-        for month in ("2025_01", "2025_02", "2025_03", "2025_04"):
-            await tx.execute(f"DROP TABLE auth_eventos_{month}, auth_event_seals_{month}")
-
-
-def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
-    return [plan, *(node for below in plan.get("Plans", []) for node in nodes(below))]
+    async with filled(rt):
+        yield rt
 
 
 async def examined(full: Runtime, statement: Statement, **filters: Any) -> dict[str, Any]:

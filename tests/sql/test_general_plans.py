@@ -1,21 +1,20 @@
 """Statements by the plan that knows no value: none reads what it does not need."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
 import pytest
 
-from bench.audit import BIG, COLUMNS, FIRST, GENERATED
+from bench.audit import BIG
 from service.domain import apikeys, audit, seals, sessions
 from service.kernel.sql import Queries
 from service.runtime import Runtime
 from tests import given
-from tests.sql.test_audit_pages import nodes
+from tests.sql.filled import TRAIL, filled, nodes
 
-COUNT = 40_000
 SEALED = """
 INSERT INTO auth_event_seals (chain_id, position, event_id, occurred_at, sealed_at, form, salt,
                               personal, leaf, previous, hash)
@@ -23,31 +22,21 @@ SELECT chain_id, row_number() OVER (PARTITION BY chain_id ORDER BY event_id), ev
        occurred_at, 2, substr(digest, 1, 16), digest, digest, digest, digest
   FROM (SELECT *, sha256(event_id::text::bytea) AS digest FROM auth_eventos) AS events
 """
-TRAIL = "auth_eventos, auth_event_seals, auth_event_chains"
 
 
 @pytest.fixture
 async def sealed(rt: Runtime) -> AsyncIterator[Runtime]:
     """A trail all of which is sealed."""
-    async with rt.pg.reading() as tx:
-        await audit.make_partitions(tx, FIRST, 4)
-        await tx.execute(
-            f"INSERT INTO auth_eventos ({', '.join(COLUMNS)}) {GENERATED}",
-            *(FIRST, timedelta(days=120) / COUNT, 0, COUNT - 1),
-            timeout=60,
-        )
-        await tx.execute(SEALED, timeout=60)
-        await tx.execute(
-            "INSERT INTO auth_event_chains (chain_id, position, hash)"
-            " SELECT chain_id, max(position), sha256('') FROM auth_event_seals GROUP BY chain_id"
-        )
-        await tx.execute(f"ANALYZE {TRAIL}")
-    yield rt
-    async with rt.pg.reading() as tx:
-        await tx.execute(f"TRUNCATE {TRAIL}")
-        await tx.execute(f"ANALYZE {TRAIL}")
-        for month in ("2025_01", "2025_02", "2025_03", "2025_04"):
-            await tx.execute(f"DROP TABLE auth_eventos_{month}, auth_event_seals_{month}")
+    async with filled(rt):
+        async with rt.pg.reading() as tx:
+            await tx.execute(SEALED, timeout=60)
+            await tx.execute(
+                "INSERT INTO auth_event_chains (chain_id, position, hash)"
+                " SELECT chain_id, max(position), sha256('') FROM auth_event_seals"
+                " GROUP BY chain_id"
+            )
+            await tx.execute(f"ANALYZE {TRAIL}")
+        yield rt
 
 
 async def read(rt: Runtime, queries: Queries, name: str, **values: Any) -> int:
