@@ -38,7 +38,7 @@ SHARED_TAILS: dict[str, str] = {
     "idempotency": "how every flow that creates does it once",
     "naming": "what a thing may be called, and the scopes it may be given",
     "authority": "who may administer what",
-    "access/sign_in": "reserving and settling an attempt: other doors take passwords too",
+    "access/attempts": "reserving and settling an attempt at a password, by whatever door",
     "access/refresh": "OAuth's refresh_token grant is the same act on another wire",
     "oauth/client_credentials": "what a token endpoint issues",
     "apikeys/check": "is this key good: one question behind four doors",

@@ -4,7 +4,7 @@ from service.domain import audit, devices, sessions, users
 from service.domain.audit import events
 from service.domain.revocations import Revocation
 from service.domain.sessions import Why
-from service.flows.access import limiting, sign_in
+from service.flows.access import attempts, limiting
 from service.flows.access.ending import close_sessions
 from service.kernel.call import Call, Person
 from service.kernel.refusal import Reason, Refused
@@ -31,18 +31,18 @@ async def change_password(
         users.refuse_weak(
             new, email=account.email, organization=here.name if here else "", field="new_password"
         )
-        attempt = await sign_in.reserve(rt, call, tx, account, device)
-    verdict = await sign_in.verify(rt, call, attempt, current)
+        attempt = await attempts.reserve(rt, call, tx, account, device)
+    verdict = await attempts.verify(rt, call, attempt, current)
     try:
         new_hash = await rt.passwords.hash(new) if verdict.ok else ""
     except Refused:  # shed: the current one was right all the same
-        await sign_in.give_back(rt, call, attempt)
+        await attempts.give_back(rt, call, attempt)
         raise
 
     entries: list[Revocation] = []
     async with rt.pg.decision() as tx:
         now = await users.lock(tx, person.user_id)
-        why = await sign_in.judge(rt, call, tx, attempt, now, verdict, here)
+        why = await attempts.judge(rt, call, tx, attempt, now, verdict, here)
         if why is not None:
             await audit.record(
                 tx,

@@ -9,7 +9,7 @@ from service.domain import audit, invitations, organizations, users
 from service.domain.audit import events
 from service.domain.invitations import Invitation
 from service.domain.users import ROLES, Account, Role
-from service.flows.access import limiting, sign_in
+from service.flows.access import attempts, limiting
 from service.flows.admin.reach import hold_organization, record_look, refuse_above, target
 from service.flows.authority import Act, reaches, require
 from service.flows.idempotency import find_made, keep_made
@@ -133,7 +133,7 @@ async def accept(rt: Runtime, call: Call, token: str, password: str | None, name
         users.refuse_weak(password, email=peeked.email, organization=peeked.organization)
         hashed = await rt.passwords.hash(password)
     elif known is not None and password is not None and holder != known.user_id:
-        await sign_in.prove(rt, call, known, password)
+        await attempts.prove(rt, call, known, password)
         holder = known.user_id
     async with rt.pg.decision() as tx:
         await organizations.lock(tx, peeked.tenant_id)
