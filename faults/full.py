@@ -4,26 +4,22 @@ All of them take hours of a machine, so each counts for itself and is kept when 
 table says when, with which seed and on which state of the code each was.
 """
 
-import subprocess
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
-import msgspec
 from msgspec import Struct
 
 from bench.machine import Machine, describe_machine
 from bench.readme import write
+from faults import kept
 from faults.campaigns import CAMPAIGNS, Campaign
 from faults.report import Told
-from service.embedded.checkout import ROOT
 
 COMMAND = "./dev faults report"
 _HEADING = (
     *("campaign, full length", "day, state, seed", "rounds", "faults injected", "requests"),
     *("5xx but 503", "worst recovery", "violations"),
 )
-_RESULTS = Path(__file__).parent / "results"
 
 
 class Full(Struct, frozen=True):
@@ -39,14 +35,12 @@ class Full(Struct, frozen=True):
 
 def keep(seed: int, told: Sequence[Told], secrets: Told) -> None:
     """Keep what has gone its full length."""
-    machine, state = describe_machine(), _state()
+    machine, state = describe_machine(), kept.state()
     full = {campaign.name: campaign.full for campaign in CAMPAIGNS}
     for one in told:
         if one.asked < full[one.name] or (one.violations and one.rounds < one.asked):
             continue  # a model that was contradicted ends early
-        _RESULTS.mkdir(exist_ok=True)
-        text = msgspec.json.encode(Full(machine, state, seed, one, secrets))
-        (_RESULTS / f"{one.name}.json").write_bytes(msgspec.json.format(text, indent=1) + b"\n")
+        kept.keep(one.name, Full(machine, state, seed, one, secrets))
 
 
 def report() -> int:
@@ -56,7 +50,7 @@ def report() -> int:
 
 def table() -> str:
     """Return the table as Markdown, a line for each campaign there is."""
-    found = [(campaign, _read(campaign)) for campaign in CAMPAIGNS]
+    found = [(campaign, kept.read(campaign.name, Full)) for campaign in CAMPAIGNS]
     lines = [
         f"| {' | '.join(_HEADING)} |",
         f"|{'---|' * len(_HEADING)}",
@@ -70,8 +64,8 @@ def table() -> str:
         f"| **all** | | {total['rounds']:,} | {total['faults']:,} | {total['requests']:,}"
         f" | {total['bad']} | | {total['violations']} |"
     )
-    machines = dict.fromkeys(_machine(full.machine) for _, full in found if full is not None)
-    return "\n".join([*lines, "", *machines])
+    machines = kept.machines(full.machine for _, full in found if full is not None)
+    return "\n".join([*lines, "", machines])
 
 
 def _line(campaign: Campaign, full: Full | None) -> str:
@@ -95,26 +89,3 @@ def _counts(full: Full) -> dict[str, int]:
         "bad": sum(n for status, n in told.statuses.items() if status >= 500 and status != 503),
         "violations": len(told.violations) + len(full.secrets.violations),
     }
-
-
-def _machine(machine: Machine) -> str:
-    return (
-        f"{machine.cores} cores shared by all of it, {machine.memory_gib:.0f} GiB, Python"
-        f" {machine.python}, {machine.servers}."
-    )
-
-
-def _read(campaign: Campaign) -> Full | None:
-    path = _RESULTS / f"{campaign.name}.json"
-    return msgspec.json.decode(path.read_bytes(), type=Full) if path.exists() else None
-
-
-def _state() -> str:
-    """Name the commit, and say when what is attacked is not what it holds."""
-    commit = _git("rev-parse", "--short", "HEAD") or "unknown"
-    return commit + ("+" if _git("status", "--porcelain", "--", "service", "sql") else "")
-
-
-def _git(*arguments: str) -> str:
-    asked = ["git", "-C", str(ROOT), *arguments]
-    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from bench import readme, report
-from faults import full
+from faults import full, kept
 from faults.report import Told, Violation
+from faults.sabotage import seen
 
-SHOWN = {report.COMMAND: report.figures, full.COMMAND: full.table}
+SHOWN = {report.COMMAND: report.figures, full.COMMAND: full.table, seen.COMMAND: seen.table}
 
 
 @pytest.mark.parametrize("command", SHOWN)
@@ -35,7 +36,7 @@ def test_what_stands_around_the_marks_stays_and_marks_must_be_there() -> None:
 def test_a_campaign_is_told_when_it_went_its_full_length(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, asked: int, rounds: int, told: str
 ) -> None:
-    monkeypatch.setattr(full, "_RESULTS", tmp_path)
+    monkeypatch.setattr(kept, "FOLDER", tmp_path)
     violation = Violation("I1", "two tokens")
     one = Told(
         name="forgeries",
