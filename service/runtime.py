@@ -74,7 +74,7 @@ async def open_runtime(
     clock = clock or Clock()
     with blaming("AUTH_POLICY_FILE"):
         policy = policy or policies.load(settings.policy_file)
-        passwords = passwords or Passwords(clock, policy.hashing)
+        passwords = passwords or Passwords(clock, policy.hashing, workers=settings.workers)
     with blaming("AUTH_SMTP_URL"):
         if settings.smtp_url is not None:
             mail.parsed(settings.smtp_url)

@@ -1,15 +1,18 @@
 """Password hashing: Argon2id for all that is new, bcrypt verified and replaced.
 
-Hashing is what a sign-in is bought with, and it is bounded three ways: as many threads as cores, a
-queue that sheds with 503 rather than grow, and stored parameters that are checked before they are
-obeyed.  The permit belongs to the job, not to the request: a client that hangs up frees nothing
-before its hash is done.  argon2-cffi and bcrypt let go of the GIL while they work.
+Hashing is what a sign-in is bought with, and it is bounded three ways: as many threads as cores
+over all workers, a queue that sheds with 503 rather than grow, and stored parameters that are
+checked before they are obeyed.  The permit belongs to the job, not to the request: a client that
+hangs up frees nothing before its hash is done.  argon2-cffi and bcrypt let go of the GIL while they
+work.
 """
 
 import asyncio
 import base64
+import math
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -39,6 +42,7 @@ _BCRYPT_BYTES = 72
 _BCRYPT_MOST = 14
 _MEMORY_FLOOR, _MEMORY_MOST = 19 * 1024, 256 * 1024
 _TIME_MOST, _LANES_MOST = 10, 8
+_NICE = 5
 _MEMORY_OF_PACE = 8
 """Hashes, of which the pace is a moving mean, and how much slower it is than at first."""
 _SLOWEST = 8.0
@@ -86,14 +90,24 @@ def _is_base64(text: str) -> bool:
     return base64.b64encode(raw).decode().rstrip("=") == text
 
 
+def _step_back() -> None:
+    """Let who only wants an answer go first: a hash holds a core for tens of milliseconds.
+
+    Linux has a priority for each thread; elsewhere it would be that of the whole process.
+    """
+    if sys.platform == "linux":
+        os.nice(_NICE)
+
+
 class Passwords:
-    """The bounded executor and the hasher.  One per process."""
+    """The bounded executor and the hasher.  One per process, of which `workers` share the cores."""
 
     def __init__(
         self,
         clock: Clock,
         parameters: HashParameters,
         *,
+        workers: int = 1,
         threads: int | None = None,
         queue_seconds: float = 2.0,
         floor_kib: int = _MEMORY_FLOOR,
@@ -111,8 +125,8 @@ class Passwords:
             memory_cost=parameters.memory_kib,
             parallelism=parameters.lanes,
         )
-        self._threads = threads or os.cpu_count() or 1
-        self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="hash")
+        self._threads = threads or math.ceil((os.cpu_count() or 1) / workers)
+        self._executor = ThreadPoolExecutor(self._threads, "hash", _step_back)
         self._queue_seconds = queue_seconds
         self._waiting = 0
         self._coming = 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -304,3 +305,15 @@ async def test_hashing_leaves_the_loop_free() -> None:
         turns += 1
     hasher.close()
     assert turns > 10
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority for each thread")
+async def test_hashing_lets_whoever_answers_go_first(passwords: Passwords) -> None:
+    def priority(thread: int) -> int:
+        return os.getpriority(os.PRIO_PROCESS, thread)
+
+    before = set(threading.enumerate())
+    await passwords.hash("password")
+    (hashing,) = {t.native_id for t in set(threading.enumerate()) - before}
+    assert hashing is not None
+    assert priority(hashing) > priority(threading.get_native_id())
