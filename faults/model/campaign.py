@@ -10,7 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from faults.model.machine import Ports, machine
 from faults.report import Report
-from faults.site import Device, Site
+from faults.site import HASTY_SECONDS, Device, Site
 
 STEPS = 50
 _TOKEN_SECONDS = 600.0
@@ -58,10 +58,13 @@ async def _grace_ends(site: Site, report: Report) -> None:
     for late, status in ((False, 200), (True, 401)):
         device = await site.newcomer(await site.hasty())
         token = device.refresh_token
+        began = time.monotonic()
         answer = await client.ask("POST", "/auth/refresh", cookie=token, json={})
         report.expect("harness", answer.ok, f"a refresh: {answer.status}")
         await asyncio.sleep(1.4 if late else 0)
         answer = await client.ask("POST", "/auth/refresh", cookie=token, json={})
+        if not late and time.monotonic() - began > HASTY_SECONDS:
+            continue  # of so slow a machine nobody can tell
         told = f"a retry {'after' if late else 'within'} the grace: {answer.status}"
         report.expect("I2", answer.status == status, told)
     client.close()
