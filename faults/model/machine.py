@@ -3,8 +3,10 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
+import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -13,6 +15,7 @@ from faults.model.world import Home, Key, Session, Who
 from faults.report import Report
 from faults.site import HASTY, HASTY_SECONDS, Device, Machine, Site
 from service.domain.users import Account
+from service.kernel import jose
 
 T = TypeVar("T")
 
@@ -119,6 +122,8 @@ class House(RuleBasedStateMachine):
 
     def certain(self, session: Session) -> bool:
         """Whether no cutoff is so near that its token might be counted as older."""
+        if not session.access:  # revoked by hand
+            return False
         cut = self.cut.get(str(session.owner.account.user_id), float("-inf"))
         return self.issued[session.access] > cut + _CUTOFF_SECONDS
 
@@ -131,19 +136,21 @@ class House(RuleBasedStateMachine):
     def settled(self) -> None:
         """What has ended is known to every worker before anything else is asked."""
         for session in self.sessions:
-            if session.live or not session.access:
-                continue
-            for at in range(len(self.ports.workers)):
-                self.settles(
-                    "the token of a session that ended",
-                    lambda session=session, at=at: (
-                        self.ports.do(  # type: ignore[misc]
-                            self.ports.workers[at].ask("GET", "/auth/me", bearer=session.access)
-                        ).status
-                    ),
-                    401,
-                )
-            session.access = ""
+            if not session.live:
+                self.dies(session)
+
+    def dies(self, session: Session) -> None:
+        """Every worker refuses its token within the bound."""
+        if not session.access:
+            return
+
+        def found(worker: Client) -> int:
+            asking = worker.ask("GET", "/auth/me", bearer=session.access)
+            return self.ports.do(asking).status
+
+        for worker in self.ports.workers:
+            self.settles("a token that was revoked", partial(found, worker), 401)
+        session.access = ""
 
     # --- the world ------------------------------------------------------------------------
 
@@ -318,13 +325,33 @@ class House(RuleBasedStateMachine):
                     self.cut[str(who.account.user_id)] = time.monotonic()
         self.settled()
 
-    def admin(self, path: str) -> int:
-        answer = self.ask("POST", path, bearer=self.ports.admin.access_token, json={})
+    def admin(self, path: str, body: object = None) -> int:
+        body = body or {}
+        answer = self.ask("POST", path, bearer=self.ports.admin.access_token, json=body)
         if answer.status == 401:  # fifteen minutes have passed
             cookie = self.ports.admin.refresh_token
             self.ports.admin.keep(self.ask("POST", "/auth/refresh", cookie=cookie, json={}))
-            answer = self.ask("POST", path, bearer=self.ports.admin.access_token, json={})
+            answer = self.ask("POST", path, bearer=self.ports.admin.access_token, json=body)
         return answer.status
+
+    @rule(number=_NUMBERS, kind=st.sampled_from(["sid", "jti", "sub"]))
+    def revoke_by_hand(self, number: int, kind: str) -> None:
+        session = self.pick_session(number)
+        if not (session.live and session.access):
+            return
+        claims = msgspec.json.decode(jose.decode(session.access.split(".")[1]))
+        body = {"kind": kind, "value": claims[kind]}
+        self.must("a revocation by hand", self.admin("/revocations", body), 201)
+        match kind:
+            case "sid":  # ends the session as well; the others stop tokens alone
+                session.end()
+            case "jti":
+                self.dies(session)
+            case _:
+                self.cut[str(session.owner.account.user_id)] = time.monotonic()
+                for one in session.owner.sessions:
+                    self.dies(one)
+        self.settled()
 
     @rule(number=_NUMBERS, at=_NUMBERS)
     def issue_key(self, number: int, at: int) -> None:

@@ -22,7 +22,7 @@ class Key:
     def good(self) -> bool:
         """Whether it opens anything."""
         who = self.owner
-        return not (self.revoked or who.disabled or who.home.disabled or self.owner.suspended)
+        return not (self.revoked or who.disabled or who.home.disabled)
 
 
 @dataclass
@@ -72,7 +72,6 @@ class Who:
     password: str = PASSWORD
     other_password: str = "another canary paperclip"
     disabled: bool = False
-    suspended: bool = False
     failures: int = 0
     locked: bool = False
     sessions: list[Session] = field(default_factory=list)
@@ -81,7 +80,7 @@ class Who:
     @property
     def cannot_act(self) -> bool:
         """Whether neither old tokens nor new ones are theirs."""
-        return self.disabled or self.suspended or self.home.disabled
+        return self.disabled or self.home.disabled
 
     def guess(self, *, right: bool) -> bool:
         """Try a password; return whether it opens."""
