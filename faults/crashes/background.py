@@ -16,6 +16,7 @@ from faults.site import Site
 from service import settings as deployment
 from service.cli import main as command
 from service.flows.upkeep.verify_trail import verify_trail
+from service.flows.vault.rotate_master import check_master
 from service.runtime import open_runtime
 
 _SEALS = "auth_event_seals"
@@ -89,7 +90,7 @@ async def crash_master_rotation(
             report.progress(f"master-key rotation, {point}: {number} of {rounds}")
             fresh = base64.urlsafe_b64encode(os.urandom(32)).decode()
             environment = {**site.environment, "AUTH_MASTER_KEYS": f"{fresh},{before}"}
-            words = _RESEALS[number % 2]
+            words = _RESEALS[number % len(_RESEALS)]
             site.tap.arm(_resealing(point, words))
             rotating = _rotate(environment)
             met = await site.tap.reached(1, 30)
@@ -147,7 +148,7 @@ def _rotate_master(environment: dict[str, str]) -> None:
 
 
 async def _opens(site: Site, report: Report, master: str) -> None:
-    """Open everything under the new key alone."""
+    """Open everything that is sealed under the new key alone."""
     direct = {
         **site.environment,
         "AUTH_DATABASE_URL": site.postgres.url,
@@ -155,7 +156,10 @@ async def _opens(site: Site, report: Report, master: str) -> None:
         "AUTH_MASTER_KEYS": master,
     }
     try:
-        async with open_runtime(deployment.load(direct), follow=False):
-            pass
+        async with open_runtime(deployment.load(direct), follow=False) as rt:
+            found = await check_master(rt, lambda _: None)
     except Exception as exc:  # noqa: BLE001 - whatever it is, it does not open
         report.violate("I7", f"after the rotation: {type(exc).__name__}: {exc}")
+        return
+    whole = found.total and not (found.older or found.broken)
+    report.expect("I7", whole, f"after the rotation: {found}")
