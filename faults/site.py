@@ -172,17 +172,11 @@ class Site:
 
     def worker_behind(self, port: int, proxy: Proxy) -> int | None:
         """Return which worker connects to a proxy from a port."""
-        mine, its = f":{port:04X}", f":{proxy.port:04X}"
-        rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-        inodes = {row[9] for row in rows if row[1].endswith(mine) and row[2].endswith(its)}
-        sockets = {f"socket:[{inode}]" for inode in inodes}
-        for pid in self.running.workers():
-            with suppress(OSError):
-                for open_file in Path(f"/proc/{pid}/fd").iterdir():
-                    with suppress(OSError):
-                        if str(open_file.readlink()) in sockets:
-                            return pid
-        return None
+        return self.process_behind(port, proxy, self.running.workers())
+
+    def process_behind(self, port: int, proxy: Proxy, among: list[int]) -> int | None:
+        """Return which of some processes does."""
+        return worker_serving(f"http://127.0.0.1:{port}", among, proxy.port)
 
     def said(self) -> str:
         """Return everything the service has written, over all its lives."""

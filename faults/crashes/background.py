@@ -7,10 +7,11 @@ import os
 import random
 import sys
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.process import BaseProcess
 
-from faults.crashes.rounds import SAMPLE, recover
-from faults.proxy import Moment, Point
+from faults.crashes.rounds import SAMPLE, Victim, kill, recover
+from faults.proxy import Moment, Pair, Point
 from faults.report import Report
 from faults.site import Site
 from service import settings as deployment
@@ -21,9 +22,14 @@ from service.runtime import open_runtime
 
 _SEALS = "auth_event_seals"
 _RESEALS = ("UPDATE auth_root", "UPDATE auth_signing_keys", "UPDATE auth_secret_versions")
-_POINTS: tuple[Point, ...] = ("inside", "commit", "done")
-_WORKERS_SHARE = 0.1
-"""Of the kills; the others are PostgreSQL's, which is back sooner."""
+"""In the order in which it goes through them, each in a transaction of its own."""
+
+_POINTS: tuple[Point, ...] = ("begin", "inside", "commit", "done")
+_SHARES: dict[Victim, float] = {"PostgreSQL": 0.88, "a worker": 0.1, "the service": 0.02}
+"""Of the kills of who seals: PostgreSQL is back soonest."""
+
+_POSTGRES_EVERY = 5
+"""Of so many rotations of master keys one loses PostgreSQL, the others are killed themselves."""
 
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload([__name__])
@@ -40,25 +46,30 @@ async def crash_sealing(site: Site, report: Report, dice: random.Random, rounds:
                 site.tap.disarm()
                 report.violate("harness", f"nobody seals: {point}")
                 break
-            moment = site.tap.held[0]
-            pid = site.worker_behind(moment.pair.near_port(), site.to_postgres)
-            by_worker = pid is not None and dice.random() < _WORKERS_SHARE
-            if by_worker:
-                site.kill_worker(pid or 0)
-            else:
-                site.postgres.kill()
-            moment.pair.reset()
+            (victim,) = dice.choices(list(_SHARES), list(_SHARES.values()))
+            if not await kill(site, victim, site.tap.held):  # whose worker that was is not known
+                victim = "PostgreSQL"
+                await kill(site, victim, site.tap.held)
+            for moment in site.tap.held:
+                moment.pair.reset()
             site.tap.disarm()
-            await recover(site, report, "a worker" if by_worker else "PostgreSQL")
+            await recover(site, report, victim)
             report.faults[f"kill -9 at {point} of sealing"] += 1
             report.rounds += 1
     await _trail_is_whole(site, report)
 
 
 def _sealing(point: Point) -> Callable[[Moment], bool]:
+    looked: set[Pair] = set()
+    """Connections on which somebody has just looked what there is to seal: a BEGIN is theirs."""
+
     def wanted(moment: Moment) -> bool:
+        if moment.point == "done":
+            (looked.add if _SEALS in moment.statement else looked.discard)(moment.pair)
         if moment.point != point:
             return False
+        if point == "begin":
+            return moment.statement == "BEGIN" and moment.pair in looked
         if point == "inside":
             return f"INSERT INTO {_SEALS}" in moment.statement
         return moment.statement == "COMMIT" and moment.did(f"INSERT INTO {_SEALS}")
@@ -77,7 +88,9 @@ async def _trail_is_whole(site: Site, report: Report) -> None:
 async def crash_master_rotation(
     site: Site, report: Report, dice: random.Random, rounds: int
 ) -> None:
-    """Kill `secret rotate-master` at each point; finished at last, the new key alone opens all."""
+    """Kill `secret rotate-master` at each point, or take PostgreSQL from it; finished at last, the
+    new key alone opens all.
+    """
     who = await site.newcomer(role="owner")
     client = site.client(report)
     put = await client.ask(
@@ -91,15 +104,21 @@ async def crash_master_rotation(
             fresh = base64.urlsafe_b64encode(os.urandom(32)).decode()
             environment = {**site.environment, "AUTH_MASTER_KEYS": f"{fresh},{before}"}
             words = _RESEALS[number % len(_RESEALS)]
-            site.tap.arm(_resealing(point, words))
             rotating = _rotate(environment)
+            site.tap.arm(_resealing(point, words, partial(_is_of, site, rotating)))
             met = await site.tap.reached(1, 30)
             report.expect("harness", met, f"rotate-master never came to {point}")
-            rotating.kill()
+            loses_postgres = number % _POSTGRES_EVERY == _POSTGRES_EVERY - 1
+            if loses_postgres:
+                site.postgres.kill()
+            else:
+                rotating.kill()
             for moment in site.tap.held:
                 moment.pair.reset()
             site.tap.disarm()
-            await asyncio.to_thread(rotating.join)
+            await asyncio.to_thread(rotating.join, 60)
+            if loses_postgres:
+                await recover(site, report, "PostgreSQL")
             status = await client.ask("POST", "/auth/refresh", cookie=who.refresh_token, json={})
             who.keep(status)
             report.expect("I7", status.ok, f"a session in a half-rotated house: {status.status}")
@@ -120,15 +139,30 @@ async def crash_master_rotation(
     client.close()
 
 
-def _resealing(point: Point, words: str) -> Callable[[Moment], bool]:
+def _resealing(
+    point: Point, words: str, ours: Callable[[Moment], bool]
+) -> Callable[[Moment], bool]:
+    place = _RESEALS.index(words)
+    passed = place == 0
+    """Whether what comes before these is done with: the next BEGIN is theirs."""
+
     def wanted(moment: Moment) -> bool:
+        nonlocal passed
+        passed = passed or _RESEALS[place - 1] in moment.statement
         if moment.point != point:
             return False
+        if point == "begin":
+            return passed and moment.statement == "BEGIN" and ours(moment)
         if point == "inside":
             return words in moment.statement
         return moment.statement == "COMMIT" and moment.did(words)
 
     return wanted
+
+
+def _is_of(site: Site, process: BaseProcess, moment: Moment) -> bool:
+    port = moment.pair.near_port()
+    return site.process_behind(port, site.to_postgres, [process.pid or 0]) is not None
 
 
 def _rotate(environment: dict[str, str]) -> BaseProcess:

@@ -98,7 +98,7 @@ async def _round(
     under_way = [Held(one, asyncio.create_task(act.do(one))) for one in subjects]
     await site.tap.settled(together, _PATIENCE_SECONDS, _QUIET_SECONDS)
     caught = list(site.tap.held)
-    dead = await _kill(site, victim, caught)
+    dead = await kill(site, victim, caught)
     for moment in dead:
         moment.pair.reset()
     site.tap.disarm()
@@ -119,7 +119,7 @@ async def _round(
     return count
 
 
-async def _kill(site: Site, victim: Victim, caught: list[Moment]) -> list[Moment]:
+async def kill(site: Site, victim: Victim, caught: list[Moment]) -> list[Moment]:
     """Kill, and return the moments whose transactions died with the victim."""
     match victim:
         case "PostgreSQL":

@@ -3,7 +3,7 @@
 It sits on a port of its own; `tap` sees PostgreSQL's messages and may hold one of them.
 """
 
-from faults.proxy.link import Proxy
+from faults.proxy.link import Pair, Proxy
 from faults.proxy.postgres import Moment, Point, Tap
 
-__all__ = ["Moment", "Point", "Proxy", "Tap"]
+__all__ = ["Moment", "Pair", "Point", "Proxy", "Tap"]
