@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,7 +14,10 @@ from faults.site import Device, Site
 from service.kernel.refusal import Refused
 
 _PAUSE_SECONDS = 0.02
-_KEYS_EACH = 20
+_KEY_EVERY_SECONDS = 5.0
+"""Fewer a minute than one worker allows that has lost Redis."""
+
+_BOUND_SECONDS = 1.0
 
 
 @dataclass
@@ -22,6 +26,9 @@ class Promises:
 
     keys: set[str] = field(default_factory=set)
     signed_out: set[str] = field(default_factory=set)
+    dead: deque[tuple[float, str]] = field(default_factory=deque)
+    """Access tokens of who signed out, and since when; to be tried a second later."""
+    tried: int = 0
     last_success: dict[str, float] = field(default_factory=dict)
     seen: dict[str, set[int]] = field(default_factory=dict)
 
@@ -48,15 +55,17 @@ async def visiting(site: Site, report: Report, count: int) -> AsyncIterator[Prom
     ended = asyncio.Event()
     async with contextlib.AsyncExitStack() as stack:
         tasks = []
-        for number in range(count):
+        for _ in range(count):
             device = await site.newcomer()
-            client = site.client(report, f"198.51.100.{number + 1}")
-            client.address = "198.51.100.1"
+            client = site.client(report)
             stack.callback(client.close)
             tasks.append(asyncio.create_task(_stay(device, client, report, promises, ended)))
             guest = site.client(report)
             stack.callback(guest.close)
             tasks.append(asyncio.create_task(_come_and_go(site, guest, report, promises, ended)))
+        ghost = site.client(report)
+        stack.callback(ghost.close)
+        tasks.append(asyncio.create_task(_return_dead(ghost, report, promises, ended)))
         try:
             yield promises
         finally:
@@ -69,7 +78,7 @@ async def _stay(
     device: Device, client: Client, report: Report, promises: Promises, ended: asyncio.Event
 ) -> None:
     """Refresh and look; now and then make a key."""
-    keys = 0
+    next_key = time.monotonic()
     while not ended.is_set():
         answer = await client.ask("POST", "/auth/refresh", cookie=device.refresh_token, json={})
         device.keep(promises.note("refresh", answer))
@@ -79,8 +88,8 @@ async def _stay(
         me = await client.ask("GET", "/auth/me", bearer=device.access_token)
         promises.note("me", me)
         report.expect("I7", me.ok or me.unknown, f"an access token that was given: {me.status}")
-        if keys < _KEYS_EACH:
-            keys += 1
+        if time.monotonic() >= next_key:
+            next_key = time.monotonic() + _KEY_EVERY_SECONDS
             body = {"name": "outage", "scopes": ["agentes"]}
             made = await client.ask("POST", "/api-keys", bearer=device.access_token, json=body)
             if promises.note("key", made).ok:
@@ -101,12 +110,32 @@ async def _come_and_go(
         answer = await client.ask("POST", "/auth/logout", cookie=device.refresh_token, json={})
         if promises.note("sign-out", answer).ok:
             promises.signed_out.add(device.session_id)
+            promises.dead.append((time.monotonic(), device.access_token))
             again = await client.ask("POST", "/auth/refresh", cookie=device.refresh_token, json={})
             refused = again.status == 401 or again.unknown
             report.expect(
                 "I2", refused, f"a refresh after an acknowledged sign-out: {again.status}"
             )
         await asyncio.sleep(_PAUSE_SECONDS * 5)
+
+
+async def _return_dead(
+    client: Client, report: Report, promises: Promises, ended: asyncio.Event
+) -> None:
+    """Come back with the tokens of who signed out, a second after that was acknowledged (I5)."""
+    while promises.dead or not ended.is_set():
+        if not promises.dead:
+            await asyncio.sleep(_PAUSE_SECONDS)
+            continue
+        since, token = promises.dead.popleft()
+        await asyncio.sleep(max(0.0, since + _BOUND_SECONDS - time.monotonic()))
+        late = time.monotonic() - since
+        # A connection of its own each time: to either worker.
+        once = {"connection": "close"}
+        answer = await client.ask("GET", "/auth/me", bearer=token, headers=once)
+        refused = answer.status == 401 or answer.unknown
+        report.expect("I5", refused, f"{late:.2f} s after a sign-out: {answer.status}")
+        promises.tried += 1
 
 
 async def _compare(site: Site, report: Report, promises: Promises) -> None:
@@ -124,3 +153,4 @@ async def _compare(site: Site, report: Report, promises: Promises) -> None:
     report.expect("I7", lost == 0, f"{lost} acknowledged sign-outs are lost")
     report.figures["keys acknowledged and there"] = keys
     report.figures["sign-outs acknowledged and done"] = ended
+    report.figures["their tokens tried after a second"] = promises.tried
