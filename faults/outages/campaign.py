@@ -68,6 +68,9 @@ async def _endure(site: Site, report: Report, fault: Fault, promises: Promises) 
     report.expect("recovery", took <= _RECOVERY_SECONDS, f"{fault.name}: {took:.1f} s")
     report.expect("recovery", await site.all_serve(), f"{fault.name}: a worker is missing")
     bad = {s for statuses in promises.seen.values() for s in statuses if s >= 500 or s == 0}
+    if bad:
+        felt = f"times felt: {fault.name}"
+        report.figures[felt] = report.figures.get(felt, 0) + 1
     if fault.harmless:
         report.expect("I6", not bad, f"{fault.name}: visitors saw {sorted(bad)}")
     if fault.felt:
@@ -226,15 +229,15 @@ async def _worker_hangs(site: Site) -> None:
 
 
 FAULTS = (
-    Fault("PostgreSQL killed", _postgres_killed),
+    Fault("PostgreSQL killed", _postgres_killed, felt=True),
     Fault("PostgreSQL's connections reset", _postgres_resets),
     Fault("PostgreSQL's connections half-closed", _postgres_half_closes),
-    Fault("PostgreSQL refuses connections", _postgres_refuses),
+    Fault("PostgreSQL refuses connections", _postgres_refuses, felt=True),
     Fault("PostgreSQL late by 0.1 s", _postgres_is_late),
-    Fault("PostgreSQL silent", _postgres_is_silent),
+    Fault("PostgreSQL silent", _postgres_is_silent, felt=True),
     Fault("PostgreSQL's disk is full", _disk_full, needs_a_disk=True),
     Fault("no room for PostgreSQL's log", _no_room_for_the_log, needs_a_disk=True, felt=True),
-    Fault("answers of COMMIT lost", _commits_lose_their_answer),
+    Fault("answers of COMMIT lost", _commits_lose_their_answer, felt=True),
     Fault("Valkey killed", _valkey_killed, harmless=True),
     Fault("Valkey hangs (SIGSTOP)", _valkey_hangs, harmless=True),
     Fault("Valkey's connections reset", _valkey_resets, harmless=True),
