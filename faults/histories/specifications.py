@@ -18,7 +18,7 @@ def family(state: State, act: Act) -> Iterable[State]:
     assert isinstance(state, int)
     match act.asked:
         case ("end",):
-            return [ENDED]
+            return [ENDED] if act.answered in (None, ("ok",)) else []
         case ("refresh", text):
             presented = int(text)
         case _:
@@ -37,6 +37,8 @@ class Account(Struct, frozen=True):
     live: frozenset[str]
     """Its sessions."""
     disabled: bool = False
+    cut: bool = False
+    """Whether it was ever disabled: a bearer of that same second counts as issued before."""
 
 
 def account(state: State, act: Act) -> Iterable[State]:
@@ -54,6 +56,8 @@ def account(state: State, act: Act) -> Iterable[State]:
             if act.answered is not None and len(act.answered) > 1:
                 right = act.answered
                 after = replace(state, live=state.live | {act.answered[1]})
+        case ("change", session, *_) if session in state.live and _cut_off(state, act):
+            right = ("refused",)
         case ("change", session, old, new) if session in state.live and old == state.password:
             after = replace(state, password=new, live=frozenset({session}))
         case ("refresh", session) if session in state.live:
@@ -61,7 +65,7 @@ def account(state: State, act: Act) -> Iterable[State]:
         case ("sign-out", session):
             after = replace(state, live=state.live - {session})
         case ("disable",):
-            after = replace(state, disabled=True, live=frozenset())
+            after = replace(state, disabled=True, cut=True, live=frozenset())
         case ("enable",):
             after = replace(state, disabled=False)
         case ("sign-in" | "change" | "refresh", *_):
@@ -69,3 +73,8 @@ def account(state: State, act: Act) -> Iterable[State]:
         case _:
             raise ValueError(act.asked)
     return [after] if act.answered in (None, right) else []
+
+
+def _cut_off(state: Account, act: Act) -> bool:
+    """Whether a bearer was refused that may be older than the account's last end."""
+    return state.cut and act.answered == ("refused",)

@@ -58,6 +58,7 @@ BAD = {
         act("refresh 3", "ok 4", 6, 7),
     ],
     "refused for nothing": [act("refresh 1", "refused", 0, 1)],
+    "an end that is refused": [act("end", "refused", 0, 1)],
     "a retry forgiven although the successor was used": [
         act("refresh 1", "ok 2", 0, 1),
         act("refresh 2", "ok 3", 2, 3),
@@ -100,3 +101,16 @@ def test_nobody_gets_in_once_disabled_and_no_old_session_comes_back() -> None:
     assert not linearisable([disable, act("sign-in old", "ok s3", 2, 3)], START, account)
     assert linearisable([disable, enable, act("sign-in old", "ok s3", 4, 5)], START, account)
     assert not linearisable([disable, enable, act("refresh s1", "ok", 4, 5)], START, account)
+
+
+def test_a_bearer_of_the_second_in_which_its_account_was_disabled_may_be_refused() -> None:
+    before = [
+        act("disable", "ok", 0, 1),
+        act("enable", "ok", 2, 3),
+        act("sign-in old", "ok s3", 4, 5),
+    ]
+    for answer, password in (("refused", "old"), ("ok", "new")):
+        change = act("change s3 old new", answer, 6, 7)
+        assert linearisable(
+            [*before, change, act(f"sign-in {password}", "ok s4", 8, 9)], START, account
+        )
