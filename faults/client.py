@@ -19,7 +19,13 @@ from faults.report import Report
 
 REFRESH = "__Host-refresh"
 LOST = 0
-_SERVER_ERROR, _UNAVAILABLE = 500, 503
+_REFUSED, _SERVER_ERROR, _UNAVAILABLE = 400, 500, 503
+_SECRET = ("password", "current_password", "new_password", "value", "key", "token")
+"""Members of bodies that no refusal repeats."""
+
+_TELLING = 12
+"""Letters; shorter ones may stand in an answer by chance."""
+
 _PATIENCE_SECONDS = 30.0
 
 
@@ -98,6 +104,10 @@ class Client:
         head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         answer = await self.send(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + content)
         judge(self.report, answer, f"{method} {path}")
+        if answer.status >= _REFUSED:
+            secret = (bearer, cookie, *(basic or ())[1:], *_secrets(json), *_secrets(form))
+            echoed = any(one.encode() in answer.body for one in secret if len(one) > _TELLING)
+            self.report.expect("I9", not echoed, f"{method} {path}: {answer.status} echoes a secret")
         return answer
 
     async def send(self, asked: bytes) -> Answer:
@@ -159,6 +169,12 @@ async def read_answer(reader: asyncio.StreamReader, *, head: bool = False) -> An
     else:
         body = await reader.readexactly(int(headers.get("content-length", ["0"])[0]))
     return Answer(int(first.split(" ")[1]), headers, body)
+
+
+def _secrets(body: object) -> list[str]:
+    if not isinstance(body, Mapping):
+        return []
+    return [str(body[name]) for name in _SECRET if name in body]
 
 
 async def _chunks(reader: asyncio.StreamReader) -> bytes:

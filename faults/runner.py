@@ -13,7 +13,7 @@ import msgspec
 
 from bench.machine import Machine, describe_machine
 from faults.campaigns import Campaign
-from faults.invariants import check_standing, search_canaries
+from faults.invariants import cached, check_standing, plant, search_canaries
 from faults.report import EnoughError, Report, Told
 from faults.site import Site, deployed
 from service.embedded.checkout import ROOT
@@ -106,9 +106,11 @@ async def _campaign(
 async def _at_the_end(site: Site) -> Report:
     """I9 over everything that was written, while the processes still run."""
     report = Report("secrets")
+    site.canaries |= await plant(site, report)
     pids = [site.running.pid, *site.running.workers(), site.postgres.pid, site.valkey.pid]
     async with site.rt.pg.reading() as tx:
-        await search_canaries(tx, report, site.canaries, site.said(), pids)
+        texts = {"the log": site.said(), "Valkey": await cached(site.rt.redis.client)}
+        await search_canaries(tx, report, site.canaries, texts, pids)
         await check_standing(tx, report)
     report.rounds = len(site.canaries)
     report.seconds = time.monotonic() - report.began

@@ -7,11 +7,18 @@ I4  at most five evaluated guesses per account      I9   no planted secret anywh
 I5  nothing accepted later than a second after      I10  memory bounded by the hashing permits
 
 `standing` looks at the database, `canaries` at everything that is written, `memory` at processes;
-I5, I6 and I8 are looked at where answers come in (client.py and the campaigns).
+I5, I6, I8 and what errors show (I9) are looked at where answers come in (client.py, the campaigns).
 """
 
-from faults.invariants.canaries import search_canaries
+from faults.invariants.canaries import cached, plant, search_canaries
 from faults.invariants.memory import MemoryWatch
 from faults.invariants.standing import STATEMENTS, check_standing
 
-__all__ = ["STATEMENTS", "MemoryWatch", "check_standing", "search_canaries"]
+__all__ = [
+    "STATEMENTS",
+    "MemoryWatch",
+    "cached",
+    "check_standing",
+    "plant",
+    "search_canaries",
+]

@@ -3,15 +3,74 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from redis.asyncio import Redis
+
 from faults.report import Report
+from faults.site import Site
 from service.kernel.sql import Tx
+
+_STORED = "canary of what is stored"
+_WRONG = "canary of a wrong password"
+
+
+async def plant(site: Site, report: Report) -> dict[str, str]:
+    """Have every kind of secret used, well and badly; return them by what they are."""
+    device = await site.newcomer(role="owner")
+    client, machine = site.client(report), await site.machine()
+    first = device.refresh_token
+    device.keep(await client.ask("POST", "/auth/refresh", cookie=first, json={}))
+    bearer = device.access_token
+    key = await client.ask(
+        "POST", "/api-keys", bearer=bearer, json={"name": "planted", "scopes": ["agentes"]}
+    )
+    stored = await client.ask(
+        "PUT", "/admin/secrets/planted", bearer=bearer, json={"value": _STORED}
+    )
+    basic = (machine.client_id, machine.secret)
+    issued = await client.ask(
+        "POST", "/oauth/token", basic=basic, form={"grant_type": "client_credentials"}
+    )
+    good = key.ok and stored.ok and issued.ok
+    report.expect("harness", good, f"not planted: {key.status} {stored.status} {issued.status}")
+    secret = str(key.json()["secret"]) if key.ok else _STORED
+    form = {"email": device.account.email, "password": _WRONG}
+    await client.ask("POST", "/auth/login", json=form)
+    await client.ask("GET", "/auth/me", bearer=secret)
+    await client.ask("GET", "/auth/me", bearer=device.refresh_token)
+    await client.ask("GET", f"/auth/me?token={secret}", bearer=bearer)
+    await client.ask("POST", "/auth/refresh", cookie=bearer, json={})
+    await client.ask("POST", "/oauth/revoke", basic=basic, form={"token": secret})
+    device.keep(await client.ask("POST", "/auth/refresh", cookie=device.refresh_token, json={}))
+    await client.ask("POST", "/auth/refresh", cookie=first, json={})  # burns the family
+    client.close()
+    return {
+        "refresh token": first,
+        "newer refresh token": device.refresh_token,
+        "access token": bearer,
+        "API key": secret,
+        "client's secret": machine.secret,
+        "secret of the vault": _STORED,
+        "wrong password": _WRONG,
+    }
+
+
+async def cached(client: Redis) -> str:
+    """Return what is in Valkey: the names of all there is, and what strings hold."""
+    names = [name async for name in client.scan_iter(count=1000)]
+    strings = [name async for name in client.scan_iter(count=1000, _type="string")]
+    held = await client.mget(strings) if strings else []
+    return "\n".join(part.decode(errors="replace") for part in (*names, *held) if part)
 
 
 async def search_canaries(
-    tx: Tx, report: Report, canaries: Mapping[str, str], log: str, pids: Iterable[int]
+    tx: Tx,
+    report: Report,
+    canaries: Mapping[str, str],
+    texts: Mapping[str, str],
+    pids: Iterable[int],
 ) -> None:
-    """Look everywhere; `canaries` are secrets by what they are."""
-    places = {"the log": log, **_arguments(pids), **await _tables(tx)}
+    """Look everywhere; `canaries` are secrets by what they are, `texts` what there is, by place."""
+    places = {**texts, **_arguments(pids), **await _tables(tx)}
     for place, text in places.items():
         for what, secret in canaries.items():
             found = secret in text or secret.encode().hex() in text

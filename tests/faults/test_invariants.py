@@ -74,7 +74,7 @@ async def test_a_planted_secret_is_found_in_a_table_a_log_and_an_argument(rt: Ru
     await given.a_person(rt, f"{canary}@acme.example")
     report = Report("test")
     async with rt.pg.reading() as tx:
-        await search_canaries(tx, report, {"password": canary}, f"line {canary}", [])
+        await search_canaries(tx, report, {"password": canary}, {"the log": f"line {canary}"}, [])
     assert {one.what for one in report.violations} >= {
         "a password is in the log",
         "a password is in table auth_users",
