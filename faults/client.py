@@ -107,7 +107,7 @@ class Client:
         if answer.status >= _REFUSED:
             secret = (bearer, cookie, *(basic or ())[1:], *_secrets(json), *_secrets(form))
             echoed = any(one.encode() in answer.body for one in secret if len(one) > _TELLING)
-            self.report.expect("I9", not echoed, f"{method} {path}: {answer.status} echoes a secret")
+            self.report.expect("I9", not echoed, f"{method} {path}: a secret is echoed")
         return answer
 
     async def send(self, asked: bytes) -> Answer:

@@ -112,12 +112,41 @@ STATEMENTS = (
     ),
     Standing(
         "I3",
-        "a change of password without an event of it",
+        "a revoked API key without an event that tells of it",
+        "SELECT k.key_id::text AS what FROM auth_api_keys k"
+        "  LEFT JOIN (SELECT detail->>'key_id' AS key_id FROM auth_eventos"
+        "              WHERE event_type = 'api_key.revoked'"
+        "             UNION ALL"
+        "             SELECT detail->>'key_id' FROM auth_eventos"
+        "              WHERE event_type = 'api_key.rotated' AND detail->>'overlap_seconds' = '0'"
+        "             UNION ALL"
+        "             SELECT detail->>'value' FROM auth_eventos"
+        "              WHERE event_type = 'revocation.created' AND detail->>'kind' = 'akid') e"
+        "    ON e.key_id = k.key_id::text"
+        " WHERE k.revoked_at IS NOT NULL AND e.key_id IS NULL",
+    ),
+    Standing(
+        "I3",
+        "an API key that was revoked twice",
+        "SELECT detail->>'key_id' AS what FROM auth_eventos WHERE event_type = 'api_key.revoked'"
+        " GROUP BY detail->>'key_id' HAVING count(*) > 1",
+    ),
+    Standing(
+        "I3",
+        "an account disabled without an event of it",
         "SELECT u.user_id::text AS what FROM auth_users u"
+        " WHERE u.disabled_at IS NOT NULL AND u.erased_at IS NULL"
+        "   AND NOT EXISTS (SELECT FROM auth_eventos e WHERE e.event_type = 'user.disabled'"
+        "                     AND e.user_id = u.user_id)",
+    ),
+    Standing(
+        "I3",
+        "a change of password without exactly one event of it",
+        "SELECT u.user_id::text AS what FROM auth_users u"
+        "  LEFT JOIN auth_eventos e ON e.event_type = 'password.changed'"
+        "   AND e.user_id = u.user_id AND e.occurred_at = u.password_changed_at"
         " WHERE u.password_changed_at > u.created_at AND u.erased_at IS NULL"
-        "   AND NOT EXISTS (SELECT FROM auth_eventos e WHERE e.event_type = 'password.changed'"
-        "                     AND e.user_id = u.user_id"
-        "                     AND e.occurred_at = u.password_changed_at)",
+        " GROUP BY u.user_id HAVING count(e.event_id) <> 1",
     ),
     Standing(
         "I4",

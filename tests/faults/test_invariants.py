@@ -24,11 +24,28 @@ PLANTED = {
     "a burned family": "DELETE FROM auth_eventos WHERE event_type = 'family.burned'",
     "of its issue": "DELETE FROM auth_eventos WHERE event_type = 'api_key.created'",
     "that was never there": "DELETE FROM auth_api_keys",
-    "a change of password": "UPDATE auth_users SET password_changed_at = now()",
+    "a change of password without": "UPDATE auth_users SET password_changed_at = now()",
+    "more than one family": "ALTER TABLE auth_families"
+    " DROP CONSTRAINT auth_families_session_id_key;"
+    " INSERT INTO auth_families (handle_hash, session_id, token_hash, rotated_at, idle_ttl,"
+    " idle_expires_at, absolute_expires_at)"
+    " SELECT sha256(handle_hash), session_id, token_hash, rotated_at, idle_ttl, idle_expires_at,"
+    " absolute_expires_at FROM auth_families LIMIT 1",
+    "from before a change of password": "UPDATE auth_eventos SET event_type = 'password.changed'"
+    " WHERE event_type = 'session.ended'",
+    "a session that is not there": "DELETE FROM auth_sessions",
+    "event that tells of it": "DELETE FROM auth_eventos WHERE event_type = 'api_key.revoked'",
+    "revoked twice": "UPDATE auth_eventos SET event_type = 'api_key.revoked'"
+    " WHERE event_type = 'api_key.created'",
+    "an account disabled": "UPDATE auth_users SET disabled_at = now()",
+    "more than five guesses": "DELETE FROM auth_devices; UPDATE auth_eventos"
+    " SET event_type = 'sign_in.failed', detail = '{\"why\": \"wrong_password\"}'"
+    " WHERE user_id IS NOT NULL",
     "a hole": "DELETE FROM auth_revocations WHERE seq = 2",
     "beyond the head": "UPDATE auth_revocation_head SET seq = 1",
     "whose tokens were not": "DELETE FROM auth_revocations WHERE kind = 'akid'",
 }
+"""By words of its meaning, what brings it about."""
 
 
 async def a_busy_day(rt: Runtime, browser: Browser) -> None:
@@ -67,6 +84,11 @@ async def test_what_is_planted_is_found(rt: Runtime, browser: Browser, meaning: 
     async with rt.pg.reading() as tx:
         await tx.execute(PLANTED[meaning])
     assert [what for what in await violations(rt) if meaning in what]
+
+
+def test_every_invariant_has_been_seen_to_be_violated() -> None:
+    never = [s.meaning for s in STATEMENTS if not any(words in s.meaning for words in PLANTED)]
+    assert never == []
 
 
 async def test_a_planted_secret_is_found_in_a_table_a_log_and_an_argument(rt: Runtime) -> None:
