@@ -1,6 +1,6 @@
 """Hostile bytes on every route, over real connections; and drift between openapi/ and answers.
 
-Nothing may be a 5xx but 503, nothing may hang, nothing may echo what it was given.
+Nothing may be a 5xx but 503, nothing may hang, no worker may die, no answer may repeat a token.
 """
 
 from faults.fuzz.bytes import fuzz_bytes

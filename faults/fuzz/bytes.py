@@ -20,6 +20,7 @@ _CALLERS = 16
 _HANG_SECONDS = 10.0
 """Of a busy machine; what is slow on purpose is asked so that it is not."""
 
+_BEARER = re.compile(rb"Bearer (\S{40,})")
 _SLOW = re.compile(r"/stream|/revocations$")
 _ENDING = re.compile(
     r"logout|disable|end-sessions|personal-data|/role$|signing-keys|/auth/password"
@@ -63,7 +64,7 @@ def _members(document: Any, schema: Any) -> list[str]:
 
 async def fuzz_bytes(site: Site, report: Report, dice: random.Random, rounds: int) -> None:
     """Send so many requests from several callers at once."""
-    every = doors()
+    every, workers = doors(), sorted(site.running.workers())
     who = await site.newcomer(role="owner", platform_admin=True)
     tokens = await _tokens(site, who)
     each = max(1, rounds // _CALLERS)
@@ -79,6 +80,8 @@ async def fuzz_bytes(site: Site, report: Report, dice: random.Random, rounds: in
     report.figures["routes"] = len(every)
     health = site.client(report)
     report.expect("I6", (await health.ask("GET", "/healthz")).ok, "not well after fuzzing")
+    now = sorted(site.running.workers())
+    report.expect("I6", now == workers, f"a worker did not outlive it: {workers}, {now}")
     health.close()
 
 
@@ -141,6 +144,9 @@ def _judge(report: Report, asked: bytes, answer: Answer) -> None:
         report.expect("I6", told.isdigit(), f"503 without Retry-After to {asked[:200]!r}")
     elif answer.status >= 500:
         report.violate("I6", f"{answer.status} to {asked[:400]!r}")
+    bearer = _BEARER.search(asked)
+    if bearer is not None:
+        report.expect("I9", bearer[1] not in answer.body, f"a token is echoed to {asked[:200]!r}")
 
 
 async def _tokens(site: Site, who: Device) -> list[str]:

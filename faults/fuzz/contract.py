@@ -26,8 +26,10 @@ _OTHERS = re.compile(r"/stream|logout|disable|end-sessions|personal-data|/role$|
 async def fuzz_contract(site: Site, report: Report, dice: random.Random, rounds: int) -> None:
     """Ask every operation so many times with what its schema allows, as one who may do all."""
     who = await site.newcomer(role="owner", platform_admin=True)
-    seed = dice.randrange(2**32)
+    seed, workers = dice.randrange(2**32), sorted(site.running.workers())
     await asyncio.to_thread(_walk, site.url, who.access_token, report, seed, rounds)
+    now = sorted(site.running.workers())
+    report.expect("I6", now == workers, f"a worker did not outlive it: {workers}, {now}")
 
 
 def _walk(url: str, token: str, report: Report, seed: int, rounds: int) -> None:
