@@ -38,8 +38,8 @@ def keep(seed: int, told: Sequence[Told], secrets: Told) -> None:
     machine, state = describe_machine(), kept.state()
     full = {campaign.name: campaign.full for campaign in CAMPAIGNS}
     for one in told:
-        if one.asked < full[one.name] or (one.violations and one.rounds < one.asked):
-            continue  # a model that was contradicted ends early
+        if one.asked < full[one.name] or not one.whole:
+            continue
         kept.keep(one.name, Full(machine, state, seed, one, secrets))
 
 

@@ -24,6 +24,8 @@ class Told(Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     asked: int = 0
     """So many rounds were asked for; of some campaigns each is several."""
+    whole: bool = True
+    """Whether it went all of them, and no violation or fault of ours ended it early."""
     rounds: int = 0
     requests: int = 0
     statuses: dict[int, int] = {}
@@ -45,6 +47,7 @@ class Report:
     name: str
     tell: Callable[[str], None] = lambda _line: None
     asked: int = 0
+    whole: bool = True
     faults: Counter[str] = field(default_factory=Counter)
     """Injected, by kind."""
     rounds: int = 0
@@ -94,6 +97,7 @@ class Report:
             name=self.name,
             seconds=round(self.seconds, 1),
             asked=self.asked,
+            whole=self.whole,
             rounds=self.rounds,
             requests=self.requests,
             statuses=dict(self.statuses),

@@ -90,8 +90,9 @@ async def _campaign(
         async with site.rt.pg.reading() as tx:
             await check_standing(tx, report)
     except EnoughError:
-        pass
+        report.whole = False
     except Exception as exc:  # noqa: BLE001 - a campaign that cannot go on is red, not lost
+        report.whole = False
         where = traceback.extract_tb(exc.__traceback__)[-1]
         report.violate(
             "harness", f"{type(exc).__name__}: {exc} ({Path(where.filename).name}:{where.lineno})"

@@ -41,6 +41,7 @@ async def follow_model(site: Site, report: Report, dice: random.Random, rounds: 
         )
         left -= each * walkers
         report.rounds += each * walkers
+    report.whole = left <= 0
 
 
 async def _walk_beside(site: Site, report: Report, admin: Device, seed: int, count: int) -> None:

@@ -26,22 +26,23 @@ def test_what_stands_around_the_marks_stays_and_marks_must_be_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "rounds", "told"),
+    ("asked", "whole", "told"),
     [
-        (199, 199, "not yet"),
-        (200, 100, "not yet"),  # contradicted, and ended by that
-        (200, 200, "| 1,234 | 1 | 0.50 s | 2 |"),
+        (199, True, "not yet"),
+        (200, False, "not yet"),  # contradicted, and ended by that
+        (200, True, "| 1,234 | 1 | 0.50 s | 2 |"),
     ],
 )
 def test_a_campaign_is_told_when_it_went_its_full_length(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, asked: int, rounds: int, told: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, asked: int, whole: bool, told: str
 ) -> None:
     monkeypatch.setattr(kept, "FOLDER", tmp_path)
     violation = Violation("I1", "two tokens")
     one = Told(
         name="forgeries",
         asked=asked,
-        rounds=rounds,
+        whole=whole,
+        rounds=150,
         requests=1234,
         statuses={200: 1000, 503: 9, 500: 1},
         worst_recovery_seconds=0.5,
