@@ -32,7 +32,14 @@ async def guess(site: Site, report: Report, dice: random.Random, rounds: int) ->
 async def _guess_at(site: Site, report: Report, dice: random.Random, clients: list[Client]) -> None:
     device = await site.newcomer()
     email = device.account.email
-    aliases = (email, email.upper(), email.title(), f" {email}"[1:], email.replace("p", "P"))
+    aliases = (
+        email,
+        email.upper(),
+        email.title(),
+        f"  {email} ",
+        email.replace("p", "\uff50"),  # as wide as a Chinese letter: NFKC makes it a p
+        email.replace("s", "\u017f"),  # the long s: case folding makes it an s
+    )
 
     async def one(client: Client, number: int) -> Answer:
         if number % 4 == 3:
@@ -55,6 +62,9 @@ async def _guess_at(site: Site, report: Report, dice: random.Random, clients: li
         device.account.user_id,
     )
     report.expect("I4", evaluated <= _ALLOWED, f"{evaluated} guesses were looked at")
+    busy = any(answer.unknown for answer in answers)
+    fewer = evaluated < _ALLOWED and not busy
+    report.expect("harness", not fewer, f"only {evaluated} guesses were looked at")
     told = await site.events_of(device.account.user_id, "sign_in.failed", "password.change_failed")
     heard = sum(1 for answer in answers if answer.status == 401)
     report.expect("I3", told == heard, f"{heard} were refused, {told} events tell of it")

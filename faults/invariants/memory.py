@@ -24,8 +24,9 @@ class MemoryWatch:
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
-        """Compare with what they had at the beginning."""
-        self._base = {pid: memory_mib(pid) for pid in self._workers()}
+        """Compare with what each had when it was first seen: what stays, adds up."""
+        for pid in self._workers():
+            self._base.setdefault(pid, memory_mib(pid))
         task = asyncio.create_task(self._watch())
         try:
             yield

@@ -131,9 +131,9 @@ async def _commits_lose_their_answer(site: Site) -> None:
 
 
 async def _disk_full(site: Site) -> None:
-    """No table can grow; what needs no writing goes on."""
+    """No table can grow; what needs no writing goes on.  The last pages have room for a while."""
     async with _full(site):
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(6)
 
 
 async def _no_room_for_the_log(site: Site) -> None:
@@ -235,7 +235,7 @@ FAULTS = (
     Fault("PostgreSQL refuses connections", _postgres_refuses, felt=True),
     Fault("PostgreSQL late by 0.1 s", _postgres_is_late),
     Fault("PostgreSQL silent", _postgres_is_silent, felt=True),
-    Fault("PostgreSQL's disk is full", _disk_full, needs_a_disk=True),
+    Fault("PostgreSQL's disk is full", _disk_full, needs_a_disk=True, felt=True),
     Fault("no room for PostgreSQL's log", _no_room_for_the_log, needs_a_disk=True, felt=True),
     Fault("answers of COMMIT lost", _commits_lose_their_answer, felt=True),
     Fault("Valkey killed", _valkey_killed, harmless=True),
