@@ -235,7 +235,7 @@ FAULTS = (
     Fault("PostgreSQL refuses connections", _postgres_refuses, felt=True),
     Fault("PostgreSQL late by 0.1 s", _postgres_is_late),
     Fault("PostgreSQL silent", _postgres_is_silent, felt=True),
-    Fault("PostgreSQL's disk is full", _disk_full, needs_a_disk=True, felt=True),
+    Fault("PostgreSQL's disk is full", _disk_full, needs_a_disk=True),
     Fault("no room for PostgreSQL's log", _no_room_for_the_log, needs_a_disk=True, felt=True),
     Fault("answers of COMMIT lost", _commits_lose_their_answer, felt=True),
     Fault("Valkey killed", _valkey_killed, harmless=True),
