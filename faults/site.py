@@ -263,6 +263,8 @@ class Site:
             await audit.record(tx, call, signed_in)
         grantee = Grantee.of(account, membership, opened, auth_time=call.at, amr=("pwd",))
         granted = grant(self.rt, call, grantee, opened.refresh_token)
+        self.canaries.setdefault("refresh token", opened.refresh_token)
+        self.canaries.setdefault("access token", granted.access_token)
         return Device(
             account,
             organization,
@@ -299,6 +301,7 @@ class Site:
         new = NewClient(name="faults", scopes=scopes or ("revocations:read",))
         made = await create_client(self.rt, self.call(), new)
         issued = await issue_to_client(self.rt, self.call(), made.client, None)
+        self.canaries.setdefault("client secret", made.secret or "none")
         return Machine(made.client.client_id, made.secret or "", issued.access_token)
 
     # --- looking ------------------------------------------------------------------------------

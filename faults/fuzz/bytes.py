@@ -254,6 +254,7 @@ async def _held(site: Site, report: Report, who: Device) -> Held:
     )
     client.close()
     key = made.json()["secret"] if made.ok else "tsk_none"
+    site.canaries.setdefault("API key", key)
     pair = f"{machine.client_id}:{machine.secret}"
     return Held(
         bearers=[
