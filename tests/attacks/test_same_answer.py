@@ -119,11 +119,14 @@ async def test_no_account_is_told_from_another_by_the_time_of_the_answer(
     """Each ends when all do.  When that is follows the pace of hashing, not the account."""
     client = browser()
     late: dict[str, list[float]] = {name: [] for name in forms}
+    beyond: dict[str, list[float]] = {name: [] for name in forms}
     ends: list[float] = []
+    floors: list[float] = []
     sleep_until = rt.clock.sleep_until
 
     async def sleep(moment: float) -> None:
         ends.append(moment)
+        floors.append(rt.passwords.failure_floor())
         await sleep_until(moment)
 
     monkeypatch.setattr(rt.clock, "sleep_until", sleep)
@@ -133,9 +136,14 @@ async def test_no_account_is_told_from_another_by_the_time_of_the_answer(
             began = rt.clock.monotonic()
             await client.post("/auth/login", json=forms[name])
             late[name].append(rt.clock.monotonic() - ends[-1])
+            beyond[name].append(ends[-1] - floors[-1] - began)
             assert ends[-1] - began > rt.passwords.failure_floor() / _STEPS
     # The quickest of each, which a busy machine delays least, are a millisecond apart.
     quickest = {name: min(times) for name, times in late.items()}
     assert max(quickest.values()) < APART, quickest
+    # And the moment itself is the floor's: nothing of the account is added to it.
+    added = {name: min(times) for name, times in beyond.items()}
+    assert max(added.values()) < APART, added
+    assert len(ends) == ROUNDS * len(forms)
     medians = {name: statistics.median(times) for name, times in late.items()}
     assert max(medians.values()) < 2 * APART, medians
