@@ -15,6 +15,7 @@ from service.flows.access.granting import Granted
 from service.flows.access.refresh import refresh
 from service.flows.access.sign_in import Credentials, sign_in
 from service.flows.account.password import change_password
+from service.flows.people.invite import accept, invite
 from service.kernel.call import Call, Person
 from service.kernel.clock import Clock
 from service.kernel.ids import DeviceId
@@ -271,3 +272,37 @@ async def test_two_hundred_guesses_at_the_change_of_a_password_buy_five(
     )
     await asyncio.gather(*tries, return_exceptions=True)
     assert evaluations(rt) == 1 + 5
+
+
+async def test_guesses_at_every_door_at_once_buy_five_together(
+    rt: Runtime, call: Callable[..., Call]
+) -> None:
+    """Sign-in under every spelling, the change of the password, and an invitation's link."""
+    ada = await given.a_person(rt)
+    granted = await sign_in(rt, call(), Credentials(ada.email, ada.password))
+    person = await person_of(rt, granted)
+    owner = await given.a_person(rt, "owner@other.example", slug="other", role="owner")
+    entered = await sign_in(rt, call(), Credentials(owner.email, owner.password))
+    inviter = await person_of(rt, entered)
+    invited = await invite(rt, call(actor=inviter), None, ada.email, "member")
+    token = (invited.link or "").partition("#")[2]
+    before = evaluations(rt)
+    spellings = (ada.email, ada.email.upper(), f" {ada.email} ")
+
+    def at_a_door(number: int) -> Awaitable[object]:
+        match number % 5:
+            case 3:
+                return change_password(
+                    rt, call(actor=person), person, WRONG, "a new good one", None
+                )
+            case 4:
+                return accept(rt, call(), token, WRONG, "")
+            case n:
+                return sign_in(rt, call(), Credentials(spellings[n], WRONG))
+
+    whys = Counter(await asyncio.gather(*(why(at_a_door(n)) for n in range(100))))
+    assert evaluations(rt) == before + 5
+    assert whys == {"wrong_password": 5, "locked": 95}
+    assert (await given.kinds(rt)).count("lockout.started") == 1
+    assert await why(accept(rt, call(), token, ada.password, "")) == "locked"
+    assert await guess(rt, call(), ada.email, ada.password) == "locked"
