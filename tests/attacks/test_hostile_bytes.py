@@ -3,10 +3,13 @@
 The routes are read from the application: one that is added later is attacked from its first day.
 """
 
+import base64
+import json
 import logging
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import msgspec
@@ -15,10 +18,15 @@ import structlog
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
+from service.embedded.checkout import ROOT
 from service.http.shell import Shell
 from service.runtime import Runtime
 from tests import given
+from tests.clients import a_service
 from tests.http import asking
+from tests.keys import EXCHANGE, KEY_TYPE
+
+OPENAPI = ROOT / "openapi" / "tesserra-auth.json"
 
 SLOW = re.compile(r"/stream|/revocations$")
 """Answers that wait on purpose."""
@@ -179,6 +187,129 @@ async def test_hostile_bodies_on_every_route(app: Shell, bearer: tuple[bytes, by
             for kind in (JSON, FORM):
                 await attack(app, method, filled(path), [kind, bearer], body)
             await attack(app, method, filled(path), [JSON], body)
+
+
+FORMS: dict[str, tuple[str, ...]] = {
+    "/oauth/token": (
+        "grant_type",
+        "scope",
+        "refresh_token",
+        "subject_token",
+        "subject_token_type",
+        "requested_token_type",
+        "actor_token",
+        "audience",
+        "resource",
+    ),
+    "/oauth/introspect": ("token", "token_type_hint", "address"),
+    "/oauth/revoke": ("token", "token_type_hint"),
+}
+"""What OAuth's forms may hold, beside how the client identifies itself."""
+
+IDENTITY = ("client_id", "client_secret", "client_assertion", "client_assertion_type")
+
+FORM_VALUES: tuple[bytes, ...] = (
+    b"",
+    b"%00",
+    b"a%00b",
+    b"%ff%fe",
+    b"%ED%A0%80",
+    b"%0d%0aset-cookie:%20a=b",
+    b"%E2%80%AE%E2%80%A8",
+    b"+",
+    b"%",
+    b"%zz",
+    b"\xff",
+    b"'%20OR%201=1%20--",
+    b"..%2f..%2fetc%2fpasswd",
+    b"1" * 5000,
+    b"a" * 8193,
+    b"%F0%9F%92%A9" * 100,
+    b"tsk_" + b"A" * 4000,
+    b"a.a.a",
+    b"." * 5000,
+    b"eyJhbGciOiJub25lIn0.e30.",
+    b"fe80::1%25eth0",
+    b"fe80::1%25%00",
+    b"::ffff:1.2.3.4",
+)
+
+
+async def test_hostile_values_in_every_parameter_of_every_form(
+    rt: Runtime, app: Shell, client: httpx2.AsyncClient
+) -> None:
+    """By a client that identifies itself, so that the forms are read to their end."""
+    service = await a_service(rt, client, "revocations:read")
+    basic = base64.b64encode(f"{service.client_id}:{service.secret}".encode())
+    known = [FORM, (b"authorization", b"Basic " + basic)]
+    right = {
+        "client_credentials": b"",
+        "refresh_token": b"&refresh_token=a",
+        EXCHANGE: b"&subject_token=tsk_a&subject_token_type=" + quote(KEY_TYPE, safe="").encode(),
+    }
+    tried = 0
+    for path, names in FORMS.items():
+        grants = right if path == "/oauth/token" else {"": b"&token=a"}
+        for grant, rest in grants.items():
+            plain = b"grant_type=" + quote(grant, safe="").encode() + rest
+            pairs = [pair for pair in plain.split(b"&") if pair[-1:] != b"="]
+            for name in (*names, *IDENTITY):
+                kept = [pair for pair in pairs if pair.partition(b"=")[0] != name.encode()]
+                for value in FORM_VALUES:
+                    body = b"&".join([*kept, name.encode() + b"=" + value])
+                    # Who says something of themselves in the form says nothing in the header.
+                    headers = [FORM] if name in IDENTITY else known
+                    answer = await asking.raw(app, "POST", path, headers, body)
+                    said = (path, body[:120], answer.status, answer.body[:200])
+                    assert answer.status < 500, said
+                    if answer.status >= 400:
+                        assert "error" in msgspec.json.decode(answer.body), said
+                        assert b"passwd" not in answer.body, said
+                        assert b"set-cookie" not in answer.body, said
+                    tried += 1
+    assert tried > 500
+
+
+QUERY_VALUES: tuple[bytes, ...] = (
+    b"",
+    b"%00",
+    b"a%00",
+    b"%ff%fe",
+    b"\xff",
+    b"%ED%A0%80",
+    b"-1",
+    b"1" * 400,
+    b"0196f0c0-0000-7000-8000-000000000000",
+    b"platform",
+    b"%7B0196f0c0-0000-7000-8000-000000000000%7D",
+    b"%EF%BC%91",
+    b"192.0.2.0/24",
+    b"::1",
+    b"0001-01-01T00:00:00%2B14:00",
+    b"9999-12-31T23:59:59-14:00",
+    b"2026-01-01T00:00:60Z",
+    b"'%20OR%201=1%20--",
+    b"a" * 5000,
+)
+
+
+async def test_hostile_values_in_every_parameter_of_every_query(
+    app: Shell, bearer: tuple[bytes, bytes]
+) -> None:
+    """By its own name: a parameter that is unknown is refused before anybody reads it."""
+    tried = 0
+    for path, operations in json.loads(OPENAPI.read_text())["paths"].items():
+        for method, operation in operations.items():
+            for one in operation.get("parameters", ()):
+                if one["in"] != "query" or one["name"] == "wait" or path.endswith("/stream"):
+                    continue
+                for value in QUERY_VALUES:
+                    query = one["name"].encode() + b"=" + value
+                    await attack(
+                        app, method.upper(), filled(path), [JSON, bearer], b"{}", query=query
+                    )
+                    tried += 1
+    assert tried > 300
 
 
 async def test_keys_that_are_unknown_or_there_twice_are_refused(
