@@ -279,6 +279,8 @@ async def test_a_disabled_account_is_dead_everywhere(
     assert (await client.post("/auth/refresh", json={})).status_code == 401
     assert await given.live_families(rt) == 1  # the administrator's own
     assert (await root.post(f"/admin/users/{who}/enable")).status_code == 204
+    assert (await client.get("/auth/me")).status_code == 401
+    assert (await client.post("/auth/refresh", json={})).status_code == 401
     await sign_in(client, "ada@acme.example", given.PASSWORD)
 
 
@@ -466,11 +468,14 @@ async def test_a_disabled_organization_is_silent(
     there = told["organization"]["id"]
     assert (await root.post(f"/admin/organizations/{there}/disable")).status_code == 204
     assert (await client.get("/auth/me")).status_code == 401
+    assert (await client.post("/auth/refresh", json={})).status_code == 401
     refused = await client.post(
         "/auth/login", json={"email": "ada@acme.example", "password": given.PASSWORD}
     )
     assert refused.status_code == 401
     assert (await root.post(f"/admin/organizations/{there}/enable")).status_code == 204
+    assert (await client.get("/auth/me")).status_code == 401
+    assert (await client.post("/auth/refresh", json={})).status_code == 401
     await sign_in(client, "ada@acme.example", given.PASSWORD)
 
 
