@@ -22,7 +22,7 @@ _BODIES: dict[str, Any] = {
     "POST /revocations": {"kind": "sid", "value": "{session_id}"},
     "PUT /admin/secrets/{name}": {"value": "theirs"},
 }
-"""Bodies that are good but for whose ids they name; other routes take none, or are asked in vain."""
+"""Bodies that are good but for whose ids they name; others take none, or are asked in vain."""
 
 
 async def climb_walls(site: Site, report: Report, dice: random.Random, rounds: int) -> None:
@@ -133,8 +133,10 @@ async def _state(site: Site, device: Device) -> list[dict[str, object]]:
             "SELECT session_id, ended_at FROM auth_sessions WHERE tenant_id = $1",
             "SELECT client_id, disabled_at, secret_mac FROM auth_clients WHERE tenant_id = $1",
             "SELECT invitation_id, used_at FROM auth_invitations WHERE tenant_id = $1",
-            "SELECT version, sealed FROM auth_secret_versions JOIN auth_secrets USING (secret_id)"
-            " WHERE tenant_id = $1",
+            (
+                "SELECT version, sealed FROM auth_secret_versions"
+                " JOIN auth_secrets USING (secret_id) WHERE tenant_id = $1"
+            ),
         )
         for row in await site.fetch(statement, tenant_id)
     ]

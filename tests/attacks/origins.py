@@ -320,10 +320,8 @@ ATTACKS: dict[str, Attack] = {
         "hostile bytes are the sender's fault",
         (
             "attacks/test_hostile_bytes.py::test_hostile_values_in_every_member_of_every_body",
-            "attacks/test_hostile_bytes.py"
-            "::test_hostile_values_in_every_parameter_of_every_form",
-            "attacks/test_hostile_bytes.py"
-            "::test_hostile_values_in_every_parameter_of_every_query",
+            "attacks/test_hostile_bytes.py::test_hostile_values_in_every_parameter_of_every_form",
+            "attacks/test_hostile_bytes.py::test_hostile_values_in_every_parameter_of_every_query",
             "attacks/test_hostile_bytes.py::test_hostile_bodies_on_every_route",
             "attacks/test_hostile_bytes.py::test_hostile_headers_on_every_route",
             "attacks/test_hostile_bytes.py::test_hostile_paths_queries_and_methods",
@@ -347,8 +345,7 @@ ATTACKS: dict[str, Attack] = {
             "attacks/test_hostile_bytes.py::test_the_host_that_is_asked_for_changes_nothing",
             "conformance/test_metadata.py"
             "::test_section_3_2_it_is_json_and_never_made_from_the_request",
-            f"{AT_THE_DOOR}"
-            "::test_a39_a_link_that_is_mailed_leads_to_the_issuer_whoever_was_asked",
+            f"{AT_THE_DOOR}::test_a39_a_link_that_is_mailed_leads_to_the_issuer_whoever_was_asked",
         ),
     ),
     "A40": Attack(

@@ -34,7 +34,7 @@ def test_what_stands_around_the_marks_stays_and_marks_must_be_there() -> None:
     ],
 )
 def test_a_campaign_is_told_when_it_went_its_full_length(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, asked: int, whole: bool, told: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, asked: int, *, whole: bool, told: str
 ) -> None:
     monkeypatch.setattr(kept, "FOLDER", tmp_path)
     violation = Violation("I1", "two tokens")
