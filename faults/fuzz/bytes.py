@@ -61,7 +61,7 @@ class Door:
         content = operation.get("requestBody", {}).get("content", {})
         schema: Any = next((kind["schema"] for kind in content.values() if "schema" in kind), {})
         self.members = _members(document, schema)
-        self.query = [
+        self.query: list[bytes] = [
             one["name"].encode()
             for one in operation.get("parameters", ())
             if one["in"] == "query" and one["name"] != "wait"
@@ -312,7 +312,7 @@ def _identity(dice: random.Random, door: Door, held: Held, content: bytes) -> li
 
 
 def _target(dice: random.Random, door: Door) -> bytes:
-    path: bytes = re.sub(rb"\{[^}]*\}", lambda _: dice.choice(SEGMENTS), door.path.encode())
+    path = re.sub(rb"\{[^}]*\}", lambda _: dice.choice(SEGMENTS), door.path.encode())
     if dice.random() < 0.02:
         path = path.replace(b"/", b"//", 1) + dice.choice((b"/", b"%2f", b";a=b", b"."))
     if door.query and dice.random() < 0.4:
