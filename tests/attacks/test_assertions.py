@@ -229,3 +229,21 @@ async def test_one_client_s_assertion_is_nothing_to_another(
     ):
         assertion = signer.signed(header(), json.dumps(claims).encode())
         assert (await present(client, assertion, client_id=named)).status_code == 401
+
+
+@pytest.mark.parametrize("closed", [False, True])
+async def test_d6_a_payload_of_any_depth_is_refused(
+    client: httpx2.AsyncClient, signer: Signer, *, closed: bool
+) -> None:
+    """By nobody in particular: whose it is, is read from it before anything is checked."""
+    depth = DEEP // 2
+    tail = b"]" * depth + b',"sub":"' + signer.client_id.encode() + b'"}' if closed else b""
+    payload = b'{"a":' + b"[" * depth + tail
+    await refused(client, f"{jose.encode(header())}.{jose.encode(payload)}.AAAA")
+
+
+async def test_d6_a_header_of_any_depth_is_refused(
+    rt: Runtime, client: httpx2.AsyncClient, signer: Signer
+) -> None:
+    payload = json.dumps(signer.claims(rt.clock.now().timestamp())).encode()
+    await refused(client, signer.signed(b'{"alg":"ES256","a":' + b"[" * DEEP, payload))
