@@ -9,7 +9,7 @@ A header we would have written is compared as text: there is nothing to parse in
 
 import base64
 import binascii
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
 
 import msgspec
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -23,6 +23,8 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
+
+T = TypeVar("T")
 
 Algorithm: TypeAlias = Literal["ES256", "RS256", "EdDSA"]
 _Private: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
@@ -84,7 +86,7 @@ def verify_foreign(token: str, jwks: str) -> bytes:
     try:
         keys = KeySet.import_key_set(msgspec.json.decode(jwks))
         found = jws.deserialize_compact(token, keys, registry=_FOREIGN)
-    except (JoseError, ValueError, TypeError, KeyError) as exc:
+    except (JoseError, ValueError, TypeError, KeyError, RecursionError) as exc:
         raise ValueError(type(exc).__name__) from None
     if "crit" in found.headers():
         raise ValueError("critical header")
@@ -134,10 +136,17 @@ def verify_with(token: str, public_jwk: str, typ: str) -> bytes:
 def read_kid(token: str) -> str:
     """Return the key id a compact JWS names, unverified.  ValueError when there is none."""
     try:
-        kid = msgspec.json.decode(decode(token.partition(".")[0]), type=dict[str, Any])["kid"]
-    except (msgspec.DecodeError, KeyError) as exc:
+        return str(read_json(decode(token.partition(".")[0]), dict[str, Any])["kid"])
+    except KeyError as exc:
         raise ValueError(type(exc).__name__) from None
-    return str(kid)
+
+
+def read_json(text: bytes, kind: type[T]) -> T:
+    """Return JSON of a stranger as what it should be.  ValueError otherwise, at whatever depth."""
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.MsgspecError, RecursionError) as exc:
+        raise ValueError(type(exc).__name__) from None
 
 
 def _header(algorithm: Algorithm, kid: str, typ: str) -> str:

@@ -33,6 +33,7 @@ BESIDE: dict[tuple[str, str], str] = {
 SHARED_TAILS: dict[str, str] = {
     "access/granting": "how every sign-in, refresh and switch ends: session, tokens, answer",
     "access/ending": "how every session ends: family, revocation, event",
+    "access/cutoff": "how what was issued up to a commit dies with it",
     "access/limiting": "how every flow spends a budget",
     "access/authenticate": "who a bearer token is",
     "idempotency": "how every flow that creates does it once",

@@ -2,14 +2,14 @@
 
 from datetime import datetime
 
-from service.domain import audit, clients, revocations
+from service.domain import audit, clients
 from service.domain.audit import events
 from service.domain.clients import BELIEVED, Client
 from service.domain.keyring import Usage
 from service.domain.revocations import Kind, Revocation
 from service.flows.access import limiting
-from service.flows.access.ending import LONGEST_TOKEN
-from service.flows.admin.reach import UNTIL_COMMITTED, enter, record_look
+from service.flows.access.cutoff import announce, cut_off
+from service.flows.admin.reach import enter, record_look
 from service.flows.authority import Act, is_platform_admin, reaches, require
 from service.flows.idempotency import find_made, keep_made
 from service.flows.naming import check_held
@@ -79,7 +79,7 @@ async def disable(rt: Runtime, call: Call, client_id: str) -> None:
             disabled = events.ClientDisabled(tenant_id=client.tenant_id, client_id=client_id)
             await audit.record(tx, call, disabled)
         entries = await _revoke(rt, tx, client, "client disabled")
-    await rt.revocations.announce(entries)
+    await announce(rt, entries)
 
 
 async def enable(rt: Runtime, call: Call, client_id: str) -> None:
@@ -127,7 +127,7 @@ async def rotate_secret(rt: Runtime, call: Call, client_id: str, overlap: int) -
         await audit.record(tx, call, rotated)
         if until is None:
             entries = await _revoke(rt, tx, client, "client secret rotated")
-    await rt.revocations.announce(entries)
+    await announce(rt, entries)
     return secret
 
 
@@ -148,13 +148,4 @@ def _reached(person: Person, client: Client | None) -> Client:
 
 async def _revoke(rt: Runtime, tx: Tx, client: Client, reason: str) -> list[Revocation]:
     """Kill what it holds and is granted until this commits, and what workers remember of it."""
-    at = rt.clock.now() + UNTIL_COMMITTED
-    return await revocations.revoke(
-        tx,
-        Kind.CLIENT_ID,
-        [client.client_id],
-        tenant_id=client.tenant_id,
-        reason=reason,
-        at=at,
-        expires_at=at + seconds(LONGEST_TOKEN + 60),
-    )
+    return await cut_off(rt, tx, Kind.CLIENT_ID, client.client_id, client.tenant_id, reason)

@@ -4,15 +4,15 @@ from uuid import UUID
 
 import msgspec
 
-from service.domain import audit, organizations, revocations, sessions
+from service.domain import audit, organizations, sessions
 from service.domain.audit import events
 from service.domain.organizations import Organization
 from service.domain.revocations import Kind
 from service.domain.sessions import Why
 from service.flows.access import limiting
-from service.flows.access.ending import LONGEST_TOKEN, close_sessions
+from service.flows.access.cutoff import announce, cut_off
+from service.flows.access.ending import close_sessions
 from service.flows.admin.reach import (
-    UNTIL_COMMITTED,
     find_organization,
     lock_organization,
     lock_out,
@@ -25,7 +25,7 @@ from service.flows.people.create_organization import create_organization
 from service.kernel.call import Call
 from service.kernel.ids import TenantId
 from service.kernel.refusal import Reason, Refused
-from service.policy import Policy, seconds
+from service.policy import Policy
 from service.runtime import Runtime
 
 
@@ -86,17 +86,10 @@ async def disable(rt: Runtime, call: Call, tenant_id: TenantId) -> None:
         await audit.record(tx, call, events.OrganizationDisabled(tenant_id=tenant_id))
         ended = await sessions.end_organization(tx, tenant_id, call.at, Why.DISABLED)
         entries = await close_sessions(call, tx, ended, "organization disabled")
-        at = rt.clock.now() + UNTIL_COMMITTED
-        entries += await revocations.revoke(
-            tx,
-            Kind.TENANT_ID,
-            [str(tenant_id)],
-            tenant_id=tenant_id,
-            reason="organization disabled",
-            at=at,
-            expires_at=at + seconds(LONGEST_TOKEN + 60),
+        entries += await cut_off(
+            rt, tx, Kind.TENANT_ID, str(tenant_id), tenant_id, "organization disabled"
         )
-    await rt.revocations.announce(entries)
+    await announce(rt, entries)
 
 
 async def enable(rt: Runtime, call: Call, tenant_id: TenantId) -> None:

@@ -12,6 +12,7 @@ from service.domain.revocations import Revocation
 from service.domain.sessions import Why
 from service.domain.users import Member, Role
 from service.flows.access import limiting
+from service.flows.access.cutoff import announce
 from service.flows.access.ending import close_sessions
 from service.flows.admin.reach import (
     find_member,
@@ -80,7 +81,7 @@ async def change_role(
         await audit.record(tx, call, changed)
         after = await find_member(tx, there, user_id)
         entries = await revoke_person(rt, tx, there, user_id, "role changed")
-    await rt.revocations.announce(entries)
+    await announce(rt, entries)
     return after
 
 
@@ -100,7 +101,7 @@ async def disable(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: 
         await users.suspend(tx, there, user_id, call.at)
         suspended = events.MembershipSuspended(tenant_id=there, user_id=user_id)
         entries = await _end_here(rt, tx, call, there, suspended, "membership suspended")
-    await rt.revocations.announce(entries)
+    await announce(rt, entries)
 
 
 async def enable(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: UserId) -> None:
@@ -127,7 +128,7 @@ async def remove(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: U
         await users.remove_member(tx, there, user_id)
         removed = events.MembershipEnded(tenant_id=there, user_id=user_id, role=member.role)
         entries = await _end_here(rt, tx, call, there, removed, "membership ended")
-    await rt.revocations.announce(entries)
+    await announce(rt, entries)
 
 
 async def unlock(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: UserId) -> None:
@@ -188,7 +189,7 @@ async def _disable_account(rt: Runtime, call: Call, user_id: UserId) -> None:
         ended = await sessions.end_all(tx, user_id, call.at, Why.DISABLED)
         entries = await close_sessions(call, tx, ended, "account disabled")
         entries += await revoke_person(rt, tx, None, user_id, "account disabled")
-    await rt.revocations.announce(entries)
+    await announce(rt, entries)
 
 
 async def _enable_account(rt: Runtime, call: Call, user_id: UserId) -> None:

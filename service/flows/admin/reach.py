@@ -2,27 +2,22 @@
 
 from typing import Final
 
-from service.domain import audit, organizations, revocations, users
+from service.domain import audit, organizations, users
 from service.domain.audit import events
 from service.domain.organizations import Organization
 from service.domain.revocations import Kind, Revocation
 from service.domain.seals import PLATFORM
 from service.domain.users import Account, Member
-from service.flows.access.ending import LONGEST_TOKEN
+from service.flows.access.cutoff import cut_off
 from service.flows.authority import OWNER_ONLY, Act, is_platform_admin, require
 from service.kernel.call import Call, Person
 from service.kernel.ids import TenantId, UserId
 from service.kernel.refusal import Reason, Refused
 from service.kernel.sql import Tx
-from service.policy import seconds
 from service.runtime import Runtime
 
 THE_PLATFORM: Final = TenantId(PLATFORM)
 """Asked for like an organization: what belongs to none, for platform administrators."""
-
-UNTIL_COMMITTED = seconds(1)
-"""How far ahead a cutoff lies: a refresh, or a key's exchange, that reads the old state meanwhile
-is not held up by the transaction that changes it."""
 
 
 def require_platform(call: Call, act: Act) -> Person:
@@ -150,17 +145,5 @@ async def hold_account(tx: Tx, user_id: UserId) -> Account:
 async def revoke_person(
     rt: Runtime, tx: Tx, tenant_id: TenantId | None, user_id: UserId, reason: str
 ) -> list[Revocation]:
-    """Kill what they hold, and what they are granted until this commits; announce it after.
-
-    As of now and not of the call, which waited for its locks.
-    """
-    at = rt.clock.now() + UNTIL_COMMITTED
-    return await revocations.revoke(
-        tx,
-        Kind.SUB,
-        [str(user_id)],
-        tenant_id=tenant_id,
-        reason=reason,
-        at=at,
-        expires_at=at + seconds(LONGEST_TOKEN + 60),
-    )
+    """Kill what they hold, and what they are granted until this commits: see `access.cutoff`."""
+    return await cut_off(rt, tx, Kind.SUB, str(user_id), tenant_id, reason)

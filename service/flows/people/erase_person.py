@@ -21,6 +21,7 @@ from service.domain.audit import events
 from service.domain.seals import PERSONAL_KEYS
 from service.domain.sessions import Why
 from service.domain.users import Account
+from service.flows.access.cutoff import announce
 from service.flows.access.ending import close_sessions
 from service.flows.admin import exported
 from service.flows.admin.reach import hold_account, require_platform, revoke_person
@@ -72,7 +73,7 @@ async def erase_person(rt: Runtime, call: Call, user_id: UserId) -> Erased:
         await audit.record(tx, call, events.UserErased(user_id=user_id))
         entries = await close_sessions(call, tx, ended, "person erased")
         entries += await revoke_person(rt, tx, None, user_id, "person erased")
-    await rt.revocations.announce(entries)
+    await announce(rt, entries)
     return Erased(
         user_id=user_id,
         memberships=memberships,

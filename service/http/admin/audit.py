@@ -1,7 +1,6 @@
 """/admin/audit-events: the audit trail, read and exported."""
 
 import base64
-import ipaddress
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -20,6 +19,7 @@ from service.flows.admin import exports as flows
 from service.flows.admin.exports import ToExport
 from service.flows.admin.reach import THE_PLATFORM
 from service.flows.admin.trail import read_checkpoints, read_trail
+from service.http.address import given_address
 from service.http.admin.progress import written
 from service.http.asked import FromCaller, provide_signed_in
 from service.http.named import organization_or_platform
@@ -29,6 +29,7 @@ from service.kernel.ids import SessionId, UserId
 from service.kernel.refusal import Reason, Refused
 
 _TYPE = re.compile(r"[a-z0-9_.]{1,64}")
+_A_TIME = "a time as of RFC 3339 is expected, with its offset"
 _REQUEST = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -134,7 +135,7 @@ async def events(  # noqa: PLR0913 - one per filter
         event_type=_matching("type", _TYPE, event_type),
         user_id=None if person is None else UserId(person),
         session_id=None if session is None else SessionId(session),
-        address=_address(address),
+        address=given_address(address),
         request_id=_matching("request_id", _REQUEST, request_id),
     )
     most, list_name = read_limit(limit), f"audit-events {there or asked.person.tenant_id}"
@@ -173,8 +174,8 @@ async def export(asked: FromCaller, data: JSONBody[ExportForm]) -> Stream:
     """
     wanted = ToExport(
         tenant_id=organization_or_platform(data.tenant_id),
-        first=data.from_,
-        until=data.to,
+        first=_utc("from", data.from_),
+        until=_utc("to", data.to),
         event_type=data.type,
     )
     return written(asked, await flows.begin(asked.rt, asked.call, wanted))
@@ -259,25 +260,27 @@ def _time(name: str, text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        found = msgspec.convert(text, datetime)
-        if found.tzinfo is not None:
-            return found.astimezone(UTC)
-    except (msgspec.ValidationError, OverflowError):
-        pass
-    raise _wrong(name, "a time as of RFC 3339 is expected, with its offset")
+        return _utc(name, msgspec.convert(text, datetime))
+    except msgspec.ValidationError:
+        raise _wrong(name, _A_TIME) from None
+
+
+def _utc(name: str, given: datetime | None) -> datetime | None:
+    """Return a time as of UTC, where the first and the last hours of all years are none."""
+    if given is None:
+        return None
+    if given.tzinfo is None:
+        raise _wrong(name, _A_TIME)
+    try:
+        return given.astimezone(UTC)
+    except OverflowError:
+        raise _wrong(name, _A_TIME) from None
 
 
 def _matching(name: str, pattern: re.Pattern[str], text: str | None) -> str | None:
     if text is not None and not pattern.fullmatch(text):
         raise _wrong(name, "it has letters that do not belong there, or too many")
     return text
-
-
-def _address(text: str | None) -> str | None:
-    try:
-        return None if text is None else str(ipaddress.ip_address(text))
-    except ValueError:
-        raise _wrong("address", "an IP address is expected") from None
 
 
 def _wrong(name: str, told: str) -> Refused:
