@@ -107,6 +107,8 @@ async def _come_and_go(
         except Refused:  # we make people past the proxies, but PostgreSQL itself may be gone
             await asyncio.sleep(_PAUSE_SECONDS)
             continue
+        # A worker that knows them needs no PostgreSQL to take their token, dead or alive.
+        await client.ask("GET", "/auth/me", bearer=device.access_token)
         answer = await client.ask("POST", "/auth/logout", cookie=device.refresh_token, json={})
         if promises.note("sign-out", answer).ok:
             promises.signed_out.add(device.session_id)
