@@ -334,10 +334,12 @@ class House(RuleBasedStateMachine):
             answer = self.ask("POST", path, bearer=self.ports.admin.access_token, json=body)
         return answer.status
 
-    @rule(number=_NUMBERS, kind=st.sampled_from(["sid", "jti", "sub"]))
-    def revoke_by_hand(self, number: int, kind: str) -> None:
+    @rule(number=_NUMBERS, dice=st.integers(0, 19))
+    def revoke_by_hand(self, number: int, dice: int) -> None:
+        # Seldom: for seconds after it there is little that a person can be sure to be let do.
+        kind = {0: "sub", 1: "sid", 2: "jti", 3: "jti", 4: "jti"}.get(dice)
         session = self.pick_session(number)
-        if not (session.live and session.access):
+        if kind is None or not (session.live and session.access):
             return
         claims = msgspec.json.decode(jose.decode(session.access.split(".")[1]))
         body = {"kind": kind, "value": claims[kind]}
