@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 
 from msgspec import Struct
 
+from faults.outages.unannounced import lose_announcements
 from faults.outages.visitors import Promises, visiting
 from faults.proxy import Moment
 from faults.report import Report
@@ -40,6 +41,7 @@ async def endure_outages(site: Site, report: Report, dice: random.Random, rounds
     kinds = [fault for fault in FAULTS if site.disk is not None or not fault.needs_a_disk]
     if len(kinds) < len(FAULTS):
         report.tell("no file system can be mounted here: no disk is filled")
+    await lose_announcements(site, report, rounds)
     faults = [fault for fault in kinds for _ in range(rounds)]
     dice.shuffle(faults)
     async with visiting(site, report, _VISITORS) as promises:
