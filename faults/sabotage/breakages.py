@@ -262,7 +262,7 @@ BREAKAGES = (
             ),
         ),
         "model",
-        40,
+        120,
     ),
     Breakage(
         "the host's clock is believed",
