@@ -2,7 +2,7 @@
 
 Keys `revoked:<kind>:<value>` hold the cutoff in seconds, or nothing.  Key `revocations:head`
 vouches for them: it is there only while some worker has read the head of the table within the last
-two seconds, and after that worker had put everything up to it here.  Redis that lost its memory has
+second, and after that worker had put everything up to it here.  Redis that lost its memory has
 no such key, and is filled anew; the key is empty meanwhile, and only ever filled in where it still
 is, so that nobody vouches for what was lost on the way.
 """
@@ -14,7 +14,7 @@ from service.domain.revocations.model import Marks, Revocation
 from service.kernel.clock import Clock
 from service.kernel.redis import Redis
 
-_OLDEST_MS = 2_000
+_OLDEST_MS = 1_000
 _FILLED_MS = 60_000
 _CHUNK = 1_000
 _STREAM_LENGTH = 1_000
@@ -34,7 +34,7 @@ class Fanout:
     async def vouch(self, memory: Memory, staleness: Callable[[], float]) -> None:
         """Put everything up to `memory.seq` into Redis, then vouch for it.
 
-        For as long as leaves it no older than two seconds when it is last believed.
+        For as long as leaves it no older than a second when it is last believed.
         """
         epoch, head = memory.epoch, memory.seq
         vouched = await self._redis.ask(lambda client: client.get(self._head))
