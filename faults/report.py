@@ -59,8 +59,8 @@ class Report:
     figures: dict[str, float] = field(default_factory=dict)
     """Whatever else was measured, by name and unit."""
     violations: list[Violation] = field(default_factory=list)
-    stop_at_first: bool = False
-    """Whether a violation ends the campaign (EnoughError)."""
+    enough: str = ""
+    """The invariant of which one violation ends the campaign (EnoughError)."""
     began: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
     _told: float = 0.0
@@ -71,7 +71,7 @@ class Report:
         if found not in self.violations:  # a query finds one and the same again and again
             self.violations.append(found)
             self.tell(f"VIOLATION of {invariant}: {what}")
-            if self.stop_at_first and invariant != "harness":
+            if invariant == self.enough:
                 raise EnoughError
 
     def expect(self, invariant: str, so: object, what: str) -> bool:

@@ -32,8 +32,8 @@ class Run(msgspec.Struct, frozen=True):
     counts: dict[str, int] = {}
     """Rounds of some campaigns, by name."""
     source: Path = ROOT
-    stop_at_first: bool = False
-    """Whether one violation is enough, as when the service is broken on purpose."""
+    enough: str = ""
+    """The invariant of which one violation is enough, as when the service is broken on purpose."""
     silent: bool = False
     result: Path = _STANDARD
 
@@ -70,11 +70,11 @@ async def run(asked: Run) -> list[Report]:
             tell(f"{campaign.name}: {campaign.about}: {rounds}")
             name = campaign.name
             report = Report(name, tell=lambda line, name=name: tell(f"{name}: {line}"))  # type: ignore[misc]
-            report.asked, report.stop_at_first = rounds, asked.stop_at_first
+            report.asked, report.enough = rounds, asked.enough
             reports.append(report)
             dice = random.Random(f"{asked.seed}/{campaign.name}")
             await _campaign(site, campaign, report, dice, rounds)
-            if asked.stop_at_first and report.violations:
+            if asked.enough and report.violations:
                 return reports
         reports.append(await _at_the_end(site))
         asked.result.parent.mkdir(parents=True, exist_ok=True)

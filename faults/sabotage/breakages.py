@@ -13,13 +13,15 @@ class NotThereError(Exception):
 
 
 class Breakage(Struct, frozen=True):
-    """What is broken, how, and which campaign must see it, in how many rounds."""
+    """What is broken, how, and which campaign must see it, in how many rounds, as what."""
 
     name: str
     file: str
     exchange: tuple[tuple[str, str], ...]
     campaign: str
     rounds: int
+    seen_as: str
+    """The invariant that must be violated: any other violation is another matter."""
 
     def text(self) -> str:
         """Return the file, broken.  NotThereError when it has changed."""
@@ -45,6 +47,7 @@ BREAKAGES = (
         (("   FOR UPDATE OF s, f;", ";"),),
         "histories",
         400,
+        "I1",
     ),
     Breakage(
         "a refusal rolls back what it wrote",
@@ -57,6 +60,7 @@ BREAKAGES = (
         ),
         "guesses",
         3,
+        "I3",
     ),
     Breakage(
         "the grace is twice as long",
@@ -64,6 +68,7 @@ BREAKAGES = (
         ((").refresh_grace\n", ").refresh_grace * 2\n"),),
         "model",
         1,
+        "I2",
     ),
     Breakage(
         "revocations stay on the worker that made them",
@@ -76,6 +81,7 @@ BREAKAGES = (
         ),
         "revoked",
         6,
+        "I5",
     ),
     Breakage(
         "the limiter reads, then writes",
@@ -95,6 +101,7 @@ BREAKAGES = (
         ),
         "guesses",
         1,
+        "I4",
     ),
     Breakage(
         "a list forgets the organization",
@@ -107,6 +114,7 @@ BREAKAGES = (
         ),
         "walls",
         1,
+        "I8",
     ),
     Breakage(
         "no hash for an unknown account, and refusals are not held",
@@ -124,6 +132,7 @@ BREAKAGES = (
         ),
         "guesses",
         1,
+        "I4",
     ),
     Breakage(
         "the event comes in a transaction after the sign-in",
@@ -141,6 +150,7 @@ BREAKAGES = (
         ),
         "crashes",
         2,
+        "I3",
     ),
     Breakage(
         "any typ will do",
@@ -161,6 +171,7 @@ BREAKAGES = (
         ),
         "forgeries",
         1,
+        "forgery",
     ),
     Breakage(
         "cookies are read as frameworks read them",
@@ -173,6 +184,7 @@ BREAKAGES = (
         ),
         "forgeries",
         1,
+        "forgery",
     ),
     Breakage(
         "of two cookies the last one counts",
@@ -183,6 +195,7 @@ BREAKAGES = (
         ),
         "forgeries",
         1,
+        "forgery",
     ),
     Breakage(
         "a hash gives its permit back before it is done",
@@ -196,6 +209,7 @@ BREAKAGES = (
         ),
         "crowd",
         1,
+        "I6",
     ),
     Breakage(
         "the feed skips a number",
@@ -203,6 +217,7 @@ BREAKAGES = (
         ((" WHERE seq > $1\n", " WHERE seq > $1 AND seq % 7 <> 3\n"),),
         "revoked",
         6,
+        "I5",
     ),
     Breakage(
         "an attempt is not reserved before it is hashed",
@@ -216,6 +231,7 @@ BREAKAGES = (
         ),
         "guesses",
         2,
+        "I4",
     ),
     Breakage(
         "a sign-out leaves the refresh family alive",
@@ -228,6 +244,7 @@ BREAKAGES = (
         ),
         "revoked",
         1,
+        "I2",
     ),
     Breakage(
         "a lost PostgreSQL is told as 401",
@@ -242,6 +259,7 @@ BREAKAGES = (
         ),
         "outages",
         1,
+        "I7",
     ),
     Breakage(
         "a key that is remembered is good whatever the feed says",
@@ -249,6 +267,7 @@ BREAKAGES = (
         ((" and not await rt.revocations.is_revoked(marks)", ""),),
         "revoked",
         6,
+        "I5",
     ),
     Breakage(
         "a change of password keeps the other sessions",
@@ -263,6 +282,7 @@ BREAKAGES = (
         ),
         "model",
         120,
+        "model",
     ),
     Breakage(
         "the host's clock is believed",
@@ -275,5 +295,6 @@ BREAKAGES = (
         ),
         "clock",
         2,
+        "clock",
     ),
 )

@@ -32,7 +32,7 @@ async def sabotage(seed: int, only: Sequence[str] = ()) -> int:
 
 
 async def _attack(breakage: Breakage, seed: int) -> str:
-    """Return the first violation that is one of the service, or nothing."""
+    """Return the first violation of what this is to violate, or nothing."""
     campaign = next(c for c in CAMPAIGNS if c.name == breakage.campaign)
     with tempfile.TemporaryDirectory(prefix="tesserra-sabotage-") as name:
         folder = Path(name)
@@ -46,7 +46,7 @@ async def _attack(breakage: Breakage, seed: int) -> str:
             campaigns=[replace(campaign, quick=breakage.rounds)],
             quick=True,
             source=folder,
-            stop_at_first=True,
+            enough=breakage.seen_as,
             silent=True,
             result=folder / "result.json",
         )
@@ -59,6 +59,6 @@ async def _attack(breakage: Breakage, seed: int) -> str:
         f"{one.invariant}: {one.what}"
         for report in reports
         for one in report.violations
-        if one.invariant != "harness"
+        if one.invariant == breakage.seen_as
     )
     return next(found, "")
