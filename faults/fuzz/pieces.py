@@ -243,7 +243,7 @@ _NAMED: dict[str, bytes] = {
     "type": b'"sign_in.failed"',
     "tenant_id": b'"platform"',
     "policy": b'{"refresh_grace": 10}',
-    "jwks": b'{"keys": [{"kty": "OKP", "crv": "X25519", "x": "' + b"A" * 43 + b'"}]}',
+    "jwks": b'{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "' + b"A" * 43 + b'"}]}',
 }
 """What a member of this name takes, where its schema does not say."""
 

@@ -36,7 +36,8 @@ _KEY_TYPES: Final[dict[Algorithm, type[ECKey | RSAKey | OKPKey]]] = {
     "RS256": RSAKey,
     "EdDSA": OKPKey,
 }
-_FOREIGN = JWSRegistry(algorithms=["ES256", "RS256", "PS256", "Ed25519"], strict_check_header=False)
+_FOREIGN_ALGORITHMS = ["ES256", "RS256", "PS256", "Ed25519"]
+_FOREIGN = JWSRegistry(algorithms=_FOREIGN_ALGORITHMS, strict_check_header=False)
 _FOREIGN.max_header_length = 8192
 _SHA256 = SHA256()
 _ECDSA = ec.ECDSA(_SHA256)
@@ -94,14 +95,21 @@ def verify_foreign(token: str, jwks: str) -> bytes:
 
 
 def is_public_set(jwks: str) -> bool:
-    """Tell whether this is a JWK set of public keys that signatures can be checked with."""
+    """Tell whether this is a JWK set of public keys, each for an algorithm `verify_foreign` takes.
+
+    X25519 is for agreeing on keys, `use` may say encryption and `alg` what we do not take: a client
+    with such a key could never prove itself.
+    """
     try:
         members = msgspec.json.decode(jwks, type=dict[str, list[dict[str, str]]])["keys"]
         if not members or any(_is_weak(one) for one in members):
             return False
         keys = KeySet.import_key_set({"keys": members}).keys  # type: ignore[typeddict-item]
         return all(
-            isinstance(key, (ECKey, RSAKey, OKPKey)) and not key.is_private and bool(key.public_key)
+            isinstance(key, (ECKey, RSAKey, OKPKey))
+            and not key.is_private
+            and bool(key.public_key)
+            and bool(JWSRegistry.filter_algorithms(key, _FOREIGN_ALGORITHMS))
             for key in keys
         )
     except (JoseError, UnsupportedAlgorithm, msgspec.MsgspecError, ValueError, KeyError):

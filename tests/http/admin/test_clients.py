@@ -8,7 +8,7 @@ from uuid import uuid4
 import httpx2
 import msgspec
 import pytest
-from joserfc.jwk import ECKey
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from service.domain import clients, revocations
 from service.domain.clients import Client
@@ -109,6 +109,13 @@ async def test_a_service_with_keys_has_no_secret_to_rotate(
         {"kty": "RSA", "n": "", "e": "AQAB"},
         {"kty": "RSA", "n": "A" * 400, "e": "AQAB"},
         {"kty": "nothing"},
+        {"kty": "OKP", "crv": "X25519", "x": "A" * 43},
+        {"kty": "OKP", "crv": "X448", "x": "A" * 75},
+        OKPKey.generate_key("Ed448", private=False).as_dict(private=False),
+        OKPKey.generate_key("X25519", private=False).as_dict(private=False),
+        ECKey.generate_key("P-384", private=False).as_dict(private=False),
+        {**ECKey.generate_key("P-256", private=False).as_dict(private=False), "use": "enc"},
+        {**ECKey.generate_key("P-256", private=False).as_dict(private=False), "alg": "ES512"},
     ],
 )
 async def test_keys_that_verify_nothing_are_refused(
@@ -116,6 +123,21 @@ async def test_keys_that_verify_nothing_are_refused(
 ) -> None:
     answer = await owner.post("/admin/clients", json={**SERVICE, "jwks": {"keys": [key]}})
     assert (answer.status_code, answer.json()["fields"]) == (400, ["jwks"])
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        ECKey.generate_key("P-256", private=False),
+        OKPKey.generate_key("Ed25519", private=False),
+        RSAKey.generate_key(2048, private=False),
+    ],
+)
+@pytest.mark.parametrize("more", [{}, {"use": "sig", "kid": "one"}])
+async def test_keys_of_every_algorithm_that_assertions_may_have_are_taken(
+    owner: httpx2.AsyncClient, key: ECKey | OKPKey | RSAKey, more: dict[str, str]
+) -> None:
+    await make(owner, jwks={"keys": [{**key.as_dict(private=False), **more}]})
 
 
 async def test_a_private_key_is_refused(owner: httpx2.AsyncClient) -> None:
