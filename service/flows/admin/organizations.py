@@ -21,6 +21,7 @@ from service.flows.admin.reach import (
     target,
 )
 from service.flows.authority import Act, require
+from service.flows.naming import check_name
 from service.flows.people.create_organization import create_organization
 from service.kernel.call import Call
 from service.kernel.ids import TenantId
@@ -58,9 +59,11 @@ async def change(
 ) -> Organization:
     """Rename an organization, or replace the lifetimes it overrides (a JSON object, or `{}`).
 
-    Refused: INVALID_REQUEST for a lifetime out of bounds.
+    Refused: INVALID_REQUEST for a name that is none, and for a lifetime out of bounds.
     """
     require_platform(call, Act.KEEP_ORGANIZATIONS)
+    if name is not None:
+        check_name(name)
     if policy is not None:
         _check(rt.policy, policy)
     async with rt.pg.decision() as tx:

@@ -13,6 +13,7 @@ from service.flows.access import attempts, limiting
 from service.flows.admin.reach import hold_organization, record_look, refuse_above, target
 from service.flows.authority import Act, reaches, require
 from service.flows.idempotency import find_made, keep_made
+from service.flows.naming import check_name
 from service.flows.people.create_user import checked_email
 from service.flows.vault.mailing import send_mail
 from service.kernel import ids
@@ -117,11 +118,13 @@ async def accept(rt: Runtime, call: Call, token: str, password: str | None, name
     Somebody new chooses a password.  Somebody known is signed in, or gives the password they have:
     who is in no organization cannot sign in, and this is their way back.
 
-    Refused: INVALID_REQUEST for a link that is unknown, used or expired, and for a weak password;
-    UNAUTHENTICATED when the e-mail has an account and its owner is not signed in; BAD_CREDENTIALS
-    when it has another password.
+    Refused: INVALID_REQUEST for a link that is unknown, used or expired, for a name that is none
+    and for a weak password; UNAUTHENTICATED when the e-mail has an account and its owner is not
+    signed in; BAD_CREDENTIALS when it has another password.
     """
     await limiting.spend_address(rt, call, "accept", rt.policy.limits.create)
+    if name:
+        check_name(name)
     async with rt.pg.reading() as tx:
         peeked = await invitations.lock_open(tx, invitations.digest(token), call.at)
         known = await users.find_by_email(tx, peeked.email) if peeked else None
