@@ -91,6 +91,7 @@ class Granted(Struct, frozen=True, kw_only=True):
     grantee: Grantee
     access_token: str
     expires_in: int
+    scope: str
     refresh_token: str
     cookie_ttl: int
     device_token: str | None = None
@@ -160,8 +161,13 @@ def grant(
     *,
     grant_type: str = "password",
     device_token: str | None = None,
+    scopes: tuple[str, ...] | None = None,
 ) -> Granted:
-    """Mint the access token; no transaction is open any more."""
+    """Mint the access token; no transaction is open any more.
+
+    It holds what the role does; of that `scopes` alone, where they are given.
+    """
+    held = rt.policy.role_scopes.get(grantee.role, ())
     lifetimes = rt.policy.tokens_for(grantee.policy)
     left = max(1, int((grantee.absolute_expires_at - call.at).total_seconds()))
     expires_in = min(lifetimes.access_token_ttl, left)
@@ -174,7 +180,7 @@ def grant(
         iat=issued,
         jti=str(ids.new(call.at)),
         client_id=grantee.client_id,
-        scope=" ".join(rt.policy.role_scopes.get(grantee.role, ())),
+        scope=" ".join(held if scopes is None else [one for one in scopes if one in held]),
         sid=str(grantee.session_id),
         tenant_id=str(grantee.tenant_id),
         roles=token_roles(grantee.role, platform_admin=grantee.platform_admin),
@@ -187,6 +193,7 @@ def grant(
         grantee=grantee,
         access_token=rt.tokens.mint(rt.keyring.signing(call.at), claims),
         expires_in=expires_in,
+        scope=claims.scope,
         refresh_token=refresh_token,
         cookie_ttl=left,
         device_token=device_token,

@@ -19,11 +19,15 @@ from service.kernel.sql import Tx
 from service.runtime import Runtime
 
 
-async def refresh(rt: Runtime, call: Call, given: str) -> Granted:
+async def refresh(
+    rt: Runtime, call: Call, given: str, scopes: tuple[str, ...] | None = None
+) -> Granted:
     """Rotate.  The routine case is one round trip; all else is decided under the session's lock.
 
     Refused(INVALID_GRANT): unknown, ended, expired, or replayed - and then the family is burned.
     A retry within the grace, after a lost answer, is given the same successor again.
+
+    `scopes` are those the access token is to hold, None: all of the role's.
     """
     presented = minter(rt).read(given)
     if presented is None:
@@ -35,7 +39,7 @@ async def refresh(rt: Runtime, call: Call, given: str) -> Granted:
         grantee, text = await _decide(rt, call, presented)
     else:
         grantee = msgspec.convert(rotation, Grantee, from_attributes=True)
-    return grant(rt, call, grantee, text, grant_type="refresh_token")
+    return grant(rt, call, grantee, text, grant_type="refresh_token", scopes=scopes)
 
 
 async def _decide(rt: Runtime, call: Call, presented: Presented) -> tuple[Grantee, str]:

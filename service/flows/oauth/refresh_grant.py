@@ -4,27 +4,34 @@ from service.domain import families
 from service.domain.clients import Client
 from service.flows.access.granting import CONSOLE, minter
 from service.flows.access.refresh import refresh
-from service.flows.oauth.client_credentials import Issued
+from service.flows.oauth.client_credentials import Issued, narrowed
 from service.kernel.call import Call
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
 
 
 async def refresh_for_client(
-    rt: Runtime, call: Call, client: Client | None, refresh_token: str
+    rt: Runtime, call: Call, client: Client | None, refresh_token: str, scope: str | None
 ) -> Issued:
     """Rotate a token that was issued to this very client (None: the console).
 
-    Refused(INVALID_GRANT).  Another client's token is refused and not burned: whoever holds it has
-    not used it.
+    `scope` narrows the access token and nothing else: the refresh token keeps what it was granted.
+
+    Refused: INVALID_GRANT.  Another client's token is refused and not burned: whoever holds it has
+    not used it.  INVALID_SCOPE for more than it was granted, which is what its person's role holds;
+    the token is not spent.
     """
     client_id = client.client_id if client else CONSOLE
     presented = minter(rt).read(refresh_token)
+    owner = standing = asked = None
     if presented is not None:
         async with rt.pg.reading() as tx:
             owner = await families.find_owner(tx, presented.handle_hash)
-        if owner is not None and owner.client_id != client_id:
-            raise Refused(Reason.INVALID_GRANT, private="refresh: token of another client")
-    granted = await refresh(rt, call, refresh_token)
-    scope = " ".join(rt.policy.role_scopes.get(granted.grantee.role, ()))
-    return Issued(granted.access_token, granted.expires_in, scope, granted.refresh_token)
+            if scope is not None and owner is not None and owner.alive(call.at):
+                standing = await families.find_standing(tx, owner.session_id)
+    if owner is not None and owner.client_id != client_id:
+        raise Refused(Reason.INVALID_GRANT, private="refresh: token of another client")
+    if standing is not None:
+        asked = narrowed(scope, rt.policy.role_scopes.get(standing.role, ()))
+    granted = await refresh(rt, call, refresh_token, asked)
+    return Issued(granted.access_token, granted.expires_in, granted.scope, granted.refresh_token)

@@ -70,9 +70,7 @@ async def token(form: FromForm) -> Response[TokenAnswer]:
         case "client_credentials":
             issued = await _client_credentials(form)
         case "refresh_token":
-            client = await _client_or_console(form)
-            rt, call = form.asked.rt, form.asked.call
-            issued = await refresh_for_client(rt, call, client, form.need("refresh_token"))
+            issued = await _refresh(form)
         case grant if grant == EXCHANGE:
             issued = await _exchange(form)
             kind = form.get("requested_token_type") or ACCESS_TOKEN
@@ -113,6 +111,12 @@ async def _client_credentials(form: Form) -> Issued:
     rt, call = form.asked.rt, form.asked.call
     client = await _client(form)
     return await issue_to_client(rt, call, client, form.get("scope"))
+
+
+async def _refresh(form: Form) -> Issued:
+    rt, call = form.asked.rt, form.asked.call
+    client = await _client_or_console(form)
+    return await refresh_for_client(rt, call, client, form.need("refresh_token"), form.get("scope"))
 
 
 async def _exchange(form: Form) -> Issued:

@@ -242,12 +242,7 @@ async def test_an_assertion_under_another_key_is_refused(
 async def test_the_console_refreshes_by_form_and_no_other_client_may(
     rt: Runtime, client: httpx2.AsyncClient, service: Machine
 ) -> None:
-    person = await given.a_person(rt)
-    login = await client.post(
-        "/auth/login", json={"email": person.email, "password": person.password}
-    )
-    assert login.status_code == 200
-    refresh_token = client.cookies["__Host-refresh"]
+    refresh_token = await signed_in(rt, client)
     stolen = await service.ask(
         "/oauth/token", grant_type="refresh_token", refresh_token=refresh_token
     )
@@ -263,3 +258,74 @@ async def test_the_console_refreshes_by_form_and_no_other_client_may(
     assert own.status_code == 200
     assert own.json()["refresh_token"] not in ("", refresh_token)
     assert await given.live_families(rt) == 1
+
+
+async def signed_in(rt: Runtime, client: httpx2.AsyncClient, role: str = "member") -> str:
+    """Return the refresh token of somebody who is."""
+    person = await given.a_person(rt, role=role)
+    login = await client.post(
+        "/auth/login", json={"email": person.email, "password": person.password}
+    )
+    assert login.status_code == 200
+    return client.cookies["__Host-refresh"]
+
+
+async def renewed(client: httpx2.AsyncClient, token: str, **form: str) -> httpx2.Response:
+    form = {"grant_type": "refresh_token", "client_id": "console", "refresh_token": token, **form}
+    return await client.post("/oauth/token", data=form)
+
+
+async def test_a_refresh_narrows_the_access_token_and_not_the_refresh_token(
+    rt: Runtime, client: httpx2.AsyncClient
+) -> None:
+    """RFC 6749 section 6."""
+    token = await signed_in(rt, client)
+    narrower = (await renewed(client, token, scope="proxy-ollama proxy-ollama")).json()
+    assert narrower["scope"] == given.claims(narrower["access_token"])["scope"] == "proxy-ollama"
+    all_of_it = (await renewed(client, narrower["refresh_token"])).json()
+    assert all_of_it["scope"] == given.claims(all_of_it["access_token"])["scope"]
+    assert all_of_it["scope"] == "agentes proxy-ollama"
+    answer = await renewed(client, all_of_it["refresh_token"], scope="proxy-ollama agentes")
+    assert answer.json()["scope"] == "proxy-ollama agentes"
+
+
+@pytest.mark.parametrize("scope", ["agentes revocations:read", "nothing-known", " "])
+async def test_a_scope_that_was_not_granted_is_refused_and_the_refresh_token_is_not_spent(
+    rt: Runtime, client: httpx2.AsyncClient, scope: str
+) -> None:
+    """RFC 6749 section 6."""
+    token = await signed_in(rt, client)
+    before = await row(rt)
+    wider = await renewed(client, token, scope=scope)
+    assert (wider.status_code, wider.json()["error"]) == (400, "invalid_scope")
+    assert await row(rt) == before
+    assert (await renewed(client, token)).status_code == 200
+
+
+async def row(rt: Runtime) -> str:
+    """Return the one family there is, as text."""
+    async with rt.pg.reading() as tx:
+        found: str = await tx.fetchval("SELECT to_json(f)::text FROM auth_families f")
+    return found
+
+
+async def test_what_a_role_does_not_hold_was_not_granted(
+    rt: Runtime, client: httpx2.AsyncClient
+) -> None:
+    token = await signed_in(rt, client, role="auditor")
+    wider = await renewed(client, token, scope="agentes")
+    assert (wider.status_code, wider.json()["error"]) == (400, "invalid_scope")
+    assert (await renewed(client, token)).json()["scope"] == ""
+
+
+async def test_a_scope_says_nothing_of_a_refresh_token_that_is_dead_or_another_clients(
+    rt: Runtime, client: httpx2.AsyncClient, service: Machine
+) -> None:
+    token = await signed_in(rt, client)
+    form = {"grant_type": "refresh_token", "refresh_token": token, "scope": "revocations:read"}
+    stolen = await service.ask("/oauth/token", **form)
+    assert (stolen.status_code, stolen.json()["error"]) == (400, "invalid_grant")
+    assert (await client.post("/auth/logout", json={})).status_code == 204
+    for scope in ("agentes", "nothing-known"):
+        dead = await renewed(client, token, scope=scope)
+        assert (dead.status_code, dead.json()["error"]) == (400, "invalid_grant")
