@@ -152,8 +152,9 @@ def openapi_document() -> str:
         redis_url=Secret(""),
         master_keys=(),
     )
-    schema = litestar_app(settings, [], OPENAPI).openapi_schema.to_schema()
-    return json.dumps(finished(schema), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    app = litestar_app(settings, [], OPENAPI)
+    schema = finished(app.openapi_schema.to_schema(), app.routes)
+    return json.dumps(schema, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def _quiet(config: AppConfig) -> AppConfig:

@@ -4,6 +4,7 @@ import hashlib
 from functools import lru_cache
 
 from litestar import Response, Router, get
+from litestar.openapi import ResponseSpec
 from litestar.types import Scope
 from msgspec import Struct
 
@@ -63,7 +64,11 @@ def metadata(rt: Runtime) -> Metadata:
     )
 
 
-@get("/jwks.json", media_type="application/json")
+@get(
+    "/jwks.json",
+    media_type="application/json",
+    responses={304: ResponseSpec(None, description="As the ETag of If-None-Match has it")},
+)
 async def jwks(scope: Scope) -> Response[bytes]:
     """Return the public signing keys, the active one first."""
     return _cached(scope, runtime(scope).keyring.jwks)

@@ -55,4 +55,5 @@ async def test_what_is_said_not_to_be_here_is_not(client: httpx2.AsyncClient) ->
     }
     for operations in paths.values():
         for operation in operations.values():
-            assert not [status for status in operation["responses"] if status.startswith("3")]
+            found = {status for status in operation["responses"] if status.startswith("3")}
+            assert found <= {"304"}

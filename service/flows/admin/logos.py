@@ -20,6 +20,8 @@ from service.runtime import Runtime
 LARGEST = Room.LOGO.largest
 """Bytes."""
 
+MEDIA_TYPES = ("image/png", "image/webp")
+
 _NAMES = {"image/png": "logo.png", "image/webp": "logo.webp"}
 _LONGEST_SIDE = 2048
 _PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"

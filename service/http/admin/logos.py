@@ -5,7 +5,14 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, SkipValidation
 
-from service.flows.admin.logos import LARGEST, Logo, delete_logo, put_logo, read_logo
+from service.flows.admin.logos import (
+    LARGEST,
+    MEDIA_TYPES,
+    Logo,
+    delete_logo,
+    put_logo,
+    read_logo,
+)
 from service.http.asked import FromCaller, provide_signed_in
 from service.http.named import path_id
 from service.kernel.ids import TenantId
@@ -23,6 +30,7 @@ async def provide_logo(request: "Request[object, object, State]") -> Logo:
     status_code=204,
     request_max_body_size=LARGEST,
     dependencies={"logo": Provide(provide_logo)},
+    opt={"files": MEDIA_TYPES},
 )
 async def put_one(
     asked: FromCaller, tenant_id: FromPath[str], logo: NamedDependency[SkipValidation[Logo]]

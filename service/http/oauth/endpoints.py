@@ -19,6 +19,7 @@ from service.flows.oauth.refresh_grant import refresh_for_client
 from service.flows.oauth.revoke_token import revoke_token
 from service.http.address import given_address
 from service.http.oauth.form import Form, provide_form
+from service.http.oauth.parameters import IntrospectionRequest, RevocationRequest, TokenRequest
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
 
@@ -62,7 +63,7 @@ class Introspection(Struct, frozen=True, omit_defaults=True):
     akid: str | None = None
 
 
-@post("/token", status_code=200)
+@post("/token", status_code=200, opt={"form": TokenRequest})
 async def token(form: FromForm) -> Response[TokenAnswer]:
     """Exchange a grant for tokens (RFC 6749 section 3.2)."""
     kind = None
@@ -87,7 +88,7 @@ async def token(form: FromForm) -> Response[TokenAnswer]:
     return Response(answer, headers=_NO_STORE)
 
 
-@post("/introspect", status_code=200)
+@post("/introspect", status_code=200, opt={"form": IntrospectionRequest})
 async def introspect_token(form: FromForm) -> Response[Introspection]:
     """Tell an authenticated client about a token (RFC 7662)."""
     rt, call = form.asked.rt, form.asked.call
@@ -99,12 +100,12 @@ async def introspect_token(form: FromForm) -> Response[Introspection]:
     return Response(told, headers=_NO_STORE)
 
 
-@post("/revoke", status_code=200)
-async def revoke(form: FromForm) -> Response[bytes]:
-    """Revoke a token of the client's own (RFC 7009)."""
+@post("/revoke", status_code=200, opt={"form": RevocationRequest})
+async def revoke(form: FromForm) -> Response[None]:
+    """Revoke a token of the client's own (RFC 7009); the answer has no body."""
     client = await _client_or_console(form)
     await revoke_token(form.asked.rt, form.asked.call, client, form.need("token"))
-    return Response(b"", headers=_NO_STORE, media_type="text/plain")
+    return Response(None, headers=_NO_STORE, media_type="text/plain")
 
 
 async def _client_credentials(form: Form) -> Issued:

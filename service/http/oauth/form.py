@@ -16,8 +16,10 @@ from service.flows.oauth.authenticate_client import ASSERTION_TYPE, Presented
 from service.http.asked import Asked, headers, media_type, provide_open
 from service.kernel.refusal import Reason, Refused
 
+MEDIA_TYPE = "application/x-www-form-urlencoded"
+LONGEST_VALUE = 8192
+
 _MOST_PARAMETERS = 50
-_LONGEST_VALUE = 8192
 
 
 class Form(Struct, frozen=True):
@@ -41,8 +43,8 @@ class Form(Struct, frozen=True):
 
 async def provide_form(scope: Scope, body: RawBody) -> Form:
     """Read a form.  Refused: UNSUPPORTED_MEDIA, INVALID_REQUEST, INVALID_CLIENT."""
-    if media_type(scope) != "application/x-www-form-urlencoded":
-        raise Refused(Reason.UNSUPPORTED_MEDIA, "send application/x-www-form-urlencoded")
+    if media_type(scope) != MEDIA_TYPE:
+        raise Refused(Reason.UNSUPPORTED_MEDIA, f"send {MEDIA_TYPE}")
     values = parse(body)
     presented = _presented(headers(scope, b"authorization"), values)
     return Form(await provide_open(scope), values, presented)
@@ -61,7 +63,7 @@ def parse(body: bytes) -> dict[str, str]:
             value = unquote_plus(raw_value, errors="strict")
             if name in found:
                 raise Refused(Reason.INVALID_REQUEST, "a parameter is there twice")
-            if len(value) > _LONGEST_VALUE or not (value.isprintable() or value == ""):
+            if len(value) > LONGEST_VALUE or not (value.isprintable() or value == ""):
                 raise _malformed()
             found[name] = value
     except UnicodeError:
