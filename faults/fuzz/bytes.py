@@ -66,12 +66,7 @@ class Door:
             for one in operation.get("parameters", ())
             if one["in"] == "query" and one["name"] != "wait"
         ]
-        # Forms and pictures are read by hand, so that the document says nothing of them.
-        self.kind = "application/json"
-        if path.startswith("/oauth/"):
-            self.kind = _FORM
-        elif path.endswith("/logo"):
-            self.kind = "image/png"
+        self.kind: str = next(iter(content), "application/json")
         self.strangers = bool(_ENDING.search(path))
 
 

@@ -1,6 +1,7 @@
 """schemathesis: what openapi/ promises of every operation, and what is answered."""
 
 import asyncio
+import base64
 import random
 import re
 from typing import Any
@@ -24,22 +25,29 @@ _OTHERS = re.compile(r"/stream|logout|disable|end-sessions|personal-data|/role$|
 
 
 async def fuzz_contract(site: Site, report: Report, dice: random.Random, rounds: int) -> None:
-    """Ask every operation so many times with what its schema allows, as one who may do all."""
+    """Ask every operation so often with what its schema allows, as who may do all or a client."""
     who = await site.newcomer(role="owner", platform_admin=True)
+    machine = await site.machine("revocations:read", "api-keys:verify")
+    pair = f"{machine.client_id}:{machine.secret}".encode()
+    shown = {
+        "bearer": f"Bearer {who.access_token}",
+        "client": f"Basic {base64.b64encode(pair).decode()}",
+    }
     seed, workers = dice.randrange(2**32), sorted(site.running.workers())
-    await asyncio.to_thread(_walk, site.url, who.access_token, report, seed, rounds)
+    await asyncio.to_thread(_walk, site.url, shown, report, seed, rounds)
     now = sorted(site.running.workers())
     report.expect("I6", now == workers, f"a worker did not outlive it: {workers}, {now}")
 
 
-def _walk(url: str, token: str, report: Report, seed: int, rounds: int) -> None:
+def _walk(url: str, shown: dict[str, str], report: Report, seed: int, rounds: int) -> None:
     schema = schemathesis.openapi.from_path(str(_DOCUMENT))
-    headers = {"Authorization": f"Bearer {token}"}
     for result in schema.get_all_operations():
         operation: Any = result.ok()  # type: ignore[union-attr]
         if _OTHERS.search(operation.path) or operation.label == "GET /revocations":
             continue
         report.progress(operation.label)
+        wanted = {name for one in operation.definition.raw["security"] for name in one}
+        headers = {"Authorization": shown["client" if "client" in wanted else "bearer"]}
         try:
             _ask(operation, url, headers, report, seed, rounds)
         except AssertionError as exc:
