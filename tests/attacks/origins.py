@@ -361,7 +361,10 @@ ATTACKS: dict[str, Attack] = {
     "A41": Attack(
         "authentik CVE-2024-52307",
         "a guess at a secret is not told by its time over HTTP (the metrics take no token)",
-        ("attacks/test_api_keys.py::test_the_time_does_not_tell_them_apart",),
+        (
+            "attacks/test_api_keys.py::test_the_time_does_not_tell_them_apart",
+            "architecture/test_comparisons.py::test_a41_no_proof_is_compared_by_equality",
+        ),
     ),
     "A42": Attack(
         "redis-py CVE-2023-28859",
