@@ -145,6 +145,20 @@ async def no_commit_of(rt: Runtime, event_type: str) -> AsyncIterator[None]:
             await tx.execute("DROP FUNCTION refuse CASCADE")
 
 
+@asynccontextmanager
+async def only_rows_where(rt: Runtime, table: str, condition: str) -> AsyncIterator[None]:
+    """Have a table take no new row but such ones meanwhile: a storage that fails in the middle."""
+    async with rt.pg.reading() as tx:
+        await tx.execute(
+            f"ALTER TABLE {table} ADD CONSTRAINT meanwhile CHECK ({condition}) NOT VALID"
+        )
+    try:
+        yield
+    finally:
+        async with rt.pg.reading() as tx:
+            await tx.execute(f"ALTER TABLE {table} DROP CONSTRAINT meanwhile")
+
+
 async def set_user(rt: Runtime, user_id: UserId, *, disabled_at: datetime | None) -> None:
     async with rt.pg.reading() as tx:
         await tx.execute(

@@ -5,8 +5,7 @@ every door that ends something the answer is no success, no cookie is cleared, a
 done.
 """
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
@@ -49,19 +48,6 @@ DOORS = (
     "by hand: sub",
     "erase",
 )
-
-
-@asynccontextmanager
-async def nothing_can_be_revoked(rt: Runtime) -> AsyncIterator[None]:
-    async with rt.pg.reading() as tx:
-        await tx.execute(
-            "ALTER TABLE auth_revocations ADD CONSTRAINT no_revocation CHECK (false) NOT VALID"
-        )
-    try:
-        yield
-    finally:
-        async with rt.pg.reading() as tx:
-            await tx.execute("ALTER TABLE auth_revocations DROP CONSTRAINT no_revocation")
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -137,7 +123,7 @@ async def test_an_end_that_cannot_be_written_is_not_acknowledged_and_ends_nothin
     assert asked.keys() == {*DOORS}
     who, method, path, more = asked[door]
     where = path.format(**told)
-    async with nothing_can_be_revoked(rt):
+    async with given.only_rows_where(rt, "auth_revocations", "false"):
         answer = await who.request(method, where, **more)
     assert answer.status_code >= 500, answer.text
     assert "set-cookie" not in answer.headers

@@ -257,6 +257,7 @@ def test_a_folder_that_is_swapped_for_a_link_meanwhile_leads_nowhere(tmp_path: P
                 path.symlink_to(victim)
             with contextlib.suppress(OSError):
                 path.unlink()
+            over.wait(0.001 * (number % 2))  # each second time the folder is there for a while
 
     swapper = threading.Thread(target=swap)
     swapper.start()
