@@ -19,6 +19,24 @@ _BIND = re.compile(r"(\[[0-9a-fA-F:]+\]|[\w.-]+):(?P<port>[0-9]{1,5})")
 _LAST_PORT = 65535
 _USUAL_PORTS = {"http": "80", "https": "443"}
 _LISTS = ("master_keys", "allowed_origins", "trusted_proxies")
+_LARGEST_FILE = 64 * 1024
+
+_IP = r"[0-9a-fA-F:.]+"
+_PROTOCOL = r"(?:TCP|UDP|SCTP)"
+_INJECTED = tuple(
+    (re.compile(rf"AUTH_(?:[A-Z0-9_]+_)?{name}"), re.compile(value))
+    for name, value in (
+        (r"SERVICE_HOST", _IP),
+        (r"SERVICE_PORT(?:_[A-Z0-9_]+)?", r"[0-9]{1,5}"),
+        (r"PORT", rf"(?:tcp|udp|sctp)://\[?{_IP}\]?:[0-9]{{1,5}}"),
+        (rf"PORT_[0-9]+_{_PROTOCOL}", rf"(?:tcp|udp|sctp)://\[?{_IP}\]?:[0-9]{{1,5}}"),
+        (rf"PORT_[0-9]+_{_PROTOCOL}_PROTO", r"tcp|udp|sctp"),
+        (rf"PORT_[0-9]+_{_PROTOCOL}_PORT", r"[0-9]{1,5}"),
+        (rf"PORT_[0-9]+_{_PROTOCOL}_ADDR", _IP),
+    )
+)
+"""Names and values of what Kubernetes puts into every pod for a Service named `auth` or `auth-...`
+(its documentation: "Service", environment variables)."""
 
 
 class SettingsError(Exception):
@@ -46,18 +64,33 @@ class Settings(Struct, frozen=True, kw_only=True):
     log_level: str = "info"
 
 
+_REQUIRED = tuple(field.name for field in msgspec.structs.fields(Settings) if field.required)
+
+
 def load(env: Mapping[str, str] = os.environ) -> Settings:
-    """AUTH_X is a value, AUTH_X_FILE a file that holds it, an unknown AUTH_* a refusal to start."""
+    """AUTH_X is a value, AUTH_X_FILE a file that holds it, an unknown AUTH_* a refusal to start.
+
+    An empty variable is as if it were not set.  SettingsError.
+    """
     raw: dict[str, object] = {}
+    empty: dict[str, str] = {}
     for variable, given in env.items():
-        if not variable.startswith(PREFIX):
+        if not variable.startswith(PREFIX) or _is_injected(variable, given):
             continue
-        name, value = _read(variable, given)
+        name, from_file = _known(variable)
+        if not given.strip():
+            empty[name] = variable
+            continue
+        value = _read_file(variable, name, given) if from_file else given
         if not _is_text(value):
             raise SettingsError(f"{variable} is not UTF-8")
         if name in raw:
             raise SettingsError(f"{PREFIX}{name.upper()} is given twice, directly and as a file")
         raw[name] = _split(value) if name in _LISTS else value
+    for name in _REQUIRED:
+        if not raw.get(name):
+            told = "empty" if name in raw or name in empty else "not set"
+            raise SettingsError(f"{empty.get(name, PREFIX + name.upper())} is {told}")
     try:
         settings = msgspec.convert(raw, Settings, strict=False, dec_hook=_decode)
     except msgspec.ValidationError as exc:
@@ -66,18 +99,49 @@ def load(env: Mapping[str, str] = os.environ) -> Settings:
     return settings
 
 
-def _read(variable: str, given: str) -> tuple[str, str]:
+def _is_injected(variable: str, value: str) -> bool:
+    """Tell whether Kubernetes put it there.  By its value too, so that no slip passes for it."""
+    return any(name.fullmatch(variable) and form.fullmatch(value) for name, form in _INJECTED)
+
+
+def _known(variable: str) -> tuple[str, bool]:
+    """Return the setting a variable is for, and whether it names a file that holds the value."""
     name = variable.removeprefix(PREFIX).lower()
     known = Settings.__struct_fields__ if variable.isupper() else ()
     if name in known:
-        return name, given
+        return name, False
     stem = name.removesuffix("_file")
     if stem == name or stem not in known:
         raise SettingsError(f"{variable} is not a setting")
+    return stem, True
+
+
+def _read_file(variable: str, name: str, path: str) -> str:
+    """Return what a file holds, without blanks and line ends around it."""
     try:
-        return stem, Path(given).read_text().strip()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise SettingsError(f"{variable}: the file cannot be read ({type(exc).__name__})") from None
+        with Path(path).open("rb") as file:
+            held = file.read(_LARGEST_FILE + 1)
+        text = held.decode().strip()
+    except FileNotFoundError:
+        why = "there is no such file"
+    except PermissionError:
+        why = "this user may not read it"
+    except IsADirectoryError:
+        why = "it is a folder"
+    except UnicodeDecodeError:
+        why = "it is not UTF-8"
+    except OSError as exc:
+        why = exc.strerror or type(exc).__name__
+    else:
+        if len(held) > _LARGEST_FILE:
+            why = f"it is larger than {_LARGEST_FILE // 1024} KiB"
+        elif not text:
+            raise SettingsError(f"{variable}: the file is empty")
+        elif len(text.splitlines()) > 1 and name not in _LISTS:
+            raise SettingsError(f"{variable}: the file holds more than one line")
+        else:
+            return text
+    raise SettingsError(f"{variable}: the file cannot be read ({why})")
 
 
 def _is_text(value: str) -> bool:
@@ -90,7 +154,7 @@ def _is_text(value: str) -> bool:
 
 
 def _split(value: str) -> list[str]:
-    return [part.strip() for part in value.split(",") if part.strip()]
+    return [part.strip() for part in re.split(r"[,\n]", value) if part.strip()]
 
 
 def _decode(kind: type, value: object) -> object:
@@ -103,8 +167,6 @@ def _named(exc: msgspec.ValidationError) -> str:
     """Name the variable at fault; msgspec's own text may carry the value."""
     if match := re.search(r"at `\$\.(\w+)", str(exc)):
         return f"{PREFIX}{match[1].upper()} has a wrong value"
-    if match := re.search(r"missing required field `(\w+)`", str(exc)):
-        return f"{PREFIX}{match[1].upper()} is not set"
     return "the settings cannot be read"
 
 
