@@ -24,7 +24,7 @@ from service.http import api_keys, faults, health, wellknown
 from service.http import revocations as revocation_wires
 from service.http.access import invitation, session
 from service.http.account import own
-from service.http.address import networks, remembering
+from service.http.address import ClientAddresses, networks
 from service.http.admin import (
     audit,
     clients,
@@ -140,7 +140,7 @@ def litestar_app(
         request_max_body_size=_LARGEST_BODY,
         on_app_init=[_quiet],
     )
-    app.state.client_address = remembering(networks(settings.trusted_proxies))
+    app.state.client_addresses = ClientAddresses(networks(settings.trusted_proxies), Clock())
     return app
 
 

@@ -132,7 +132,7 @@ def test_what_is_wrong_with_a_file_is_told_with_its_variable(
 def test_a_file_that_may_not_be_read_is_told_of(tmp_path: Path) -> None:
     held = tmp_path / "keys"
     held.touch(0)
-    with pytest.raises(SettingsError, match="^AUTH_WORKERS_FILE: .*this user may not read it"):
+    with pytest.raises(SettingsError, match=r"^AUTH_WORKERS_FILE: .*this user may not read it"):
         load({**GIVEN, "AUTH_WORKERS_FILE": str(held)})
 
 

@@ -26,6 +26,7 @@ from service.kernel import log, metrics
 from service.kernel import migrate as migrations
 from service.kernel.call import Call
 from service.kernel.postgres import connected
+from service.kernel.sites import surely_cross_site
 from service.runtime import Runtime, StartError, blaming, open_runtime
 from service.settings import Settings
 
@@ -71,6 +72,7 @@ def _serve(settings: Settings) -> None:
         before=_hold_signals, after_in_parent=_release_signals, after_in_child=_heed_signals
     )
     log.configure(settings.log_level)
+    _warn_of_other_sites(settings)
     host, _, port = settings.bind.rpartition(":")
     _check_bind(host.strip("[]"), int(port))
     _check_folder(settings.data_dir)
@@ -192,6 +194,17 @@ def openapi(*, check: bool) -> None:
         click.echo(f"wrote {_OPENAPI.parent.name}/{_OPENAPI.name}")
     elif not _OPENAPI.exists() or _OPENAPI.read_text() != text:
         edge.fail("openapi/ is not what the wires say: run `python -m service openapi`")
+
+
+def _warn_of_other_sites(settings: Settings) -> None:
+    """Warn of pages that sign in and then cannot refresh: their browser keeps the cookie back."""
+    for origin in settings.allowed_origins:
+        if surely_cross_site(settings.issuer, origin):
+            log.log().warning(
+                "an allowed origin is another site than the issuer",
+                error=f"AUTH_ALLOWED_ORIGINS: {origin} is not same-site with AUTH_ISSUER: browsers"
+                " send no SameSite=Strict cookie from there, so that refresh and sign-out fail",
+            )
 
 
 def _check_bind(host: str, port: int) -> None:

@@ -1,15 +1,19 @@
 """Whose address is it?  The peer's, or what trusted proxies say, read from right to left."""
 
 import ipaddress
-from collections.abc import Callable
+import re
 from functools import lru_cache
 from typing import TypeAlias
 
+from service.kernel.clock import Clock
+from service.kernel.log import log
 from service.kernel.refusal import Reason, Refused
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+_WITH_PORT = re.compile(r"(?P<host>[0-9.]+|\[[^\]]*\])(?::[0-9]{1,5})?")
+_SILENT_SECONDS = 300.0
 _REMEMBERED = 4096
 _LONGEST_REMEMBERED = 256
 
@@ -19,36 +23,61 @@ def client_address(
 ) -> str | None:
     """Return the nearest address no trusted proxy vouches further for; None when there is no peer.
 
-    `forwarded` holds the X-Forwarded-For headers in order.  What is no address ends the walk at the
-    proxy that sent it: a forged header never skips a limit and never fails.
+    `forwarded` holds the X-Forwarded-For headers in order.  An element may have a port and quotes;
+    an empty one is none (RFC 9110 section 5.6.1).  What is no address ends the walk at the proxy
+    that sent it: a forged header never skips a limit and never fails.
     """
     current = _address(peer or "")
     if current is None:
         return None
     hops = [hop.strip() for header in forwarded for hop in header.decode("latin-1").split(",")]
+    hops = [hop for hop in hops if hop]
     while hops and _is_trusted(current, trusted):
-        claimed = _address(hops.pop())
+        claimed = _address(_without_port(hops.pop()))
         if claimed is None:
             break
         current = claimed
     return str(current)
 
 
-def remembering(
-    trusted: tuple[Network, ...],
-) -> Callable[[str | None, tuple[bytes, ...]], str | None]:
-    """Return `client_address` for these proxies; whoever asks often is worked out once."""
+class ClientAddresses:
+    """Finds `client_address` behind these proxies; whoever asks often is worked out once.
 
-    def find(peer: str | None, forwarded: tuple[bytes, ...]) -> str | None:
-        return client_address(peer, list(forwarded), trusted)
+    Warns, once in some minutes, of a proxy that does not say whom it asks for: everybody behind it
+    then shares one budget.
+    """
 
-    remembered = lru_cache(_REMEMBERED)(find)
+    def __init__(self, trusted: tuple[Network, ...], clock: Clock) -> None:
+        self._trusted = trusted
+        self._clock = clock
+        self._silent_until = 0.0
+        self._remembered = lru_cache(_REMEMBERED)(self._work_out)
 
-    def find_again(peer: str | None, forwarded: tuple[bytes, ...]) -> str | None:
+    def find(
+        self, peer: str | None, forwarded: tuple[bytes, ...], *, by_person: bool = False
+    ) -> str | None:
+        """Return the address; None when there is no peer.
+
+        `by_person`: a person asks, from elsewhere; of others a trusted peer may ask by itself.
+        """
         known = sum(map(len, forwarded)) <= _LONGEST_REMEMBERED
-        return (remembered if known else find)(peer, forwarded)
+        address, at_proxy = (self._remembered if known else self._work_out)(peer, forwarded)
+        said = by_person or any(header.strip(b" \t,") for header in forwarded)
+        if at_proxy and said and self._clock.monotonic() >= self._silent_until:
+            self._silent_until = self._clock.monotonic() + _SILENT_SECONDS
+            log().warning(
+                "a trusted proxy does not say whose request it is",
+                **{"client.address": address},
+                error="X-Forwarded-For holds no address where AUTH_TRUSTED_PROXIES ends: everybody"
+                " behind this proxy shares one budget",
+            )
+        return address
 
-    return find_again
+    def _work_out(self, peer: str | None, forwarded: tuple[bytes, ...]) -> tuple[str | None, bool]:
+        address = client_address(peer, list(forwarded), self._trusted)
+        proxy = _address(peer or "")
+        at_proxy = proxy is not None and address == str(proxy) and _is_trusted(proxy, self._trusted)
+        return address, at_proxy
 
 
 def given_address(text: str | None) -> str | None:
@@ -66,9 +95,15 @@ def networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(text) for text in texts)
 
 
+def _without_port(hop: str) -> str:
+    """Take quotes and a port off: `192.0.2.1:4711`, `"[2001:db8::1]:4711"`."""
+    match = _WITH_PORT.fullmatch(hop.strip('"'))
+    return match["host"] if match else hop
+
+
 def _address(text: str) -> Address | None:
-    if text.startswith("[") and "]" in text:
-        text = text[1 : text.index("]")]
+    if text.startswith("[") and text.endswith("]"):
+        text = text[1:-1]
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from service.flows.apikeys.bearer import authenticate_bearer
 from service.http import cookies
+from service.http.address import ClientAddresses
 from service.kernel.call import Call, Person
 from service.kernel.ids import TenantId
 from service.kernel.refusal import Reason, Refused
@@ -101,7 +102,8 @@ async def provide_sign_in(scope: Scope) -> Asked:
     """For signing in: no page of another origin may do it in a visitor's name."""
     refuse_foreign_page(scope)
     return msgspec.structs.replace(
-        _asked(scope), device_token=cookies.read(scope["headers"], cookies.DEVICE)
+        _asked(scope, by_person=True),
+        device_token=cookies.read(scope["headers"], cookies.DEVICE),
     )
 
 
@@ -169,14 +171,15 @@ def runtime(scope: Scope) -> Runtime:
     return rt
 
 
-def _asked(scope: Scope) -> Asked:
+def _asked(scope: Scope, *, by_person: bool = False) -> Asked:
     rt = runtime(scope)
+    addresses: ClientAddresses = scope["litestar_app"].state.client_addresses
     client = scope.get("client")
     forwarded = tuple(_values(scope, b"x-forwarded-for"))
     call = Call(
         request_id=scope["state"]["request_id"],
         at=rt.clock.now(),
-        ip=scope["litestar_app"].state.client_address(client[0] if client else None, forwarded),
+        ip=addresses.find(client[0] if client else None, forwarded, by_person=by_person),
         user_agent=_agent(scope),
         repeatable=scope["state"].get("repeatable"),
     )

@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import httpx2
 import pytest
+import structlog
 
-from service.http.address import client_address, networks
+from service.http.address import ClientAddresses, client_address, networks
 from service.http.shell import Shell
+from service.kernel.clock import Clock
 from service.policy import Limit, Limits, Policy
 from service.runtime import Runtime
 from tests import given
@@ -204,7 +206,23 @@ class TestShortWindow:
         ("::ffff:127.0.0.1", ["1.1.1.1"], "1.1.1.1"),
         ("127.0.0.1", ["fe80::1%eth0"], "127.0.0.1"),
         ("127.0.0.1", ["[2001:db8::1]"], "2001:db8::1"),
-        ("127.0.0.1", ["1.1.1.1:8080"], "127.0.0.1"),
+        ("127.0.0.1", ["1.1.1.1:8080"], "1.1.1.1"),
+        ("127.0.0.1", ["9.9.9.9:1, 1.1.1.1:65535, 10.0.0.2:80"], "1.1.1.1"),
+        ("127.0.0.1", ["[2001:db8::1]:4711"], "2001:db8::1"),
+        ("127.0.0.1", ["2001:db8::1"], "2001:db8::1"),
+        ("127.0.0.1", ["[::ffff:1.1.1.1]:80"], "1.1.1.1"),
+        ("127.0.0.1", ['"1.1.1.1"'], "1.1.1.1"),
+        ("127.0.0.1", ['"[2001:db8::1]:4711"'], "2001:db8::1"),
+        ("127.0.0.1", ["1.1.1.1,"], "1.1.1.1"),
+        ("127.0.0.1", [", 1.1.1.1 ,, ,10.0.0.2 , "], "1.1.1.1"),
+        ("127.0.0.1", ["1.1.1.1", ""], "1.1.1.1"),
+        ("127.0.0.1", ["9.9.9.9, for=1.1.1.1"], "127.0.0.1"),
+        ("127.0.0.1", ["9.9.9.9, unknown"], "127.0.0.1"),
+        ("127.0.0.1", ["9.9.9.9, 1.1.1.1:port"], "127.0.0.1"),
+        ("127.0.0.1", ["9.9.9.9, 1.1.1.1:80:80"], "127.0.0.1"),
+        ("127.0.0.1", ["9.9.9.9, [2001:db8::1]x"], "127.0.0.1"),
+        ("127.0.0.1", ['9.9.9.9, "'], "127.0.0.1"),
+        ("127.0.0.1", [" , ,"], "127.0.0.1"),
         ("not an address", ["1.1.1.1"], None),
         (None, ["1.1.1.1"], None),
     ],
@@ -214,3 +232,32 @@ def test_the_address_is_the_nearest_no_trusted_proxy_vouches_beyond(
 ) -> None:
     trusted = networks(("127.0.0.0/8", "10.0.0.0/8"))
     assert client_address(peer, [one.encode() for one in forwarded], trusted) == address
+
+
+WARNED = "a trusted proxy does not say whose request it is"
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "by_person", "warned"),
+    [
+        ("127.0.0.1", "1.1.1.1:80", True, 0),
+        ("127.0.0.1", "10.0.0.2", True, 0),
+        ("127.0.0.1", "for=1.1.1.1", False, 1),
+        ("127.0.0.1", "", True, 1),
+        ("127.0.0.1", ", ", False, 0),
+        ("203.0.113.5", "nonsense", True, 0),
+    ],
+)
+def test_a_proxy_that_does_not_say_whose_request_it_is_is_told_of_now_and_then(
+    peer: str, forwarded: str, warned: int, *, by_person: bool
+) -> None:
+    clock = Clock()
+    addresses = ClientAddresses(networks(("127.0.0.0/8", "10.0.0.0/8")), clock)
+    told = []
+    for moment in (1000.0, 1299.0, 1301.0):
+        clock.monotonic = lambda moment=moment: moment  # type: ignore[method-assign,misc]
+        with structlog.testing.capture_logs() as lines:
+            for _ in range(3):
+                addresses.find(peer, (forwarded.encode(),), by_person=by_person)
+        told.append(sum(line["event"] == WARNED for line in lines))
+    assert told == [warned, 0, warned]
