@@ -12,7 +12,8 @@ Email: TypeAlias = Annotated[str, Meta(min_length=1, max_length=320, pattern=_CL
 Slug: TypeAlias = Annotated[str, Meta(min_length=1, max_length=63, pattern=_CLEAN)]
 
 Password: TypeAlias = Annotated[str, Meta(min_length=1, max_length=4096)]
-"""Taken as received, every character: it is hashed and goes nowhere else.
+"""Every character counts: it is hashed in NFC and goes nowhere else.
 
-What a new one may be is decided elsewhere and counted after NFC, which makes up to four one.
+This bound is counted as received.  A new password has 8 to 1024 code points, counted in NFC, which
+makes up to four code points one.
 """

@@ -5,6 +5,10 @@ over all workers, a queue that sheds with 503 rather than grow, and stored param
 checked before they are obeyed.  The permit belongs to the job, not to the request: a client that
 hangs up frees nothing before its hash is done.  argon2-cffi and bcrypt let go of the GIL while they
 work.
+
+A password is hashed in one Unicode form, NFC: the same letters typed on two systems may come in
+different code points (NIST SP 800-63B section 3.1.1.2).  A password that is not in NFC is compared
+both in NFC and as it was received, since a hash of before, or an imported one, may be of that.
 """
 
 import asyncio
@@ -13,6 +17,7 @@ import math
 import os
 import re
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,7 +25,7 @@ from typing import TypeVar
 
 import argon2
 import bcrypt
-from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 from msgspec import Struct
 
 from service.kernel import metrics
@@ -29,8 +34,9 @@ from service.kernel.refusal import unavailable
 
 T = TypeVar("T")
 
+_NUMBER = r"(0|[1-9][0-9]*)"
 _ARGON2 = re.compile(
-    r"\$argon2id\$v=19\$m=(\d{1,8}),t=(\d{1,3}),p=(\d{1,2})"
+    rf"\$argon2id\$v=19\$m={_NUMBER},t={_NUMBER},p={_NUMBER}"
     r"\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{22,86})",
     re.ASCII,
 )
@@ -39,9 +45,10 @@ _BCRYPT = re.compile(
     r"\$2[aby]\$(\d{2})\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{30}[.CGKOSWaeimquy26]", re.ASCII
 )
 _BCRYPT_BYTES = 72
-_BCRYPT_MOST = 14
+_BCRYPT_LEAST, _BCRYPT_MOST = 4, 14
 _MEMORY_FLOOR, _MEMORY_MOST = 19 * 1024, 256 * 1024
-_TIME_MOST, _LANES_MOST = 10, 8
+_TIME_MOST, _LANES_MOST = 10, 64
+_LONGEST_HASH = 256
 _NICE = 5
 _MEMORY_OF_PACE = 8
 """Hashes, of which the pace is a moving mean, and how much slower it is than at first."""
@@ -68,17 +75,49 @@ class Verdict(Struct, frozen=True):
 
 def acceptable(password_hash: str) -> bool:
     """Tell whether a stored hash is one we verify, with parameters we are willing to obey."""
+    return find_fault(password_hash) is None
+
+
+def find_fault(password_hash: str) -> str | None:
+    """Say why a stored hash is not one we verify, with the bound that it breaks; None when it is.
+
+    The text names schemes, parameters and bounds, and shows nothing of the hash.
+    """
+    if len(password_hash) > _LONGEST_HASH:
+        return f"a password hash has at most {_LONGEST_HASH} characters"
     if match := _ARGON2.fullmatch(password_hash):
         memory, passes, lanes = (int(part) for part in match.groups()[:3])
-        return _bounded(memory, passes, lanes) and all(map(_is_base64, match.groups()[3:]))
+        if faults := _out_of_bounds(memory, passes, lanes):
+            return f"Argon2id parameters out of bounds: {'; '.join(faults)}"
+        return None if all(map(_is_base64, match.groups()[3:])) else _MALFORMED
     if match := _BCRYPT.fullmatch(password_hash):
-        return 4 <= int(match[1]) <= _BCRYPT_MOST  # noqa: PLR2004 - bcrypt's own smallest cost
-    return False
+        if _BCRYPT_LEAST <= int(match[1]) <= _BCRYPT_MOST:
+            return None
+        return f"bcrypt cost out of bounds: it must be {_BCRYPT_LEAST} to {_BCRYPT_MOST}"
+    return _MALFORMED if password_hash.startswith(_PREFIXES) else _UNKNOWN_SCHEME
 
 
-def _bounded(memory_kib: int, passes: int, lanes: int) -> bool:
-    within = memory_kib <= _MEMORY_MOST and 1 <= passes <= _TIME_MOST and 1 <= lanes <= _LANES_MOST
-    return within and memory_kib >= 8 * lanes  # RFC 9106 section 3.1
+_PREFIXES = ("$argon2id$v=19$", "$2a$", "$2b$", "$2y$")
+_UNKNOWN_SCHEME = (
+    "the scheme must be bcrypt ($2a$, $2b$ or $2y$) or Argon2id version 19 ($argon2id$v=19$)"
+)
+_MALFORMED = (
+    "not a whole hash: bcrypt is $2b$, a cost of two digits, $ and 53 characters; Argon2id is"
+    " $argon2id$v=19$m=KiB,t=PASSES,p=LANES$SALT$DIGEST, with a salt of 8 to 64 bytes and a digest"
+    " of 16 to 64 bytes in base64 without padding"
+)
+
+
+def _out_of_bounds(memory_kib: int, passes: int, lanes: int) -> list[str]:
+    """Say of each parameter of Argon2id that we do not obey what it must be."""
+    faults = []
+    if not 8 * max(1, lanes) <= memory_kib <= _MEMORY_MOST:  # RFC 9106 section 3.1
+        faults.append(f"m (memory) must be 8 KiB times p to {_MEMORY_MOST} KiB")
+    if not 1 <= passes <= _TIME_MOST:
+        faults.append(f"t (passes) must be 1 to {_TIME_MOST}")
+    if not 1 <= lanes <= _LANES_MOST:
+        faults.append(f"p (lanes) must be 1 to {_LANES_MOST}")
+    return faults
 
 
 def _is_base64(text: str) -> bool:
@@ -88,6 +127,13 @@ def _is_base64(text: str) -> bool:
     except ValueError:
         return False
     return base64.b64encode(raw).decode().rstrip("=") == text
+
+
+def _forms(password: str) -> tuple[str, ...]:
+    """Return a password in NFC, and as it was received where that is another text."""
+    if unicodedata.is_normalized("NFC", password):
+        return (password,)
+    return unicodedata.normalize("NFC", password), password
 
 
 def _step_back() -> None:
@@ -114,11 +160,9 @@ class Passwords:
     ) -> None:
         if parameters.memory_kib < floor_kib:
             raise ValueError(f"Argon2id memory is below the floor of {floor_kib} KiB")
-        if not _bounded(parameters.memory_kib, parameters.passes, parameters.lanes):
+        if faults := _out_of_bounds(parameters.memory_kib, parameters.passes, parameters.lanes):
             # What is hashed with these would be refused when it is verified.
-            raise ValueError(
-                f"Argon2id is bounded: {_MEMORY_MOST} KiB, {_TIME_MOST} passes, {_LANES_MOST} lanes"
-            )
+            raise ValueError(f"Argon2id parameters out of bounds: {'; '.join(faults)}")
         self._clock = clock
         self._hasher = argon2.PasswordHasher(
             time_cost=parameters.passes,
@@ -160,14 +204,15 @@ class Passwords:
             raise unavailable("password hashing queue is full", retry_after=2)
 
     async def hash(self, password: str) -> str:
-        """Hash a new password.  Refused(UNAVAILABLE) when the queue is full."""
-        return await self._run(lambda: self._hasher.hash(password.encode()))
+        """Hash a new password, in NFC.  Refused(UNAVAILABLE) when the queue is full."""
+        return await self._run(lambda: self._hash(password))
 
     async def verify(self, on_file: str | None, password: str) -> Verdict:
         """Check a password against what is on file; against a decoy when there is nothing.
 
-        The work is done either way, so that an unknown account costs what a known one does.
-        Refused(UNAVAILABLE) when the queue is full.
+        The work is done either way, so that an unknown account costs what a known one does; and a
+        password that is not in NFC costs twice, whatever becomes of the first look.
+        Refused(UNAVAILABLE) when the queue is full, or there is no memory to hash with.
         """
         asked = self._clock.monotonic()
         return await self._run(lambda: self._verify(on_file, password, asked))
@@ -227,11 +272,18 @@ class Passwords:
         began = self._clock.monotonic()
         usable = on_file is not None and acceptable(on_file)
         stored = on_file if usable and on_file is not None else self._decoy
-        ok = self._matches(stored, password) and usable
+        composed, *received = _forms(password)
+        in_nfc = self._matches(stored, composed)
         self._compare(stored, self._clock.monotonic() - began)
-        outdated = ok and self._outdated(stored)
-        rehash = self._hasher.hash(password.encode()) if outdated else None
+        # Looked at whether or not NFC was right: time must not tell.
+        looks = [in_nfc, *(self._matches(stored, form) for form in received)]
+        ok = usable and any(looks)
+        outdated = ok and (not in_nfc or self._outdated(stored))
+        rehash = self._hash(password) if outdated else None
         return Verdict(ok, rehash, waited=began - asked)
+
+    def _hash(self, password: str) -> str:
+        return self._hasher.hash(_forms(password)[0].encode())
 
     def _compare(self, stored: str, took: float) -> None:
         """Note how much slower a hash was than when its scheme was measured."""
@@ -246,8 +298,10 @@ class Passwords:
             return bcrypt.checkpw(given[:_BCRYPT_BYTES], stored.encode())
         try:
             return self._hasher.verify(stored, given)
-        except (VerificationError, InvalidHashError):
+        except (VerifyMismatchError, InvalidHashError):
             return False
+        except VerificationError:  # no memory or no thread: it was not looked at
+            raise unavailable("a password could not be hashed", retry_after=2) from None
 
     def _outdated(self, stored: str) -> bool:
         return stored.startswith("$2") or self._hasher.check_needs_rehash(stored)

@@ -5,14 +5,16 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Callable, Iterator
 
 import argon2
 import bcrypt
 import pytest
+from argon2.exceptions import VerificationError
 
 from service.kernel.clock import Clock
-from service.kernel.passwords import HashParameters, Passwords, Verdict, acceptable
+from service.kernel.passwords import HashParameters, Passwords, Verdict, acceptable, find_fault
 from service.kernel.refusal import Reason, Refused
 
 CHEAP = HashParameters(memory_kib=64, passes=1, lanes=1)
@@ -128,8 +130,11 @@ NOT_OBEYED = [
     GOOD_ARGON2.replace("m=64", "m=٦٤"),
     GOOD_ARGON2.replace("t=1", "t=11"),
     GOOD_ARGON2.replace("t=1", "t=0"),
+    GOOD_ARGON2.replace("m=64,t=1,p=1", "m=1024,t=1,p=65"),
     GOOD_ARGON2.replace("p=1", "p=9"),
     GOOD_ARGON2.replace("p=1", "p=0"),
+    GOOD_ARGON2.replace("p=1", "p=01"),
+    GOOD_ARGON2.replace("m=64", "m=" + "9" * 300),
     GOOD_ARGON2 + "=",
 ]
 
@@ -147,6 +152,143 @@ def test_the_bounds_themselves_are_within() -> None:
     assert acceptable("$2y$14" + GOOD_BCRYPT[6:])
     assert acceptable(GOOD_ARGON2.replace("m=64", "m=262144").replace("t=1", "t=10"))
     assert acceptable(GOOD_ARGON2.replace("p=1", "p=8"))
+    assert acceptable(GOOD_ARGON2.replace("m=64,t=1,p=1", "m=512,t=1,p=64"))
+
+
+@pytest.mark.parametrize(
+    ("on_file", "told"),
+    [
+        (GOOD_ARGON2.replace("m=64,t=1,p=1", "m=1024,t=1,p=65"), ["p (lanes) must be 1 to 64"]),
+        (GOOD_ARGON2.replace("p=1", "p=0"), ["p (lanes) must be 1 to 64"]),
+        (GOOD_ARGON2.replace("t=1", "t=11"), ["t (passes) must be 1 to 10"]),
+        (GOOD_ARGON2.replace("t=1", "t=1000"), ["t (passes) must be 1 to 10"]),
+        (GOOD_ARGON2.replace("m=64", "m=262145"), ["m (memory) must be 8 KiB times p to 262144"]),
+        (GOOD_ARGON2.replace("m=64", "m=99999999999"), ["8 KiB times p to 262144 KiB"]),
+        (GOOD_ARGON2.replace("p=1", "p=9"), ["m (memory) must be 8 KiB times p"]),
+        (
+            GOOD_ARGON2.replace("m=64,t=1,p=1", "m=262145,t=11,p=65"),
+            ["262144 KiB", "1 to 10", "1 to 64"],
+        ),
+        (GOOD_BCRYPT.replace("$04$", "$15$"), ["cost", "4 to 14"]),
+        (GOOD_BCRYPT.replace("$04$", "$03$"), ["cost", "4 to 14"]),
+        (GOOD_BCRYPT[:-1], ["53 characters"]),
+        (GOOD_ARGON2[:-30], ["digest of 16 to 64 bytes"]),
+        (GOOD_ARGON2.replace("argon2id", "argon2i"), ["Argon2id version 19", "$2b$"]),
+        ("$2x$" + GOOD_BCRYPT[4:], ["$2a$, $2b$ or $2y$"]),
+        ("$pbkdf2-sha256$29000$x$y", ["bcrypt", "Argon2id"]),
+        ("$" * 300, ["256 characters"]),
+    ],
+)
+def test_a_refused_hash_is_told_the_bound_it_breaks_and_shown_to_nobody(
+    on_file: str, told: list[str]
+) -> None:
+    fault = find_fault(on_file)
+    assert fault is not None
+    assert [part for part in told if part not in fault] == []
+    assert on_file[-10:] not in fault
+
+
+async def test_64_lanes_are_verified_and_replaced(passwords: Passwords) -> None:
+    on_file = argon2_of("pw", time_cost=10, memory_cost=512, parallelism=64)
+    verdict = await passwords.verify(on_file, "pw")
+    assert verdict.ok
+    assert verdict.rehash is not None
+    assert "m=64,t=1,p=1" in verdict.rehash
+    assert not (await passwords.verify(on_file, "wrong")).ok
+
+
+# --- Unicode forms ---
+
+COMPOSED, DECOMPOSED = "gr\N{LATIN SMALL LETTER U WITH DIAERESIS}n und 7", "gru\u0308n und 7"
+SCHEMES: dict[str, Callable[[str], str]] = {
+    "Argon2id": argon2_of,
+    "outdated Argon2id": lambda password: argon2_of(password, time_cost=2),
+    "bcrypt": lambda password: bcrypt_of(password.encode()),
+}
+
+
+@pytest.mark.parametrize("chosen", [COMPOSED, DECOMPOSED, "\N{ANGSTROM SIGN} and 7 more"])
+async def test_a_password_opens_in_every_canonical_form_of_it(
+    passwords: Passwords, chosen: str
+) -> None:
+    on_file = await passwords.hash(chosen)
+    for form in ("NFC", "NFD"):
+        verdict = await passwords.verify(on_file, unicodedata.normalize(form, chosen))
+        assert (verdict.ok, verdict.rehash) == (True, None)
+    assert (await passwords.verify(on_file, chosen)).ok
+
+
+async def test_what_only_looks_alike_is_another_password(passwords: Passwords) -> None:
+    """NFKC would make these one, and take letters away from what a person chose."""
+    on_file = await passwords.hash("ﬁne and long ²")
+    assert not (await passwords.verify(on_file, "fine and long 2")).ok
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+async def test_a_hash_of_before_opens_as_it_was_made_and_becomes_one_of_nfc(
+    passwords: Passwords, scheme: str
+) -> None:
+    on_file = SCHEMES[scheme](DECOMPOSED)
+    assert not (await passwords.verify(on_file, DECOMPOSED + "!")).ok
+    verdict = await passwords.verify(on_file, DECOMPOSED)
+    assert verdict.ok
+    assert verdict.rehash is not None
+    assert verdict.rehash.startswith("$argon2id$v=19$m=64,t=1,p=1$")
+    for form in (COMPOSED, DECOMPOSED):
+        again = await passwords.verify(verdict.rehash, form)
+        assert (again.ok, again.rehash) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("password", "looks"), [("ascii", 1), (COMPOSED, 1), (DECOMPOSED, 2), ("\N{OHM SIGN}", 2)]
+)
+async def test_how_often_is_looked_depends_on_the_password_given_and_on_no_account(
+    passwords: Passwords, password: str, looks: int
+) -> None:
+    accounts = {
+        "nobody": None,
+        "not a hash": "not a hash",
+        "right": argon2_of(unicodedata.normalize("NFC", password)),
+        "right as received": argon2_of(password),
+        "wrong": argon2_of("another one"),
+    }
+    counts = {}
+    for name, on_file in accounts.items():
+        verdict, counts[name] = await counted(passwords, on_file, password)
+        assert verdict.ok == name.startswith("right")
+    assert counts == dict.fromkeys(accounts, looks)
+
+
+async def counted(passwords: Passwords, on_file: str | None, password: str) -> tuple[Verdict, int]:
+    """Verify, and count the hashes that are compared."""
+    seen: list[str] = []
+    inner = passwords._matches
+
+    def matches(stored: str, given: str) -> bool:
+        seen.append(stored)
+        return inner(stored, given)
+
+    passwords._matches = matches  # type: ignore[method-assign,assignment]
+    try:
+        return await passwords.verify(on_file, password), len(seen)
+    finally:
+        passwords._matches = inner  # type: ignore[method-assign]
+
+
+async def test_what_could_not_be_hashed_was_not_looked_at(
+    passwords: Passwords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No memory, no thread: told as 503, and never as a wrong password."""
+    on_file = argon2_of("pw")
+
+    def fails(*_given: object) -> bool:
+        raise VerificationError("Memory allocation error")
+
+    monkeypatch.setattr(argon2.PasswordHasher, "verify", fails)
+    with pytest.raises(Refused) as caught:
+        await passwords.verify(on_file, "pw")
+    assert caught.value.reason is Reason.UNAVAILABLE
+    assert caught.value.retry_after
 
 
 async def test_where_nothing_is_on_file_the_work_is_done_all_the_same(
@@ -177,14 +319,14 @@ def test_the_floor_is_owasp_s_and_holds() -> None:
         HashParameters(memory_kib=262_145),
         HashParameters(passes=11),
         HashParameters(passes=0),
-        HashParameters(lanes=9),
+        HashParameters(lanes=65),
         HashParameters(lanes=0),
     ],
 )
 def test_parameters_whose_hashes_would_be_refused_do_not_start(
     parameters: HashParameters,
 ) -> None:
-    with pytest.raises(ValueError, match="bounded"):
+    with pytest.raises(ValueError, match="out of bounds"):
         Passwords(Clock(), parameters)
 
 

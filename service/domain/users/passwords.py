@@ -14,7 +14,7 @@ from pathlib import Path
 from service.kernel.refusal import Reason, Refused
 
 LEAST, MOST = 8, 1024
-"""Code points after NFC; the password itself is taken as received."""
+"""Code points in NFC, the form that a password is hashed in."""
 
 _WORDS = Path(__file__).with_name("common_passwords.txt")
 _UNLEET = str.maketrans("01345678@$!|", "oleasgtbasil")

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from service.flows.people.create_user import NewUser, checked_email, insert
 from service.flows.people.find_organization import find_organization
 from service.kernel.call import Call
-from service.kernel.passwords import acceptable
+from service.kernel.passwords import find_fault
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
 
@@ -38,7 +38,8 @@ async def import_users(rt: Runtime, call: Call, lines: Iterable[bytes]) -> Async
     Each at its own time: a run may take long, and an event is dated when it happens.
 
     bcrypt ($2a$, $2b$, $2y$) and Argon2id hashes; both are replaced at the next sign-in when they
-    are not what policy asks for.  Refused(UNAVAILABLE) ends it; every line told of before is in.
+    are not what policy asks for.  `kernel.passwords` bounds their parameters.
+    Refused(UNAVAILABLE) ends it; every line told of before is in.
     """
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -64,12 +65,8 @@ async def _import_one(rt: Runtime, call: Call, line: bytes) -> None:
             "not a JSON object {email, name?, password_hash, organization?, role?}",
         ) from None
     email = checked_email(given.email)
-    if not acceptable(given.password_hash):
-        raise Refused(
-            Reason.INVALID_REQUEST,
-            "not a bcrypt ($2a$, $2b$, $2y$, cost 4 to 14) or Argon2id hash we can verify",
-            fields=("password_hash",),
-        )
+    if fault := find_fault(given.password_hash):
+        raise Refused(Reason.INVALID_REQUEST, fault, fields=("password_hash",))
     new = NewUser(
         email=email,
         name=given.name,

@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Callable
 
+import argon2
 import httpx2
 import pytest
 
@@ -111,7 +112,7 @@ async def test_after_a_change_the_other_devices_are_strangers(
         " leading, trailing and \N{NO-BREAK SPACE} ",
     ],
 )
-async def test_a_password_signs_in_as_it_was_received(
+async def test_every_character_of_a_password_counts(
     rt: Runtime, client: httpx2.AsyncClient, password: str
 ) -> None:
     ada = await given.a_person(rt)
@@ -119,3 +120,34 @@ async def test_a_password_signs_in_as_it_was_received(
     assert (await change(client, answer, ada.password, password)).status_code == 204
     assert (await asking.sign_in(client, ada, password)).status_code == 200
     assert (await asking.sign_in(client, ada, password[:-1])).status_code == 401
+
+
+COMPOSED = "stra\N{LATIN SMALL LETTER SHARP S}e nach k\N{LATIN SMALL LETTER O WITH DIAERESIS}ln"
+FORMS = {form: unicodedata.normalize(form, COMPOSED) for form in ("NFC", "NFD")}
+
+
+@pytest.mark.parametrize("chosen", FORMS)
+async def test_a_password_signs_in_in_whichever_unicode_form_it_is_typed(
+    rt: Runtime, client: httpx2.AsyncClient, chosen: str
+) -> None:
+    ada = await given.a_person(rt)
+    answer = await asking.sign_in(client, ada)
+    assert (await change(client, answer, ada.password, FORMS[chosen])).status_code == 204
+    for typed in FORMS.values():
+        answer = await asking.sign_in(client, ada, typed)
+        assert answer.status_code == 200
+        assert (await change(client, answer, typed, FORMS[chosen])).status_code == 204
+
+
+async def test_a_hash_of_before_signs_in_as_it_was_typed_then_and_afterwards_in_both_forms(
+    rt: Runtime, client: httpx2.AsyncClient
+) -> None:
+    of_before = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+    hashed = of_before.hash(FORMS["NFD"].encode())
+    ada = await given.a_person(rt, password_hash=hashed)
+    assert (await asking.sign_in(client, ada, FORMS["NFC"])).status_code == 401
+    for typed in ("NFD", "NFC", "NFD"):
+        assert (await asking.sign_in(client, ada, FORMS[typed])).status_code == 200
+    signed_in = await given.events(rt, "sign_in.succeeded")
+    rehashed = [event["detail"].get("password_rehashed", False) for event in signed_in]
+    assert rehashed == [True, False, False]
