@@ -19,7 +19,7 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 
 from service import settings as deployment
-from service.flows.upkeep.tend import finish, learn_hash_costs, tend
+from service.flows.upkeep.tend import finish, learn_schemes, tend
 from service.http import api_keys, faults, health, wellknown
 from service.http import revocations as revocation_wires
 from service.http.access import invitation, session
@@ -174,7 +174,7 @@ async def _open(stack: contextlib.AsyncExitStack, settings: Settings) -> Runtime
         async with contextlib.AsyncExitStack() as attempt:
             try:
                 rt = await attempt.enter_async_context(open_runtime(settings))
-                await learn_hash_costs(rt)
+                await learn_schemes(rt)
             except (StartError, Refused, *LOST) as exc:
                 if not told:
                     log.log().warning("worker waits", error=f"{type(exc).__name__}: {exc}")

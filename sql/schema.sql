@@ -362,7 +362,9 @@ CREATE TABLE public.auth_lockouts (
     attempts timestamp with time zone[] DEFAULT '{}'::timestamp with time zone[] NOT NULL,
     locked_until timestamp with time zone,
     touched_at timestamp with time zone NOT NULL,
-    CONSTRAINT auth_lockouts_attempts_check CHECK ((cardinality(attempts) <= 100))
+    under_way uuid[] DEFAULT '{}'::uuid[] NOT NULL,
+    CONSTRAINT auth_lockouts_attempts_check CHECK ((cardinality(attempts) <= 100)),
+    CONSTRAINT auth_lockouts_under_way_check CHECK ((cardinality(under_way) <= 100))
 )
 WITH (fillfactor='70');
 

@@ -159,6 +159,25 @@ async def only_rows_where(rt: Runtime, table: str, condition: str) -> AsyncItera
             await tx.execute(f"ALTER TABLE {table} DROP CONSTRAINT meanwhile")
 
 
+@asynccontextmanager
+async def refusing_rows(rt: Runtime, table: str, state: str) -> AsyncIterator[None]:
+    """Have a table refuse every new row with this SQLSTATE: 53100 is what a full disk says."""
+    async with rt.pg.reading() as tx:
+        await tx.execute(
+            "CREATE FUNCTION refuse_row() RETURNS trigger LANGUAGE plpgsql AS"
+            f" $$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = '{state}'; END $$"
+        )
+        await tx.execute(
+            f"CREATE TRIGGER refuse_row BEFORE INSERT ON {table}"
+            " FOR EACH ROW EXECUTE FUNCTION refuse_row()"
+        )
+    try:
+        yield
+    finally:
+        async with rt.pg.reading() as tx:
+            await tx.execute("DROP FUNCTION refuse_row CASCADE")
+
+
 async def set_user(rt: Runtime, user_id: UserId, *, disabled_at: datetime | None) -> None:
     async with rt.pg.reading() as tx:
         await tx.execute(

@@ -53,7 +53,7 @@ async def rt(settings: Settings, policy: Policy) -> AsyncIterator[Runtime]:
     """A runtime on an empty database; hashes are cheap, the clock may be frozen."""
     await empty_tables(settings)
     clock = Clock()
-    passwords = Passwords(clock, CHEAP, floor_kib=CHEAP.memory_kib)
+    passwords = Passwords(clock, CHEAP, floor_kib=CHEAP.memory_kib, margin_seconds=0.0)
     async with open_runtime(settings, clock=clock, policy=policy, passwords=passwords) as rt:
         async with redis.asyncio.from_url(str(settings.redis_url)) as patient:
             await patient.flushdb()  # the service's own client gives up in a quarter of a second

@@ -1,4 +1,6 @@
-"""I4: parallel guesses at one account by every alias and door; budgets that many spend at once."""
+"""I4: guesses at one account by every alias and door at once; right passwords at once, and in an
+outage; budgets that many spend at once.
+"""
 
 import asyncio
 import random
@@ -12,15 +14,20 @@ from faults.site import CREATIONS, PASSWORD, Device, Site
 _GUESSES = 24
 _ALLOWED = 5
 _TIMINGS = 12
+_CROWD = 8
 
 
 async def guess(site: Site, report: Report, dice: random.Random, rounds: int) -> None:
-    """Guess at fresh accounts; spend one budget from many places; compare answers and times."""
+    """Guess at fresh accounts; sign in to them; spend one budget; compare answers and times."""
     clients = [site.client(report) for _ in range(_GUESSES)]
     for number in range(rounds):
         report.progress(f"{number} of {rounds} accounts")
         await _guess_at(site, report, dice, clients)
         report.rounds += 1
+    for number in range(max(1, rounds // 5)):
+        report.progress(f"right passwords at once, and in an outage: {number}")
+        await _sign_in_together(site, report, clients)
+        await _sign_in_without_events(site, report, clients[0])
     for number in range(max(1, rounds // 5)):
         report.progress(f"budgets spent by many at once: {number}")
         await _spend_together(site, report, clients)
@@ -65,7 +72,11 @@ async def _guess_at(site: Site, report: Report, dice: random.Random, clients: li
     busy = any(answer.unknown for answer in answers)
     fewer = evaluated < _ALLOWED and not busy
     report.expect("harness", not fewer, f"only {evaluated} guesses were looked at")
-    told = await site.events_of(device.account.user_id, "sign_in.failed", "password.change_failed")
+    told = await site.count(
+        "SELECT count(*) FROM auth_eventos WHERE user_id = $1 AND detail->>'why' <> 'crowded'"
+        " AND event_type IN ('sign_in.failed', 'password.change_failed')",
+        device.account.user_id,
+    )
     heard = sum(1 for answer in answers if answer.status == 401)
     report.expect("I3", told == heard, f"{heard} were refused, {told} events tell of it")
     locks = await site.events_of(device.account.user_id, "lockout.started")
@@ -80,6 +91,43 @@ async def _guess_at(site: Site, report: Report, dice: random.Random, clients: li
 async def _still_in(report: Report, client: Client, device: Device) -> None:
     answer = await client.ask("POST", "/auth/refresh", cookie=device.refresh_token, json={})
     report.expect("I4", answer.ok, f"a lockout ended a session: {answer.status}")
+
+
+async def _sign_in_together(site: Site, report: Report, clients: list[Client]) -> None:
+    """Nobody is told that a right password is wrong, because others are being looked at."""
+    device = await site.newcomer()
+    form = {"email": device.account.email, "password": PASSWORD}
+    crowd = clients[:_CROWD]
+    answers = await asyncio.gather(*(one.ask("POST", "/auth/login", json=form) for one in crowd))
+    report.faults["right passwords at once"] += len(answers)
+    told = sorted(answer.status for answer in answers)
+    refused = [status for status in told if status not in (200, 503)]
+    report.expect("I4", not refused, f"right passwords at once: {told}")
+    report.expect("harness", 200 in told, f"right passwords at once: {told}")
+
+
+async def _sign_in_without_events(site: Site, report: Report, client: Client) -> None:
+    """An attempt that was never decided counts for nothing: no event can be written meanwhile."""
+    device = await site.newcomer()
+    form = {"email": device.account.email, "password": PASSWORD}
+    name = f"full_{device.account.user_id.hex}"
+    await site.fetch(
+        f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'full' USING ERRCODE = 'disk_full'; END $$"
+    )
+    await site.fetch(
+        f"CREATE TRIGGER {name} BEFORE INSERT ON auth_eventos FOR EACH ROW"
+        f" WHEN (NEW.user_id = '{device.account.user_id}') EXECUTE FUNCTION {name}()"
+    )
+    try:
+        told = [(await client.ask("POST", "/auth/login", json=form)).status for _ in range(7)]
+    finally:
+        await site.fetch(f"DROP FUNCTION {name} CASCADE")
+    report.faults["right passwords in an outage"] += len(told)
+    report.expect("I4", set(told) == {503}, f"right passwords in an outage: {told}")
+    answer = await client.ask("POST", "/auth/login", json=form)
+    report.expect("I4", answer.status in (200, 503), f"right, after an outage: {answer.status}")
+    report.expect("I7", answer.ok, f"right, after an outage: {answer.status}")
 
 
 async def _spend_together(site: Site, report: Report, clients: list[Client]) -> None:

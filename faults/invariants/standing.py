@@ -164,6 +164,18 @@ STATEMENTS = (
         " GROUP BY e.user_id, e.event_id HAVING count(*) > 5",
     ),
     Standing(
+        "I4",
+        "somebody refused as locked without a lockout",
+        "SELECT e.user_id::text AS what FROM auth_eventos e"
+        "  JOIN auth_users u ON u.user_id = e.user_id AND u.erased_at IS NULL"
+        " WHERE e.event_type IN ('sign_in.failed', 'password.change_failed')"
+        "   AND e.detail->>'why' = 'locked'"
+        "   AND NOT EXISTS (SELECT FROM auth_eventos l WHERE l.user_id = e.user_id"
+        "                     AND l.event_type = 'lockout.started'"
+        "                     AND l.occurred_at > e.occurred_at - interval '15 minutes'"
+        "                     AND l.occurred_at < e.occurred_at + interval '1 minute')",
+    ),
+    Standing(
         "I5",
         "a hole in the numbers of the revocations",
         "SELECT seq::text AS what FROM (SELECT seq, lag(seq) OVER (ORDER BY seq) AS before"

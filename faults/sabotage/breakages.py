@@ -121,12 +121,12 @@ BREAKAGES = (
         "service/kernel/passwords.py",
         (
             (
-                "        return 2 * at_first * max(1, round(self._slowdown))",
-                "        return 0.0 * at_first",
+                "        return began + self.step() * math.ceil((done - began) / self.step())",
+                "        return done",
             ),
             (
                 "        stored = on_file if usable",
-                "        if not usable:\n            return Verdict(ok=False)\n"
+                "        if not usable:\n            return Verdict(ok=False, began=began)\n"
                 "        stored = on_file if usable",
             ),
         ),
@@ -221,16 +221,43 @@ BREAKAGES = (
     ),
     Breakage(
         "an attempt is not reserved before it is hashed",
-        "service/domain/lockouts/store.py",
+        "service/domain/lockouts/model.py",
         (
-            ("    return admitted is not None\n", "    return True\n"),
             (
-                "subject_id=subject, device_id=device_id, at=at) > 0",
-                "subject_id=subject, device_id=device_id, at=at) >= 0",
+                "        if self.admission(at, rules) is not Admission.ADMITTED:\n",
+                "        if self.locked(at):\n",
             ),
+            ("        if attempt_id not in self.under_way:\n            return None\n", ""),
         ),
         "guesses",
         2,
+        "I4",
+    ),
+    Breakage(
+        "an attempt that was never decided counts",
+        "service/flows/access/attempts.py",
+        (
+            (
+                "await lockouts.release(tx, attempt.subject, attempt.device, attempt.attempt_id)\n",
+                "await lockouts.fail(tx, attempt.subject, attempt.device, attempt.attempt_id,"
+                " rt.clock.now(), rules(rt))\n",
+            ),
+        ),
+        "guesses",
+        1,
+        "I4",
+    ),
+    Breakage(
+        "who finds the places taken is told that the password is wrong",
+        "service/domain/lockouts/model.py",
+        (
+            (
+                "if len(self._held(at)) < left else Admission.CROWDED",
+                "if len(self._held(at)) < left else Admission.LOCKED",
+            ),
+        ),
+        "guesses",
+        1,
         "I4",
     ),
     Breakage(

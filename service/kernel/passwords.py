@@ -18,7 +18,7 @@ import os
 import re
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
@@ -51,9 +51,12 @@ _TIME_MOST, _LANES_MOST = 10, 64
 _LONGEST_HASH = 256
 _NICE = 5
 _MEMORY_OF_PACE = 8
-"""Hashes, of which the pace is a moving mean, and how much slower it is than at first."""
-_SLOWEST = 8.0
-"""Times slower than at first, at most, that one hash counts: a host that stood still is no rule."""
+"""Hashes, of which the pace is a moving mean."""
+_ARGON2_SECONDS = 1e-6
+"""To reckon with for each KiB and pass.  This and the next are what a slow core takes, and equal on
+all workers: what is measured differs from one start to the next."""
+_BCRYPT_SECONDS = 6e-5
+"""To reckon with for each of its 2 ** cost rounds."""
 
 
 class HashParameters(Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,8 +72,8 @@ class Verdict(Struct, frozen=True):
 
     ok: bool
     rehash: str | None = None
-    waited: float = 0.0
-    """Seconds in the queue."""
+    began: float = 0.0
+    """The moment (`Clock.monotonic`) from which it was hashed."""
 
 
 def acceptable(password_hash: str) -> bool:
@@ -106,6 +109,15 @@ _MALFORMED = (
     " $argon2id$v=19$m=KiB,t=PASSES,p=LANES$SALT$DIGEST, with a salt of 8 to 64 bytes and a digest"
     " of 16 to 64 bytes in base64 without padding"
 )
+
+
+def cost(password_hash: str) -> float:
+    """Return how many seconds verifying a hash is reckoned to take; 0 when it never is verified."""
+    if not acceptable(password_hash):
+        return 0.0
+    if match := _ARGON2.fullmatch(password_hash):
+        return int(match[1]) * int(match[2]) * _ARGON2_SECONDS
+    return 2.0 ** int(password_hash[4:6]) * _BCRYPT_SECONDS
 
 
 def _out_of_bounds(memory_kib: int, passes: int, lanes: int) -> list[str]:
@@ -157,6 +169,7 @@ class Passwords:
         threads: int | None = None,
         queue_seconds: float = 2.0,
         floor_kib: int = _MEMORY_FLOOR,
+        margin_seconds: float = 0.4,
     ) -> None:
         if parameters.memory_kib < floor_kib:
             raise ValueError(f"Argon2id memory is below the floor of {floor_kib} KiB")
@@ -175,10 +188,9 @@ class Passwords:
         self._waiting = 0
         self._coming = 0
         self._decoy = self._hasher.hash(os.urandom(16))
-        self._seconds_each = self._measure(lambda: self._matches(self._decoy, "decoy"))
-        self._pace = self._seconds_each
-        self._slowdown = 1.0
-        self._costs: dict[str, float] = {}
+        self._pace = self._measure(lambda: self._matches(self._decoy, "decoy"))
+        self._margin = margin_seconds
+        self._slowest = self._own = cost(self._decoy)
 
     @property
     def busy(self) -> bool:
@@ -192,7 +204,7 @@ class Passwords:
         So that of a thousand who come at once the most are told at the door, and not after all that
         goes before a hash was paid for each.  Refused(UNAVAILABLE) when the queue is full.
         """
-        self._require_room(max(self._coming, self._waiting))
+        self._require_room(self._coming + self._waiting)
         self._coming += 1
         try:
             yield
@@ -214,28 +226,33 @@ class Passwords:
         password that is not in NFC costs twice, whatever becomes of the first look.
         Refused(UNAVAILABLE) when the queue is full, or there is no memory to hash with.
         """
-        asked = self._clock.monotonic()
-        return await self._run(lambda: self._verify(on_file, password, asked))
+        return await self._run(lambda: self._verify(on_file, password))
 
-    async def learn_cost(self, prefix: str, example: str) -> None:
-        """Measure once what verifying hashes of one scheme costs (see `failure_floor`)."""
-        if prefix not in self._costs and acceptable(example):
-            self._costs[prefix] = await self._run(
-                lambda: self._measure(lambda: self._matches(example, "decoy"))
-            )
+    def learn_schemes(self, examples: Iterable[str]) -> None:
+        """Hear which schemes are on file, by a hash of each (see `tell_at`)."""
+        self._slowest = max([self._own, *map(cost, examples)])
 
-    def failure_floor(self) -> float:
-        """Seconds that every failed sign-in takes beside its time in the queue.
+    def step(self) -> float:
+        """Seconds between the moments at which refusals are told.
 
-        Twice the most that one is worth, at the pace of late: the slowest scheme on file and a hash
-        of ours, since a right password of an outdated hash is hashed anew before anybody sees that
-        the account is closed.  Legacy hashes cost other times than ours.  Refusals that end at one
-        moment for all accounts do not tell which kind an account has; sleeping costs nothing,
-        unlike a second hash.  In whole steps of the pace, so that no single hash shows in what
-        follows.
+        Twice what verifying the slowest scheme on file and a hash of ours are reckoned to take: a
+        password that is not in NFC is looked at twice, and a right one of an outdated hash is
+        hashed anew before anybody sees that the account is closed.  And 0.4 s for all else.  By the
+        policy and the database alone: the same on every worker.
         """
-        at_first = max([self._seconds_each, *self._costs.values()]) + self._seconds_each
-        return 2 * at_first * max(1, round(self._slowdown))
+        return self._margin + 2 * (self._slowest + self._own)
+
+    def tell_at(self, began: float, hashed_from: float) -> float:
+        """Return the moment at which to tell a refusal of what began at one moment.
+
+        It is a whole number of steps later, and the next after the slowest scheme on file would be
+        done with what was begun to be hashed when this was, whatever scheme it is: refusals that
+        end at one moment for all accounts do not tell which kind an account has.  Waiting for it
+        costs nothing, unlike a second hash.
+        """
+        slowest = 2 * self._slowest + self._own
+        done = max(hashed_from + slowest, self._clock.monotonic())
+        return began + self.step() * math.ceil((done - began) / self.step())
 
     def close(self) -> None:
         """Let running jobs end; drop those that wait."""
@@ -268,28 +285,21 @@ class Passwords:
         job()
         return self._clock.monotonic() - began
 
-    def _verify(self, on_file: str | None, password: str, asked: float) -> Verdict:
+    def _verify(self, on_file: str | None, password: str) -> Verdict:
         began = self._clock.monotonic()
         usable = on_file is not None and acceptable(on_file)
         stored = on_file if usable and on_file is not None else self._decoy
         composed, *received = _forms(password)
         in_nfc = self._matches(stored, composed)
-        self._compare(stored, self._clock.monotonic() - began)
         # Looked at whether or not NFC was right: time must not tell.
         looks = [in_nfc, *(self._matches(stored, form) for form in received)]
         ok = usable and any(looks)
         outdated = ok and (not in_nfc or self._outdated(stored))
         rehash = self._hash(password) if outdated else None
-        return Verdict(ok, rehash, waited=began - asked)
+        return Verdict(ok, rehash, began)
 
     def _hash(self, password: str) -> str:
         return self._hasher.hash(_forms(password)[0].encode())
-
-    def _compare(self, stored: str, took: float) -> None:
-        """Note how much slower a hash was than when its scheme was measured."""
-        costs = (cost for prefix, cost in self._costs.items() if stored.startswith(prefix))
-        ratio = min(took / next(costs, self._seconds_each), _SLOWEST)
-        self._slowdown += (ratio - self._slowdown) / _MEMORY_OF_PACE
 
     def _matches(self, stored: str, password: str) -> bool:
         given = password.encode()

@@ -1,42 +1,57 @@
 -- Strikes and lockouts, per account and device.  Writes auth_lockouts.
 
--- name: reserve_first(subject_id, device_id, at)
+-- name: reserve_first(subject_id, device_id, attempt_id, at)
 -- The routine attempt in one round trip: nothing is held against the account, and it is not locked.
 -- Whoever is not answered here is decided by `hold` and model.py.
-INSERT INTO auth_lockouts AS l (subject_id, device_id, attempts, touched_at)
-VALUES ($1, $2, ARRAY[$3::timestamptz], $3)
+INSERT INTO auth_lockouts AS l (subject_id, device_id, under_way, touched_at)
+VALUES ($1, $2, ARRAY[$3::uuid], $4)
 ON CONFLICT (subject_id, device_id) DO UPDATE
-   SET attempts = excluded.attempts, locked_until = NULL, touched_at = excluded.touched_at
+   SET under_way = excluded.under_way, locked_until = NULL, touched_at = excluded.touched_at
  WHERE l.attempts = '{}'
-   AND (l.locked_until IS NULL OR l.locked_until <= $3);
+   AND l.under_way = '{}'
+   AND (l.locked_until IS NULL OR l.locked_until <= $4);
 
 -- name: hold(subject_id, device_id, touched_at)
 -- The row, made if it is not there, and held: parallel guesses queue here, each sees those before it.
 INSERT INTO auth_lockouts AS l (subject_id, device_id, touched_at)
 VALUES ($1, $2, $3)
 ON CONFLICT (subject_id, device_id) DO UPDATE SET touched_at = greatest(l.touched_at, $3)
-RETURNING attempts, locked_until;
+RETURNING attempts, under_way, locked_until;
+
+-- name: find(subject_id, device_id)
+SELECT attempts, under_way, locked_until
+  FROM auth_lockouts
+ WHERE subject_id = $1
+   AND device_id = $2;
 
 -- name: lock(subject_id, device_id)
-SELECT attempts, locked_until
+SELECT attempts, under_way, locked_until
   FROM auth_lockouts
  WHERE subject_id = $1
    AND device_id = $2
    FOR UPDATE;
 
--- name: put(subject_id, device_id, attempts, locked_until, touched_at)
+-- name: put(subject_id, device_id, attempts, under_way, locked_until, touched_at)
 UPDATE auth_lockouts
-   SET attempts = $3, locked_until = $4, touched_at = $5
+   SET attempts = $3, under_way = $4, locked_until = $5, touched_at = $6
  WHERE subject_id = $1
    AND device_id = $2;
 
--- name: clear(subject_id, device_id, at)
--- No row: nothing is held against the account, or it is locked.
+-- name: release(subject_id, device_id, attempt_id)
 UPDATE auth_lockouts
-   SET attempts = '{}', locked_until = NULL, touched_at = $3
+   SET under_way = array_remove(under_way, $3::uuid)
  WHERE subject_id = $1
    AND device_id = $2
-   AND (locked_until IS NULL OR locked_until <= $3);
+   AND $3 = ANY (under_way);
+
+-- name: clear(subject_id, device_id, attempt_id, at)
+-- No row: the attempt is not held any more.
+UPDATE auth_lockouts
+   SET attempts = '{}', under_way = array_remove(under_way, $3::uuid), locked_until = NULL,
+       touched_at = $4
+ WHERE subject_id = $1
+   AND device_id = $2
+   AND $3 = ANY (under_way);
 
 -- name: prune(before)
 DELETE FROM auth_lockouts

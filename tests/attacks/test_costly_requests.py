@@ -160,7 +160,7 @@ async def test_a_refusal_waits_as_much_longer_as_its_password_lay_in_the_queue(
         moments.append(moment)
 
     async def wait_long(_on_file: str | None, _password: str) -> Verdict:
-        return Verdict(ok=False, waited=100.0)
+        return Verdict(ok=False, began=rt.clock.monotonic() + 100.0)
 
     ada = await given.a_person(rt)
     monkeypatch.setattr(rt.clock, "sleep_until", look)

@@ -9,7 +9,7 @@ import bcrypt
 import httpx2
 import pytest
 
-from service.flows.upkeep.tend import learn_hash_costs
+from service.flows.upkeep.tend import learn_schemes
 from service.kernel.clock import Clock
 from service.kernel.passwords import HashParameters, Passwords
 from service.policy import Lockout, Policy
@@ -22,8 +22,6 @@ LEGACY_COST = 10
 ROUNDS = 5
 APART = 0.01
 """Seconds; a hash takes twice as much and more."""
-_STEPS = 8
-"""The floor rises and falls with the pace by as much at most."""
 
 
 @pytest.fixture
@@ -67,7 +65,7 @@ async def forms(rt: Runtime) -> dict[str, dict[str, str]]:
         await tx.execute(
             "UPDATE auth_users SET password_hash = NULL WHERE user_id = $1", nothing.user_id
         )
-    await learn_hash_costs(rt)
+    await learn_schemes(rt)
     right = {"locked-right", "disabled-right", "homeless"}
     return {
         name: {
@@ -116,17 +114,15 @@ async def test_no_account_is_told_from_another_by_the_time_of_the_answer(
     rt: Runtime,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each ends when all do.  When that is follows the pace of hashing, not the account."""
+    """Each ends at a whole number of steps after it began, whichever account it is about."""
     client = browser()
     late: dict[str, list[float]] = {name: [] for name in forms}
     beyond: dict[str, list[float]] = {name: [] for name in forms}
     ends: list[float] = []
-    floors: list[float] = []
     sleep_until = rt.clock.sleep_until
 
     async def sleep(moment: float) -> None:
         ends.append(moment)
-        floors.append(rt.passwords.failure_floor())
         await sleep_until(moment)
 
     monkeypatch.setattr(rt.clock, "sleep_until", sleep)
@@ -136,12 +132,12 @@ async def test_no_account_is_told_from_another_by_the_time_of_the_answer(
             began = rt.clock.monotonic()
             await client.post("/auth/login", json=forms[name])
             late[name].append(rt.clock.monotonic() - ends[-1])
-            beyond[name].append(ends[-1] - floors[-1] - began)
-            assert ends[-1] - began > rt.passwords.failure_floor() / _STEPS
+            beyond[name].append((ends[-1] - began) % rt.passwords.step())
+            assert ends[-1] - began >= rt.passwords.step()
     # The quickest of each, which a busy machine delays least, are a millisecond apart.
     quickest = {name: min(times) for name, times in late.items()}
     assert max(quickest.values()) < APART, quickest
-    # And the moment itself is the floor's: nothing of the account is added to it.
+    # And the moment itself is a step's: nothing of the account is added to it.
     added = {name: min(times) for name, times in beyond.items()}
     assert max(added.values()) < APART, added
     assert len(ends) == ROUNDS * len(forms)

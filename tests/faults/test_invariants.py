@@ -42,6 +42,8 @@ PLANTED = {
     "more than five guesses": "DELETE FROM auth_devices; UPDATE auth_eventos"
     " SET event_type = 'sign_in.failed', detail = '{\"why\": \"wrong_password\"}'"
     " WHERE user_id IS NOT NULL",
+    "refused as locked": "UPDATE auth_eventos SET event_type = 'sign_in.failed',"
+    ' detail = \'{"why": "locked"}\' WHERE user_id IS NOT NULL',
     "a hole": "DELETE FROM auth_revocations WHERE seq = 2",
     "beyond the head": "UPDATE auth_revocation_head SET seq = 1",
     "whose tokens were not": "DELETE FROM auth_revocations WHERE kind = 'akid'",

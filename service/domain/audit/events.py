@@ -13,7 +13,10 @@ from msgspec import Struct
 
 from service.kernel.ids import ApiKeyId, SessionId, TenantId, UserId
 
-Failure: TypeAlias = Literal["unknown", "wrong_password", "locked", "disabled", "no_membership"]
+Failure: TypeAlias = Literal[
+    "unknown", "wrong_password", "locked", "crowded", "disabled", "no_membership"
+]
+"""Why a password opened nothing.  `crowded`: it was not looked at, as others were being."""
 
 
 class Event(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):

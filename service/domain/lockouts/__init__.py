@@ -1,9 +1,10 @@
 """Lockouts: strikes against an account, durable, in PostgreSQL.  Table auth_lockouts."""
 
-from service.domain.lockouts.model import Rules, Strikes, phantom
+from service.domain.lockouts.model import Admission, Outcome, Rules, Strikes, phantom
 from service.domain.lockouts.store import (
     clear,
     fail,
+    has_room,
     prune,
     release,
     reserve,
@@ -12,10 +13,13 @@ from service.domain.lockouts.store import (
 )
 
 __all__ = [
+    "Admission",
+    "Outcome",
     "Rules",
     "Strikes",
     "clear",
     "fail",
+    "has_room",
     "phantom",
     "prune",
     "release",

@@ -3,70 +3,89 @@
 from datetime import datetime
 from uuid import UUID
 
-from service.domain.lockouts.model import ANY_DEVICE, Rules, Strikes
+from service.domain.lockouts.model import ANY_DEVICE, Admission, Outcome, Rules, Strikes
 from service.kernel.ids import DeviceId
 from service.kernel.sql import Queries, Tx
 
 queries = Queries("lockouts")
 _reserve_first = queries.command("reserve_first")
 _clear = queries.command("clear")
+_release = queries.command("release")
 _hold = queries.rows("hold", Strikes)
+_find = queries.rows("find", Strikes)
 _lock = queries.rows("lock", Strikes)
 _put = queries.command("put")
 _unlock = queries.command("unlock")
 _prune = queries.command("prune")
 
 
-async def reserve_first(tx: Tx, subject: UUID, device: DeviceId | None, at: datetime) -> bool:
+async def reserve_first(
+    tx: Tx, subject: UUID, device: DeviceId | None, attempt_id: UUID, at: datetime
+) -> bool:
     """Reserve an attempt when no other is held; False decides nothing: ask `reserve`.
 
     What `reserve` would say, in one statement that needs no transaction around it.
     """
     device_id = device or ANY_DEVICE
-    return await _reserve_first.run(tx, subject_id=subject, device_id=device_id, at=at) > 0
+    reserved = await _reserve_first.run(
+        tx, subject_id=subject, device_id=device_id, attempt_id=attempt_id, at=at
+    )
+    return reserved > 0
 
 
 async def reserve(
-    tx: Tx, subject: UUID, device: DeviceId | None, at: datetime, rules: Rules
-) -> bool:
-    """Reserve an attempt; False when the account is locked for this device."""
+    tx: Tx, subject: UUID, device: DeviceId | None, attempt_id: UUID, at: datetime, rules: Rules
+) -> Admission:
+    """Reserve an attempt, if there is room for it."""
     device_id = device or ANY_DEVICE
     strikes = await _hold.one(tx, subject_id=subject, device_id=device_id, touched_at=at)
-    admitted = strikes.reserve(at, rules)
-    await _write(tx, subject, device_id, admitted or strikes, at)
-    return admitted is not None
+    after = strikes.reserve(attempt_id, at, rules)
+    if after is None:
+        return strikes.admission(at, rules)
+    await _write(tx, subject, device_id, after, at)
+    return Admission.ADMITTED
+
+
+async def has_room(
+    tx: Tx, subject: UUID, device: DeviceId | None, at: datetime, rules: Rules
+) -> bool:
+    """Tell whether `reserve` has another answer than CROWDED; it holds nothing."""
+    strikes = await _find.maybe(tx, subject_id=subject, device_id=device or ANY_DEVICE)
+    return strikes is None or strikes.admission(at, rules) is not Admission.CROWDED
 
 
 async def fail(
-    tx: Tx,
-    subject: UUID,
-    device: DeviceId | None,
-    reserved_at: datetime,
-    at: datetime,
-    rules: Rules,
-) -> bool:
-    """Count a reserved attempt as failed; True when this very failure locked the account."""
+    tx: Tx, subject: UUID, device: DeviceId | None, attempt_id: UUID, at: datetime, rules: Rules
+) -> Outcome:
+    """Count a reserved attempt as failed."""
     device_id = device or ANY_DEVICE
-    strikes = await _lock.maybe(tx, subject_id=subject, device_id=device_id) or Strikes((), None)
-    after = strikes.fail(at, reserved_at, rules)
+    strikes = await _lock.maybe(tx, subject_id=subject, device_id=device_id) or Strikes()
+    after = strikes.fail(attempt_id, at, rules)
+    if after is None:
+        return Outcome.LAPSED
     await _write(tx, subject, device_id, after, at)
-    return after.locked(at) and not strikes.locked(at)
+    return Outcome.LOCKED if after.locked(at) else Outcome.COUNTED
 
 
-async def release(tx: Tx, subject: UUID, device: DeviceId | None, reserved_at: datetime) -> None:
-    """Give back a reserved attempt that was never looked at."""
+async def release(tx: Tx, subject: UUID, device: DeviceId | None, attempt_id: UUID) -> bool:
+    """Give back a reserved attempt that is no failure; False when it had lost its place."""
     device_id = device or ANY_DEVICE
-    strikes = await _lock.maybe(tx, subject_id=subject, device_id=device_id)
-    if strikes is not None:
-        await _write(tx, subject, device_id, strikes.release(reserved_at), reserved_at)
+    left = await _release.run(tx, subject_id=subject, device_id=device_id, attempt_id=attempt_id)
+    return left > 0
 
 
-async def clear(tx: Tx, subject: UUID, device: DeviceId | None, at: datetime) -> bool:
-    """Forget the strikes after a right password; False, and nothing is forgotten, while locked."""
+async def clear(
+    tx: Tx, subject: UUID, device: DeviceId | None, attempt_id: UUID, at: datetime
+) -> bool:
+    """Forget the failures after a right password.
+
+    False, and nothing is forgotten, when the attempt had lost its place.
+    """
     device_id = device or ANY_DEVICE
-    if await _clear.run(tx, subject_id=subject, device_id=device_id, at=at):
-        return True
-    return await _lock.maybe(tx, subject_id=subject, device_id=device_id) is None
+    cleared = await _clear.run(
+        tx, subject_id=subject, device_id=device_id, attempt_id=attempt_id, at=at
+    )
+    return cleared > 0
 
 
 async def prune(tx: Tx, before: datetime) -> int:
@@ -80,11 +99,15 @@ async def _write(tx: Tx, subject: UUID, device_id: UUID, strikes: Strikes, at: d
         subject_id=subject,
         device_id=device_id,
         attempts=list(strikes.attempts),
+        under_way=list(strikes.under_way),
         locked_until=strikes.locked_until,
         touched_at=at,
     )
 
 
 async def unlock(tx: Tx, subject: UUID) -> int:
-    """Lift every lock of an account; return how many counters were dropped."""
+    """Lift every lock of an account; return how many counters were dropped.
+
+    Attempts under way lose their places: they count for nothing, and are told to come again.
+    """
     return await _unlock.run(tx, subject_id=subject)

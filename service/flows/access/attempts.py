@@ -1,84 +1,169 @@
 """An attempt at a password: reserved before it is hashed, settled after.
 
-Every door that looks at a password leads through here, to the same lock.
+Every door that looks at a password leads through here, to the same lock.  Refusals are told in step
+(`Passwords.tell_at`), so that the time of none says which account it was about.
 """
 
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from service.domain import audit, devices, lockouts, users
 from service.domain.audit import events
 from service.domain.keyring import Usage
-from service.domain.lockouts import Rules
+from service.domain.lockouts import Admission, Outcome, Rules
 from service.domain.users import Account, Membership
+from service.kernel import ids
 from service.kernel.call import Call
 from service.kernel.ids import DeviceId
 from service.kernel.passwords import Verdict
-from service.kernel.refusal import Reason, Refused
+from service.kernel.refusal import Reason, Refused, unavailable
 from service.kernel.sql import Tx
 from service.policy import seconds
 from service.runtime import Runtime
 
+T = TypeVar("T")
+
+_LOOKS: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 0.8)
+"""Seconds between two looks of who waits for room: as long as the queue for hashing in all."""
+_GIVE_BACK_SECONDS = 1.0
+
 
 class Attempt(Struct, frozen=True):
-    """A reserved attempt: what is known before the password is looked at."""
+    """What is known before the password is looked at; with a place among those, if admitted."""
 
+    attempt_id: UUID
     subject: UUID
     account: Account | None
     device: DeviceId | None
-    admitted: bool
+    admission: Admission
+    began: float
+    """The moment (`Clock.monotonic`) from which the time of a refusal is counted."""
 
 
-async def reserve_by_email(rt: Runtime, call: Call, email: str, device: str | None) -> Attempt:
-    """Reserve an attempt, without a transaction where the account has no other one held."""
+async def reserve_by_email(rt: Runtime, email: str, device: str | None) -> Attempt:
+    """Reserve an attempt at the account of an e-mail, or of nobody."""
+    began = rt.clock.monotonic()
     async with rt.pg.autocommit() as tx:
         account = await users.find_by_email(tx, email)
-        subject, known = await _recognise(rt, call, tx, account, email, device)
-        if await lockouts.reserve_first(tx, subject, known, call.at):
-            return Attempt(subject, account, known, admitted=True)
-    async with rt.pg.decision() as tx:
-        admitted = await lockouts.reserve(tx, subject, known, call.at, rules(rt))
-    return Attempt(subject, account, known, admitted)
+        attempt, reserved = await _recognise(rt, tx, account, email, device, began)
+    return attempt if reserved else await _reserve(rt, attempt)
 
 
-async def reserve(rt: Runtime, call: Call, tx: Tx, account: Account, device: str | None) -> Attempt:
-    """Reserve an attempt before hashing, so that parallel guesses buy nothing."""
-    subject, known = await _recognise(rt, call, tx, account, account.email, device)
-    admitted = await lockouts.reserve(tx, subject, known, call.at, rules(rt))
-    return Attempt(subject, account, known, admitted)
+async def reserve(rt: Runtime, account: Account, device: str | None) -> Attempt:
+    """Reserve an attempt at an account."""
+    began = rt.clock.monotonic()
+    async with rt.pg.autocommit() as tx:
+        attempt, reserved = await _recognise(rt, tx, account, account.email, device, began)
+    return attempt if reserved else await _reserve(rt, attempt)
 
 
 async def _recognise(
-    rt: Runtime, call: Call, tx: Tx, account: Account | None, email: str, device: str | None
-) -> tuple[UUID, DeviceId | None]:
-    """Return whose counter an attempt is held against, and the device if that is known."""
-    if account is None:
-        return lockouts.phantom(rt.keyring.derived(Usage.PHANTOM), email), None
-    presented = devices.read(rt.keyring.derived(Usage.DEVICE), device)
-    if presented is None:
-        return account.user_id, None
-    return account.user_id, await devices.find(tx, presented, account.user_id, call.at)
+    rt: Runtime,
+    tx: Tx,
+    account: Account | None,
+    email: str,
+    device: str | None,
+    began: float,
+) -> tuple[Attempt, bool]:
+    """Find whose counter an attempt is held against, and reserve it where nothing else is held."""
+    now = rt.clock.now()
+    subject, known = lockouts.phantom(rt.keyring.derived(Usage.PHANTOM), email), None
+    if account is not None:
+        subject = account.user_id
+        presented = devices.read(rt.keyring.derived(Usage.DEVICE), device)
+        if presented is not None:
+            known = await devices.find(tx, presented, account.user_id, now)
+    attempt = Attempt(ids.new(now), subject, account, known, Admission.ADMITTED, began)
+    return attempt, await lockouts.reserve_first(tx, subject, known, attempt.attempt_id, now)
 
 
-async def verify(rt: Runtime, call: Call, attempt: Attempt, password: str) -> Verdict:
-    """Look at the password; slow, so never inside a decision.
+async def _reserve(rt: Runtime, attempt: Attempt) -> Attempt:
+    """Ask for a place among those who are looked at, from now on."""
+    now = rt.clock.now()
+    attempt_id = ids.new(now)
+    async with rt.pg.decision() as tx:
+        admission = await lockouts.reserve(
+            tx, attempt.subject, attempt.device, attempt_id, now, rules(rt)
+        )
+    return replace(attempt, attempt_id=attempt_id, admission=admission)
 
-    An attempt that is shed unseen is given back: no flood of the hashing queue locks an owner out.
+
+async def _await_room(rt: Runtime, attempt: Attempt) -> Attempt:
+    """Wait until the attempts under way are judged; still CROWDED when that takes too long."""
+    for pause in _LOOKS:
+        if attempt.admission is not Admission.CROWDED:
+            break
+        await rt.clock.sleep_until(rt.clock.monotonic() + pause)
+        async with rt.pg.reading() as tx:
+            room = await lockouts.has_room(
+                tx, attempt.subject, attempt.device, rt.clock.now(), rules(rt)
+            )
+        if room:
+            attempt = await _reserve(rt, attempt)
+    return attempt
+
+
+async def decide(
+    rt: Runtime,
+    attempt: Attempt,
+    password: str,
+    settle: Callable[[Attempt, Verdict], Awaitable[T]],
+) -> T:
+    """Look at the password, and return what `settle` makes of it, in a decision of its own.
+
+    Slow, so never inside a decision.  An attempt that nobody judged gives its place back: no flood
+    of the hashing queue, and no outage, locks an owner out.
     """
-    on_file = attempt.account.password_hash if attempt.account and attempt.admitted else None
+    hashed_from = attempt.began
     try:
-        return await rt.passwords.verify(on_file, password)
-    except Refused:
-        await give_back(rt, call, attempt)
+        attempt = await _await_room(rt, attempt)
+        verdict = await _verify(rt, attempt, password)
+        hashed_from = verdict.began
+        return await settle(attempt, verdict)
+    except Exception as exc:
+        if not isinstance(exc, Refused) or exc.reason is Reason.UNAVAILABLE:
+            await _give_back(rt, attempt)
+        await rt.clock.sleep_until(rt.passwords.tell_at(attempt.began, hashed_from))
         raise
 
 
-async def give_back(rt: Runtime, call: Call, attempt: Attempt) -> None:
-    """Take a reserved attempt back: it was no guess, or a right one."""
-    if attempt.admitted:
-        async with rt.pg.decision() as tx:
-            await lockouts.release(tx, attempt.subject, attempt.device, call.at)
+async def _verify(rt: Runtime, attempt: Attempt, password: str) -> Verdict:
+    match attempt.admission:
+        case Admission.CROWDED:
+            return Verdict(ok=False, began=rt.clock.monotonic())
+        case Admission.LOCKED:
+            on_file = None
+        case Admission.ADMITTED:
+            on_file = attempt.account.password_hash if attempt.account else None
+    return await rt.passwords.verify(on_file, password)
+
+
+async def _give_back(rt: Runtime, attempt: Attempt) -> None:
+    """Give back the place of an attempt that was not judged; if that fails it lapses by itself."""
+    if attempt.admission is Admission.ADMITTED:
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(_GIVE_BACK_SECONDS), rt.pg.autocommit() as tx:
+                await lockouts.release(tx, attempt.subject, attempt.device, attempt.attempt_id)
+
+
+async def hold(tx: Tx, attempt: Attempt) -> Account | None:
+    """Return the account as it is now, and hold it; None when it is nobody's.
+
+    Refused(UNAVAILABLE) when it was erased meanwhile: nothing more is recorded of that person.
+    """
+    if attempt.account is None:
+        return None
+    account = await users.lock(tx, attempt.account.user_id)
+    if account is None or account.erased_at is not None:
+        await lockouts.unlock(tx, attempt.subject)
+        raise unavailable("attempt: the account was erased meanwhile")
+    return account
 
 
 async def prove(rt: Runtime, call: Call, account: Account, password: str) -> None:
@@ -86,16 +171,18 @@ async def prove(rt: Runtime, call: Call, account: Account, password: str) -> Non
 
     A door to the same lock as a sign-in, that opens no session.
     """
-    async with rt.pg.decision() as tx:
-        attempt = await reserve(rt, call, tx, account, None)
-    verdict = await verify(rt, call, attempt, password)
-    async with rt.pg.decision() as tx:
-        now = await users.lock(tx, account.user_id)
-        why = await judge(rt, call, tx, attempt, now, verdict, None)
-        if why is not None:
-            failed = events.SignInFailed(tenant_id=None, user_id=account.user_id, why=why)
-            await audit.record(tx, call, failed)
-            raise Refused(Reason.BAD_CREDENTIALS, private=f"prove: {why}")
+
+    async def settle(attempt: Attempt, verdict: Verdict) -> None:
+        async with rt.pg.decision() as tx:
+            now = await hold(tx, attempt)
+            why = await judge(rt, call, tx, attempt, now, verdict, None)
+            if why is not None:
+                failed = events.SignInFailed(tenant_id=None, user_id=account.user_id, why=why)
+                await audit.record(tx, call, failed)
+                raise refusal(why, "prove")
+
+    attempt = await reserve(rt, account, None)
+    await decide(rt, attempt, password, settle)
 
 
 async def judge(
@@ -107,14 +194,22 @@ async def judge(
     verdict: Verdict,
     membership: Membership | None,
 ) -> events.Failure | None:
-    """Settle a reserved attempt: clear the strikes, or say why not and count it."""
-    if not attempt.admitted:
-        return "locked"
+    """Settle a reserved attempt: clear the strikes, or say why not and count it.
+
+    Refused(UNAVAILABLE) when it has lost its place: whatever it found is told to nobody.
+    """
+    match attempt.admission:
+        case Admission.CROWDED:
+            return "crowded"
+        case Admission.LOCKED:
+            return "locked"
+    place = (attempt.subject, attempt.device, attempt.attempt_id)
+    failure: events.Failure | None = None
     if account is None or not verdict.ok or _changed(attempt.account, account):
-        locked_now = await lockouts.fail(
-            tx, attempt.subject, attempt.device, call.at, call.at, rules(rt)
-        )
-        if locked_now and account is not None:
+        outcome = await lockouts.fail(tx, *place, call.at, rules(rt))
+        held = outcome is not Outcome.LAPSED
+        failure = "unknown" if account is None else "wrong_password"
+        if outcome is Outcome.LOCKED and account is not None:
             await audit.record(
                 tx,
                 call,
@@ -124,12 +219,21 @@ async def judge(
                     known_device=attempt.device is not None,
                 ),
             )
-        return "unknown" if account is None else "wrong_password"
-    if account.disabled_at is not None:
-        return "disabled"
-    if not await lockouts.clear(tx, attempt.subject, attempt.device, call.at):
-        return "locked"
-    return None
+    elif account.disabled_at is not None:
+        held = await lockouts.release(tx, *place)
+        failure = "disabled"
+    else:
+        held = await lockouts.clear(tx, *place, call.at)
+    if not held:
+        raise unavailable("attempt: lost its place before it was judged")
+    return failure
+
+
+def refusal(why: events.Failure, door: str, public: str = "") -> Refused:
+    """Return how a failure is told: all alike, but a crowd, which was not judged."""
+    if why == "crowded":
+        return unavailable(f"{door}: {why}", retry_after=2)
+    return Refused(Reason.BAD_CREDENTIALS, public, private=f"{door}: {why}")
 
 
 def _changed(before: Account | None, now: Account) -> bool:

@@ -13,7 +13,6 @@ from service.kernel import ids, metrics
 from service.kernel.call import Call
 from service.kernel.ids import DeviceId
 from service.kernel.passwords import Verdict
-from service.kernel.refusal import Reason, Refused
 from service.kernel.sql import Together, Tx, Writes
 from service.policy import seconds
 from service.runtime import Runtime
@@ -35,23 +34,20 @@ async def sign_in(rt: Runtime, call: Call, given: Credentials) -> Granted:
     """Open a session.  Every way of failing costs the same, reads the same and leaves its mark.
 
     Refused: TOO_MANY by address; BAD_CREDENTIALS for an unknown, wrong, locked or disabled account
-    alike; UNAVAILABLE when hashing or PostgreSQL cannot keep up.
+    alike; UNAVAILABLE when hashing or PostgreSQL cannot keep up, and when as many attempts as may
+    fail are under way and are not judged in time.
     """
-    began = rt.clock.monotonic()
     # Before it is counted: who is refused anyway must not crowd out those who are not.
     limiting.refuse_barred(rt, call, "login", rt.policy.limits.login)
     with rt.passwords.coming():
         await limiting.spend_address(rt, call, "login", rt.policy.limits.login)
         email = users.canonical_email(given.email) or given.email.casefold()
-        attempt = await attempts.reserve_by_email(rt, call, email, given.device)
-        verdict = await attempts.verify(rt, call, attempt, given.password)
-    try:
+        attempt = await attempts.reserve_by_email(rt, email, given.device)
+
+    async def settle(attempt: Attempt, verdict: Verdict) -> Granted:
         return await _settle(rt, call, given, attempt, verdict)
-    except Refused as refused:
-        if refused.reason is Reason.BAD_CREDENTIALS:
-            floor = verdict.waited + rt.passwords.failure_floor()
-            await rt.clock.sleep_until(began + floor)
-        raise
+
+    return await attempts.decide(rt, attempt, given.password, settle)
 
 
 async def _settle(
@@ -59,23 +55,24 @@ async def _settle(
 ) -> Granted:
     async with rt.pg.decision() as tx:
         # The account as it is now: it may have changed while the password was hashed.
-        account = await users.lock(tx, attempt.account.user_id) if attempt.account else None
+        account = await attempts.hold(tx, attempt)
         membership = await _hold_membership(tx, account, given.organization)
         why = await attempts.judge(rt, call, tx, attempt, account, verdict, membership)
         if why is None and membership is None:
             why = "no_membership"
         if why is not None or account is None or membership is None:
+            why = why or "unknown"
             await audit.record(
                 tx,
                 call,
                 events.SignInFailed(
                     tenant_id=membership.tenant_id if membership else None,
                     user_id=account.user_id if account else None,
-                    why=why or "unknown",
+                    why=why,
                 ),
             )
-            metrics.logins.labels("failed", why or "unknown").inc()
-            raise Refused(Reason.BAD_CREDENTIALS, private=f"sign-in: {why}")
+            metrics.logins.labels("failed", why).inc()
+            raise attempts.refusal(why, "sign-in")
 
         if verdict.rehash:
             await users.replace_password_hash(tx, account.user_id, verdict.rehash)

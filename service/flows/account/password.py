@@ -4,9 +4,12 @@ from service.domain import audit, devices, sessions, users
 from service.domain.audit import events
 from service.domain.revocations import Revocation
 from service.domain.sessions import Why
+from service.domain.users import Membership
 from service.flows.access import attempts, limiting
+from service.flows.access.attempts import Attempt
 from service.flows.access.ending import close_sessions
 from service.kernel.call import Call, Person
+from service.kernel.passwords import Verdict
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
 
@@ -18,30 +21,41 @@ async def change_password(
 
     A door to the same lock as sign-in: attempts count against the same strikes.  Refused:
     TOO_MANY, as an attempt costs a hash even while the account is locked; INVALID_REQUEST for a
-    weak password; BAD_CREDENTIALS for a wrong current one or a locked account; UNAUTHENTICATED when
-    the session has ended meanwhile.
+    weak password; BAD_CREDENTIALS for a wrong current one or a locked account; UNAVAILABLE when as
+    many attempts as may fail are under way; UNAUTHENTICATED when the session has ended meanwhile.
     """
     await limiting.spend(rt, "password", rt.policy.limits.create, str(person.user_id))
-    async with rt.pg.decision() as tx:
+    async with rt.pg.reading() as tx:
         account = await users.find(tx, person.user_id)
         if account is None:
             raise Refused(Reason.UNAUTHENTICATED, private="password: no such person")
         memberships = await users.list_memberships(tx, person.user_id)
-        here = next((m for m in memberships if m.tenant_id == person.tenant_id), None)
-        users.refuse_weak(
-            new, email=account.email, organization=here.name if here else "", field="new_password"
-        )
-        attempt = await attempts.reserve(rt, call, tx, account, device)
-    verdict = await attempts.verify(rt, call, attempt, current)
-    try:
-        new_hash = await rt.passwords.hash(new) if verdict.ok else ""
-    except Refused:  # shed: the current one was right all the same
-        await attempts.give_back(rt, call, attempt)
-        raise
+    here = next((m for m in memberships if m.tenant_id == person.tenant_id), None)
+    users.refuse_weak(
+        new, email=account.email, organization=here.name if here else "", field="new_password"
+    )
+    attempt = await attempts.reserve(rt, account, device)
 
+    async def settle(attempt: Attempt, verdict: Verdict) -> None:
+        # When this is shed, the current one was right all the same: the place is given back.
+        new_hash = await rt.passwords.hash(new) if verdict.ok else ""
+        await _settle(rt, call, person, attempt, verdict, new_hash, here)
+
+    await attempts.decide(rt, attempt, current, settle)
+
+
+async def _settle(
+    rt: Runtime,
+    call: Call,
+    person: Person,
+    attempt: Attempt,
+    verdict: Verdict,
+    new_hash: str,
+    here: Membership | None,
+) -> None:
     entries: list[Revocation] = []
     async with rt.pg.decision() as tx:
-        now = await users.lock(tx, person.user_id)
+        now = await attempts.hold(tx, attempt)
         why = await attempts.judge(rt, call, tx, attempt, now, verdict, here)
         if why is not None:
             await audit.record(
@@ -54,11 +68,7 @@ async def change_password(
                     why=why,
                 ),
             )
-            raise Refused(
-                Reason.BAD_CREDENTIALS,
-                "the current password is not right",
-                private=f"password: {why}",
-            )
+            raise attempts.refusal(why, "password", "the current password is not right")
         if not await sessions.lock_live(tx, person.session_id, person.user_id, call.at):
             raise Refused(Reason.UNAUTHENTICATED, private="password: session has ended")
         await users.change_password(tx, person.user_id, new_hash, call.at)

@@ -1,4 +1,4 @@
-"""What a worker tends to while it serves: the clock, the key ring, costs of hashes, partitions."""
+"""What a worker tends to while it serves: clock, key ring, password schemes, partitions."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ async def tend(rt: Runtime) -> None:
         _repeat("clock", 15, lambda: rt.clock.discipline(rt.pg.now)),
         _repeat("key ring", 5, lambda: rt.keyring.refresh(rt.pg)),
         _repeat("key schedule", 60, lambda: follow_key_schedule(rt)),
-        _repeat("hash costs", 15, lambda: learn_hash_costs(rt)),
+        _repeat("password schemes", 5, lambda: learn_schemes(rt)),
         _repeat("gauges", 1, lambda: read_gauges(rt)),
         _repeat("api keys", 2, lambda: settle_keys(rt)),
         _repeat("ends of api keys", 0.25, lambda: end_expired_keys(rt)),
@@ -39,12 +39,11 @@ async def finish(rt: Runtime) -> None:
         await settle_keys(rt)
 
 
-async def learn_hash_costs(rt: Runtime) -> None:
-    """Learn what the slowest password scheme on file costs, so that refusals hide who has it."""
+async def learn_schemes(rt: Runtime) -> None:
+    """Learn which password schemes are on file, so that refusals hide who has the slowest."""
     async with rt.pg.reading() as tx:
         schemes = await users.list_schemes(tx)
-    for scheme in schemes:
-        await rt.passwords.learn_cost(scheme.scheme, scheme.example)
+    rt.passwords.learn_schemes(scheme.example for scheme in schemes)
 
 
 async def follow_key_schedule(rt: Runtime) -> None:
