@@ -69,6 +69,14 @@ class Lockout(Struct, frozen=True, forbid_unknown_fields=True):
     device_ttl: Annotated[int, _between(86_400, 31_536_000)] = 180 * 86_400
 
 
+class Passwords(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a new password may not be, beside what the service refuses by itself."""
+
+    known_file: Annotated[str, Meta(max_length=4096, pattern=r"^(/.*)?\Z")] = ""
+    """A list of the operator's own, by its absolute path: UTF-8, one password a line, at most
+    1,000,000 lines.  Read when the service starts; letters in both cases are one."""
+
+
 class Limit(Struct, frozen=True, forbid_unknown_fields=True):
     """At most `count` in any `window` seconds."""
 
@@ -125,6 +133,7 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     keys: Keys = Keys()
     hashing: HashParameters = HashParameters()
+    passwords: Passwords = Passwords()
     links: Links = Links()
     security: Security = Security()
     scopes: tuple[Scope, ...] = ("agentes", "proxy-ollama")

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from service import policy as policies
 from service.domain import keyring as keyrings
@@ -15,7 +16,7 @@ from service.domain.keyring import KeyRing, Times, make_root, open_root
 from service.domain.ratelimits import RateLimits
 from service.domain.revocations import Follower, Kind
 from service.domain.tokens import Tokens
-from service.domain.users import Profiles
+from service.domain.users import KnownPasswords, Profiles
 from service.kernel import mail, migrate
 from service.kernel.clock import Clock
 from service.kernel.once import Once
@@ -43,6 +44,7 @@ class Runtime:
     pg: Postgres
     redis: Redis
     passwords: Passwords
+    known_passwords: KnownPasswords
     seal: Seal
     keyring: KeyRing
     tokens: Tokens
@@ -75,6 +77,7 @@ async def open_runtime(
     with blaming("AUTH_POLICY_FILE"):
         policy = policy or policies.load(settings.policy_file)
         passwords = passwords or Passwords(clock, policy.hashing, workers=settings.workers)
+        known_passwords = _known_passwords(policy)
     with blaming("AUTH_SMTP_URL"):
         if settings.smtp_url is not None:
             mail.parsed(settings.smtp_url)
@@ -96,6 +99,7 @@ async def open_runtime(
             pg=pg,
             redis=redis,
             passwords=passwords,
+            known_passwords=known_passwords,
             seal=seal,
             keyring=keyring,
             tokens=Tokens(settings.issuer, audience, keyring.find),
@@ -140,6 +144,14 @@ def blaming(setting: str) -> Iterator[None]:
         yield
     except (policies.PolicyError, SealBrokenError, CannotConnectError, ValueError) as exc:
         raise StartError(f"{setting}: {exc}") from None
+
+
+def _known_passwords(policy: Policy) -> KnownPasswords:
+    own = policy.passwords.known_file
+    try:
+        return KnownPasswords(Path(own) if own else None)
+    except ValueError as exc:
+        raise ValueError(f"passwords.known_file: {exc}") from None
 
 
 def key_times(policy: Policy) -> Times:

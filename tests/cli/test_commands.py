@@ -93,6 +93,9 @@ async def test_what_stops_a_start_is_named_and_no_secret_shown(
     policy.write_text("[tokens]\nrefresh_grace = 31\n")
     unknown = tmp_path / "unknown.toml"
     unknown.write_text("[hashing]\nmemory = 65536\n")
+    no_list, relative = tmp_path / "no-list.toml", tmp_path / "relative.toml"
+    no_list.write_text(f'[passwords]\nknown_file = "{tmp_path}/none.txt"\n')
+    relative.write_text('[passwords]\nknown_file = "known.txt"\n')
     serve: tuple[str, ...] = ("serve",)
     cases: list[tuple[str, tuple[str, ...], dict[str, str]]] = [
         ("AUTH_DATABASE_URL", ("prune",), {"database_url": "s3cret"}),
@@ -104,6 +107,8 @@ async def test_what_stops_a_start_is_named_and_no_secret_shown(
         ("AUTH_DATA_DIR", serve, {"data_dir": str(policy / "folder")}),
         ("AUTH_POLICY_FILE", serve, {"policy_file": str(unknown)}),
         ("AUTH_POLICY_FILE", serve, {"policy_file": str(tmp_path)}),
+        ("passwords.known_file", serve, {"policy_file": str(no_list)}),
+        ("passwords.known_file", serve, {"policy_file": str(relative)}),
         ("AUTH_SMTP_URL", serve, {"smtp_url": "http://s3cret"}),
         ("AUTH_SMTP_URL", serve, {"smtp_url": "smtps://mail.example:s3cret"}),
         ("AUTH_MASTER_KEYS", serve, {"master_keys": "s3cret" + "A" * 36 + "=="}),

@@ -1,5 +1,6 @@
 """People and their memberships.  Tables auth_users, auth_memberships."""
 
+from service.domain.users.known import KnownPasswords
 from service.domain.users.model import (
     ROLES,
     Account,
@@ -41,6 +42,7 @@ from service.domain.users.store import (
 __all__ = [
     "ROLES",
     "Account",
+    "KnownPasswords",
     "Left",
     "Member",
     "Membership",

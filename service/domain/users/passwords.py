@@ -1,9 +1,9 @@
-"""What a password may be: length and a block list, no composition rules (NIST SP 800-63B).
+"""What a password may be: length and block lists, no composition rules (NIST SP 800-63B).
 
-The list holds the words that head every published collection of stolen passwords.  Refused is one
-of them, or two, or one's own e-mail or organization, behind the decorations people add (capitals,
-digits and signs around it, `0` for `o`, `@` for `a`); and a run, a repetition or a walk along the
-keys, as long as such lists hold.
+Refused is a password that attackers know (`known`).  A second, short list holds the words that head
+every published collection of stolen passwords.  Refused is one of them, or two, or one's own e-mail
+or organization, behind the decorations people add (capitals, digits and signs around it, `0` for
+`o`, `@` for `a`); and a run, a repetition or a walk along the keys, as long as such lists hold.
 """
 
 import itertools
@@ -11,6 +11,7 @@ import unicodedata
 from functools import cache
 from pathlib import Path
 
+from service.domain.users.known import KnownPasswords, fold
 from service.kernel.refusal import Reason, Refused
 
 LEAST, MOST = 8, 1024
@@ -27,8 +28,18 @@ _LONGEST_LISTED = 20
 """Characters; longer repetitions and walks are on no list."""
 
 
-def refuse_weak(password: str, *, email: str, organization: str, field: str = "password") -> None:
-    """Refuse a new password that is too short, too long, or the first thing an attacker tries."""
+def refuse_weak(
+    known: KnownPasswords,
+    password: str,
+    *,
+    email: str,
+    organization: str,
+    field: str = "password",
+) -> None:
+    """Refuse a new password that is too short, too long, or among the first an attacker tries.
+
+    Letters in both cases, and what only looks alike (NFKC), are one here.
+    """
     length = len(unicodedata.normalize("NFC", password))
     if not LEAST <= length <= MOST:
         raise Refused(
@@ -36,7 +47,7 @@ def refuse_weak(password: str, *, email: str, organization: str, field: str = "p
             f"a password has {LEAST} to {MOST} characters",
             fields=(field,),
         )
-    if _too_common(password, _own(email, organization)):
+    if password in known or _too_common(fold(password), _own(email, organization)):
         raise Refused(
             Reason.INVALID_REQUEST,
             "this password is too easy to guess: it is common, or one's own e-mail or organization",
@@ -50,8 +61,7 @@ def _own(email: str, organization: str) -> frozenset[str]:
     return frozenset(word for word in words if len(word) >= _SHORTEST_OWN)
 
 
-def _too_common(password: str, own: frozenset[str]) -> bool:
-    folded = unicodedata.normalize("NFKC", password).casefold()
+def _too_common(folded: str, own: frozenset[str]) -> bool:
     if len(folded) <= _LONGEST_LISTED and (_repeats(folded) or _walks(folded)):
         return True
     undecorated = folded.strip("0123456789 .,:;_-+*/!?@#$%&()=~^'\"")

@@ -32,7 +32,11 @@ async def change_password(
         memberships = await users.list_memberships(tx, person.user_id)
     here = next((m for m in memberships if m.tenant_id == person.tenant_id), None)
     users.refuse_weak(
-        new, email=account.email, organization=here.name if here else "", field="new_password"
+        rt.known_passwords,
+        new,
+        email=account.email,
+        organization=here.name if here else "",
+        field="new_password",
     )
     attempt = await attempts.reserve(rt, account, device)
 

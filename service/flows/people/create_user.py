@@ -36,7 +36,12 @@ async def create_user(rt: Runtime, call: Call, new: NewUser, password: str) -> A
     email = checked_email(new.email)
     async with rt.pg.reading() as tx:
         organization = await find_organization(tx, new.organization)
-    users.refuse_weak(password, email=email, organization=organization.name if organization else "")
+    users.refuse_weak(
+        rt.known_passwords,
+        password,
+        email=email,
+        organization=organization.name if organization else "",
+    )
     hashed = await rt.passwords.hash(password)
     async with rt.pg.decision() as tx:
         return await insert(call, tx, new, email, organization, hashed)

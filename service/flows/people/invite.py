@@ -133,7 +133,9 @@ async def accept(rt: Runtime, call: Call, token: str, password: str | None, name
     holder = call.actor.user_id if isinstance(call.actor, Person) else None
     hashed = None
     if known is None and password is not None:
-        users.refuse_weak(password, email=peeked.email, organization=peeked.organization)
+        users.refuse_weak(
+            rt.known_passwords, password, email=peeked.email, organization=peeked.organization
+        )
         hashed = await rt.passwords.hash(password)
     elif known is not None and password is not None and holder != known.user_id:
         await attempts.prove(rt, call, known, password)

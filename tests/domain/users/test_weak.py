@@ -4,8 +4,10 @@ import unicodedata
 
 import pytest
 
-from service.domain.users import refuse_weak
+from service.domain.users import KnownPasswords, refuse_weak
 from service.kernel.refusal import Reason, Refused
+
+KNOWN = KnownPasswords()
 
 GOOD = [
     "correct unicorn paperclip",
@@ -29,7 +31,7 @@ GOOD = [
 
 def refused(password: str) -> str:
     with pytest.raises(Refused) as caught:
-        refuse_weak(password, email="ada.lovelace@acme.example", organization="Acme Rockets")
+        refuse_weak(KNOWN, password, email="ada.lovelace@acme.example", organization="Acme Rockets")
     assert caught.value.reason is Reason.INVALID_REQUEST
     assert caught.value.fields == ("password",)
     assert password not in caught.value.public or len(password) < 9
@@ -38,7 +40,7 @@ def refused(password: str) -> str:
 
 @pytest.mark.parametrize("password", GOOD)
 def test_a_good_password_is_taken_whatever_it_is_made_of(password: str) -> None:
-    refuse_weak(password, email="ada@acme.example", organization="Acme")
+    refuse_weak(KNOWN, password, email="ada@acme.example", organization="Acme")
 
 
 @pytest.mark.parametrize(
@@ -100,8 +102,8 @@ def test_length_has_two_ends(length: int) -> None:
 def test_length_is_counted_in_code_points_after_nfc() -> None:
     decomposed = unicodedata.normalize("NFD", "éàüöñçîô")
     assert len(decomposed) == 16
-    refuse_weak(decomposed, email="a@x.example", organization="x")
+    refuse_weak(KNOWN, decomposed, email="a@x.example", organization="x")
     assert "8 to 1024" in refused(unicodedata.normalize("NFD", "éàüöñçî"))
     longest = "".join(f"{n}\N{PILE OF POO}" for n in range(400))[:1024]
     assert len(longest.encode()) > 1024
-    refuse_weak(longest, email="a@x.example", organization="x")
+    refuse_weak(KNOWN, longest, email="a@x.example", organization="x")
