@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from service import settings as deployment
 from service.domain.clients import Client
 from service.domain.organizations import Organization
-from service.domain.users import Account, Membership, Role
+from service.domain.users import Account, Held, Role
 from service.embedded.checkout import ROOT, postgres, valkey
 from service.embedded.process import Running, started
 from service.embedded.schema import migrate
@@ -113,19 +113,20 @@ class Deployment:
     ) -> Visitor:
         """Sign a person in, on a device of their own."""
         call = self.call()
-        membership = Membership(
+        membership = Held(
             tenant_id=organization.tenant_id,
             role=role,
             slug=organization.slug,
             name=organization.name,
             policy=None,
+            cutoff=None,
         )
         async with self.rt.pg.decision() as tx:
             opened = await open_session(
                 self.rt, call, tx, account.user_id, membership, None, ("pwd",)
             )
         grantee = Grantee.of(account, membership, opened, auth_time=call.at, amr=("pwd",))
-        granted = grant(self.rt, call, grantee, opened.refresh_token)
+        granted = await grant(self.rt, call, grantee, opened.refresh_token)
         return Visitor(
             account,
             organization,

@@ -27,7 +27,7 @@ export class Refused extends Error {
 }
 
 export function follow({ issuer, audience, clientId, clientSecret, baseUrl = issuer }) {
-  const revoked = new Map(); // kind -> value -> { cutoff, ends }
+  const revoked = new Map(); // kind -> value (in one organization: and that) -> { cutoff, ends }
   const closing = new AbortController();
   let keys = new Map(); // kid -> { alg, key }
   let keysAsked = -Infinity;
@@ -89,7 +89,8 @@ export function follow({ issuer, audience, clientId, clientSecret, baseUrl = iss
     prune();
   }
 
-  function add({ kind, value, cutoff, expires_at }) {
+  function add({ kind, value: named, tenant_id, cutoff, expires_at }) {
+    const value = tenant_id == null ? named : within(named, tenant_id);
     if (!revoked.has(kind)) revoked.set(kind, new Map());
     const before = revoked.get(kind).get(value) ?? { cutoff: -Infinity, ends: -Infinity };
     const until = cutoff == null || WHOLE.has(kind) ? Infinity : Math.floor(time(cutoff));
@@ -134,8 +135,11 @@ export function follow({ issuer, audience, clientId, clientSecret, baseUrl = iss
     if (!(now < claims.exp + LEEWAY)) throw new Refused(401, "expired");
     if (!(claims.iat <= now + LEEWAY)) throw new Refused(401, "not yet valid");
     for (const [kind, marks] of revoked) {
-      const mark = marks.get(kind === "kid" ? header.kid : claims[kind]);
-      if (mark && Math.floor(claims.iat) <= mark.cutoff) throw new Refused(401, `revoked: ${kind}`);
+      const value = kind === "kid" ? header.kid : claims[kind];
+      const cutoffs = [value, within(value, claims.tenant_id)].map((one) => marks.get(one)?.cutoff);
+      if (cutoffs.some((until) => Math.floor(claims.iat) <= until)) {
+        throw new Refused(401, `revoked: ${kind}`);
+      }
     }
     if (monotonic() - fresh > STALEST) throw new Refused(503, "revocations are too old");
     if (tenant && claims.tenant_id && claims.tenant_id !== tenant) throw new Refused(401, "tenant");
@@ -163,6 +167,7 @@ export function follow({ issuer, audience, clientId, clientSecret, baseUrl = iss
 }
 
 const monotonic = () => performance.now() / 1000;
+const within = (value, tenant) => `${value} ${tenant}`;
 const sleep = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
 
 function time(text) {

@@ -108,6 +108,11 @@ def reaches(person: Person, tenant_id: TenantId) -> bool:
     return person.tenant_id == tenant_id or is_platform_admin(person)
 
 
+def reach(person: Person) -> TenantId | None:
+    """Return the only organization whose objects exist for this person; None: every one's do."""
+    return None if is_platform_admin(person) else person.tenant_id
+
+
 def require_scope(call: Call, scope: str) -> Machine | ApiKey:
     """Return the service, or the API key, whose scopes reach this far.
 

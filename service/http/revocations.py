@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated
+from uuid import UUID
 
 import msgspec
 from litestar import Response, Router, get, post
@@ -26,6 +27,7 @@ from service.flows.revocations.revoke_by_hand import Asked as ToRevoke
 from service.flows.revocations.revoke_by_hand import revoke_by_hand
 from service.http.asked import Asked, FromCaller, provide_caller
 from service.http.text import Line
+from service.kernel.ids import TenantId
 from service.kernel.refusal import Reason, Refused
 
 LONGEST_JTI = 200
@@ -40,6 +42,9 @@ class EntryAnswer(Struct, frozen=True):
     seq: int
     kind: Kind
     value: str
+    tenant_id: TenantId | None
+    """If set: it concerns tokens with this `tenant_id` alone.  A verifier that does not know this
+    member refuses more than it must, and lets nothing through."""
     cutoff: datetime | None
     revoked_at: datetime
     expires_at: datetime
@@ -87,6 +92,8 @@ class RevokeForm(Struct, frozen=True, forbid_unknown_fields=True):
 
     kind: Kind
     value: Line
+    tenant_id: UUID | None = None
+    """Of kind `sub`: in this organization alone."""
     reason: Line = "revoked by an administrator"
 
 
@@ -174,7 +181,9 @@ async def check(asked: FromCaller, data: JSONBody[CheckForm]) -> CheckAnswer:
 @post("/", status_code=201)
 async def revoke(asked: FromCaller, data: JSONBody[RevokeForm]) -> Response[EntryAnswer]:
     """Revoke by hand."""
-    entry = await revoke_by_hand(asked.rt, asked.call, ToRevoke(data.kind, data.value, data.reason))
+    there = TenantId(data.tenant_id) if data.tenant_id else None
+    wanted = ToRevoke(data.kind, data.value, data.reason, there)
+    entry = await revoke_by_hand(asked.rt, asked.call, wanted)
     return Response(_entry(entry), status_code=201)
 
 
@@ -190,7 +199,13 @@ async def _read_on(
 
 def _entry(entry: Revocation) -> EntryAnswer:
     return EntryAnswer(
-        entry.seq, entry.kind, entry.value, entry.cutoff, entry.revoked_at, entry.expires_at
+        entry.seq,
+        entry.kind,
+        entry.value,
+        entry.within,
+        entry.cutoff,
+        entry.revoked_at,
+        entry.expires_at,
     )
 
 

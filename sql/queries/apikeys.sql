@@ -9,12 +9,18 @@ ON CONFLICT (public_id) DO NOTHING
 RETURNING key_id;
 
 -- name: list_presented(public_ids)
--- What a check decides on, many keys in one round trip.  `standing`: organization and owner may act.
+-- What a check decides on, many keys in one round trip.  `standing`: organization and owner may act;
+-- `cutoff`: up to when tokens for it are cut off.
 SELECT k.key_id, k.tenant_id, k.owner_id, k.public_id, k.secret_mac, k.scopes,
        k.networks::text[] AS networks, k.created_at, k.expires_at, k.revoked_at,
        o.disabled_at IS NULL AND (k.owner_id IS NULL OR m.user_id IS NOT NULL) AS standing,
        m.role AS owner_role, COALESCE(m.platform_admin, FALSE) AS owner_platform_admin,
-       o.policy::text AS policy
+       o.policy::text AS policy,
+       (SELECT max(r.cutoff)
+          FROM (VALUES ('sub', k.owner_id::text), ('tenant_id', k.tenant_id::text))
+            AS mark (kind, value)
+          JOIN auth_revocations r USING (kind, value)
+         WHERE r.tenant_id IS NULL OR r.tenant_id = k.tenant_id) AS cutoff
   FROM auth_api_keys k
   JOIN auth_organizations o USING (tenant_id)
   LEFT JOIN LATERAL (SELECT u.user_id, m.role, u.platform_admin
@@ -32,12 +38,15 @@ SELECT key_id, tenant_id, owner_id, public_id, name, scopes, networks::text[] AS
   FROM auth_api_keys
  WHERE key_id = $1;
 
--- name: lock(key_id)
--- Whoever revokes, rotates or deletes holds the key: of two, one acts.
+-- name: lock(key_id, tenant_id, owner_id)
+-- Whoever revokes, rotates or deletes holds the key: of two, one acts.  Only within reach (NULL: every
+-- organization's, every owner's): nothing else is held, so that it is told from nothing by no wait.
 SELECT key_id, tenant_id, owner_id, public_id, name, scopes, networks::text[] AS networks,
        created_at, expires_at, revoked_at, ended_at, successor_id, last_used_at, use_count
   FROM auth_api_keys
  WHERE key_id = $1
+   AND ($2::uuid IS NULL OR tenant_id = $2)
+   AND ($3::uuid IS NULL OR owner_id = $3)
    FOR UPDATE;
 
 -- name: list_page(tenant_id, before, most)
@@ -65,6 +74,23 @@ SELECT key_id, tenant_id, owner_id, public_id, name, scopes, networks::text[] AS
 UPDATE auth_api_keys
    SET revoked_at = $2, ended_at = COALESCE(ended_at, $2)
  WHERE key_id = $1;
+
+-- name: revoke_own(tenant_id, owner_id, revoked_at)
+-- One person's in an organization, held in one order; those that have ended are over as they are.
+WITH doomed AS (
+    SELECT key_id
+      FROM auth_api_keys
+     WHERE tenant_id = $1
+       AND owner_id = $2
+       AND ended_at IS NULL
+     ORDER BY key_id
+       FOR UPDATE
+)
+UPDATE auth_api_keys k
+   SET revoked_at = $3, ended_at = $3
+  FROM doomed
+ WHERE k.key_id = doomed.key_id
+RETURNING k.key_id, k.tenant_id, k.public_id;
 
 -- name: succeed(key_id, successor_id, expires_at)
 -- It goes on until the overlap ends, and no longer than it would have.  Clocks of two workers may

@@ -20,12 +20,14 @@ SELECT c.client_id, c.tenant_id, c.name, c.scopes, c.secret_mac, c.jwks::text AS
    AND c.disabled_at IS NULL
    AND o.disabled_at IS NULL;
 
--- name: lock(client_id)
--- Whoever disables, enables or rotates holds the client: of two, one acts.
+-- name: lock(client_id, tenant_id)
+-- Whoever disables, enables or rotates holds the client: of two, one acts.  Only within reach (NULL:
+-- everywhere): nothing else is held.
 SELECT client_id, tenant_id, name, scopes, secret_mac, jwks::text AS jwks, created_at, disabled_at,
        previous_mac, previous_until
   FROM auth_clients
  WHERE client_id = $1
+   AND ($2::uuid IS NULL OR tenant_id = $2)
    FOR UPDATE;
 
 -- name: list_page(tenant_id, after, most)

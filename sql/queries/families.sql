@@ -51,7 +51,12 @@ UPDATE auth_families f
    AND o.disabled_at IS NULL
 RETURNING f.handle_hash, f.absolute_expires_at, s.session_id, s.tenant_id, s.user_id, s.client_id, s.amr,
           s.auth_time, u.email, u.name, u.platform_admin, m.role,
-          o.slug, o.name AS organization, o.policy::text AS policy;
+          o.slug, o.name AS organization, o.policy::text AS policy,
+          (SELECT max(r.cutoff)
+             FROM (VALUES ('sub', s.user_id::text), ('tenant_id', s.tenant_id::text), ('client_id', s.client_id))
+               AS mark (kind, value)
+             JOIN auth_revocations r USING (kind, value)
+            WHERE r.tenant_id IS NULL OR r.tenant_id = s.tenant_id) AS cutoff;
 
 -- name: lock(handle_hash)
 -- All a decision about a presented token is made on, session first, then family.
@@ -73,9 +78,14 @@ SELECT s.user_id, s.session_id, s.tenant_id, s.client_id, f.status,
  WHERE f.handle_hash = $1;
 
 -- name: find_standing(session_id)
--- Who a session stands for today: name, role, organization.
+-- Who a session stands for today: name, role, organization; and up to when its tokens are cut off.
 SELECT u.email, u.name, u.platform_admin, m.role, o.slug, o.name AS organization,
-       o.policy::text AS policy
+       o.policy::text AS policy,
+       (SELECT max(r.cutoff)
+          FROM (VALUES ('sub', s.user_id::text), ('tenant_id', s.tenant_id::text), ('client_id', s.client_id))
+            AS mark (kind, value)
+          JOIN auth_revocations r USING (kind, value)
+         WHERE r.tenant_id IS NULL OR r.tenant_id = s.tenant_id) AS cutoff
   FROM auth_sessions s
   JOIN auth_users u USING (user_id)
   JOIN auth_memberships m ON m.user_id = s.user_id AND m.tenant_id = s.tenant_id

@@ -16,13 +16,15 @@ SELECT i.invitation_id, i.tenant_id, i.email, i.role, o.slug, o.name AS organiza
    AND o.disabled_at IS NULL
    FOR UPDATE OF i;
 
--- name: lock_one(invitation_id, at)
--- Open ones alone: there is nothing to withdraw in the others.
+-- name: lock_one(invitation_id, tenant_id, at)
+-- Open ones alone: there is nothing to withdraw in the others.  Only within reach (NULL: every
+-- organization's): nothing else is held.
 SELECT invitation_id, tenant_id, email, role, invited_by, created_at, expires_at
   FROM auth_invitations
  WHERE invitation_id = $1
+   AND ($2::uuid IS NULL OR tenant_id = $2)
    AND used_at IS NULL
-   AND expires_at > $2
+   AND expires_at > $3
    FOR UPDATE;
 
 -- name: list_open(tenant_id, after, at, most)
@@ -46,6 +48,14 @@ UPDATE auth_invitations
    SET used_at = $3
  WHERE invited_by = $2
    AND ($1::uuid IS NULL OR tenant_id = $1)
+   AND used_at IS NULL;
+
+-- name: withdraw_to(tenant_id, email, at)
+-- Whoever was removed does not come back by a link they have from before.
+UPDATE auth_invitations
+   SET used_at = $3
+ WHERE tenant_id = $1
+   AND email = $2
    AND used_at IS NULL;
 
 -- name: forget(email)

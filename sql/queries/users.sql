@@ -35,6 +35,15 @@ SELECT user_id, email, name, password_hash, password_changed_at, platform_admin,
  WHERE user_id = $1
    FOR UPDATE;
 
+-- name: lock_member(tenant_id, user_id)
+-- The same for whoever acts on a member: nobody else is held.
+SELECT u.user_id
+  FROM auth_users u
+  JOIN auth_memberships m USING (user_id)
+ WHERE m.tenant_id = $1
+   AND u.user_id = $2
+   FOR UPDATE OF u;
+
 -- name: replace_password_hash(user_id, password_hash)
 -- The same password under new parameters: not a change of password.
 UPDATE auth_users
@@ -56,9 +65,15 @@ SELECT m.tenant_id, m.role, o.slug, o.name, o.policy::text AS policy
    AND o.disabled_at IS NULL
  ORDER BY m.created_at, m.tenant_id;
 
--- name: lock_memberships(user_id)
--- The same for whoever opens a session: the organizations stay as they are until it is there.
-SELECT m.tenant_id, m.role, o.slug, o.name, o.policy::text AS policy
+-- name: lock_memberships(user_id, client_id)
+-- The same for whoever opens a session of a client: the organizations stay as they are until it is
+-- there.  With it, up to when tokens for it are cut off.
+SELECT m.tenant_id, m.role, o.slug, o.name, o.policy::text AS policy,
+       (SELECT max(r.cutoff)
+          FROM (VALUES ('sub', m.user_id::text), ('tenant_id', m.tenant_id::text), ('client_id', $2::text))
+            AS mark (kind, value)
+          JOIN auth_revocations r USING (kind, value)
+         WHERE r.tenant_id IS NULL OR r.tenant_id = m.tenant_id) AS cutoff
   FROM auth_memberships m
   JOIN auth_organizations o USING (tenant_id)
  WHERE m.user_id = $1
@@ -97,6 +112,25 @@ SELECT count(*)::integer AS owners
    AND m.role = 'owner'
    AND m.disabled_at IS NULL
    AND u.disabled_at IS NULL;
+
+-- name: hold_platform()
+-- Of two who each close a way of platform administrators in, the second waits for the first, after every
+-- lock on organizations and people.
+SELECT true AS held
+  FROM pg_advisory_xact_lock(hashtextextended(current_schema() || ': platform administrators', 0));
+
+-- name: is_last_way_in(user_id, tenant_id)
+-- Whether a platform administrator can sign in now, and none could with this person ($1), organization
+-- ($2) or membership (both) closed.
+SELECT count(*) > 0 AND count(*) FILTER (WHERE user_id <> $1 OR tenant_id <> $2) = 0 AS found
+  FROM auth_users u
+  JOIN auth_memberships m USING (user_id)
+  JOIN auth_organizations o USING (tenant_id)
+ WHERE u.platform_admin
+   AND u.password_hash IS NOT NULL
+   AND u.disabled_at IS NULL
+   AND m.disabled_at IS NULL
+   AND o.disabled_at IS NULL;
 
 -- name: list_joined(user_id)
 -- Every organization where this person is something, suspended or not.

@@ -46,6 +46,7 @@ NAMED_IN_THE_BODY: tuple[tuple[str, dict[str, str]], ...] = (
     ("/revocations", {"kind": "=client_id", "value": "client_id"}),
     ("/revocations", {"kind": "=tenant_id", "value": "tenant_id"}),
     ("/revocations", {"kind": "=sub", "value": "user_id"}),
+    ("/revocations", {"kind": "=sub", "value": "user_id", "tenant_id": "tenant_id"}),
 )
 """POSTs whose body names an object: members and which object; `=` before what is said as it is."""
 
@@ -95,7 +96,7 @@ class Door:
 
 def doors() -> Iterator[Door]:
     """Return each route that names an object, once for each of its ways to do so."""
-    for path, operations in _document()["paths"].items():
+    for path, operations in document()["paths"].items():
         for method, operation in operations.items():
             query = [
                 one["name"]
@@ -113,7 +114,8 @@ _IDS = frozenset({"tenant_id", "organization_id", "user_id", "session_id"})
 
 
 @functools.cache
-def _document() -> dict[str, Any]:
+def document() -> dict[str, Any]:
+    """Return what the service says of itself."""
     found: dict[str, Any] = json.loads((ROOT / "openapi" / "tesserra-auth.json").read_text())
     return found
 

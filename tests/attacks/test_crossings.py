@@ -115,6 +115,27 @@ async def test_a_crossing_that_cannot_be_recorded_does_not_happen(
     assert (await inside.get("/admin/audit-events/exports")).json() == kept
 
 
+async def test_a_list_across_organizations_can_be_read_of_in_each(
+    rt: Runtime, browser: Browser
+) -> None:
+    root = browser()
+    await signed_in(rt, root, email="root@top.example", slug="top", platform_admin=True)
+    others = [str(await given.an_organization(rt, slug)) for slug in ("one", "two", "three")]
+    person = await given.a_person(rt, "p@one.example", slug="one")
+    before = len(await given.events(rt))
+    first = (await root.get("/admin/organizations?limit=2")).json()
+    shown = {one["id"] for one in first["items"]} & {*others}
+    seen = {str(one["tenant_id"]) for one in (await given.events(rt))[before:]}
+    assert seen == shown
+    await root.get(f"/admin/organizations?limit=9&cursor={first['next_cursor']}")
+    events = (await given.events(rt))[before:]
+    assert sorted(str(one["tenant_id"]) for one in events) == sorted(others)
+    assert {one["event_type"] for one in events} == {"organization.crossed"}
+    # Of a person who is not signed in anywhere: that they are a member is shown as well.
+    assert (await root.get(f"/admin/sessions?user_id={person.user_id}")).json()["items"] == []
+    assert len(await crossed(rt, others[0], before)) == 2
+
+
 async def test_nobody_who_stays_at_home_is_said_to_cross(rt: Runtime, browser: Browser) -> None:
     root = browser()
     told = await signed_in(rt, root, email="root@top.example", slug="top", platform_admin=True)

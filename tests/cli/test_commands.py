@@ -164,3 +164,19 @@ async def test_what_an_organization_keeps_of_a_person_is_written_to_its_folder(
     assert refusal(stranger) == "no such person"
     (event,) = await given.events(rt, "user.exported")
     assert (event["actor_kind"], event["user_id"]) == ("operator", ada.user_id)
+
+
+async def test_an_organization_is_enabled_again_from_the_shell(
+    rt: Runtime, settings: Settings
+) -> None:
+    person = await given.a_person(rt)
+    async with rt.pg.reading() as tx:
+        await tx.execute("UPDATE auth_organizations SET disabled_at = now()")
+    done = run(settings, "organization", "enable", "acme", "--json")
+    assert json.loads(done.stdout) == {"id": str(person.tenant_id), "slug": "acme"}
+    (event,) = await given.events(rt, "organization.enabled")
+    assert (event["actor_kind"], event["tenant_id"]) == ("operator", person.tenant_id)
+    again = run(settings, "organization", "enable", "acme")
+    assert again.returncode == 0
+    assert len(await given.events(rt, "organization.enabled")) == 1
+    assert refusal(run(settings, "organization", "enable", "none"))

@@ -20,11 +20,8 @@ PLATFORM = "the operator's and the platform's own look at all of them"
 
 EXCEPT: dict[str, str] = {
     "apikeys.find": THEIRS,
-    "apikeys.lock": THEIRS,
     "clients.find": THEIRS,
-    "clients.lock": THEIRS,
     "sessions.find": THEIRS,
-    "invitations.lock_one": THEIRS,
     "vault.find_recipient": THEIRS,
     "vault.list_recipients": THEIRS,
     "clients.find_enabled": "who presents itself: its organization is what it acts in",
@@ -37,6 +34,7 @@ EXCEPT: dict[str, str] = {
     "users.list_joined": OWN,
     "users.list_owned": OWN,
     "users.leave_all": OWN,
+    "users.is_last_way_in": "who administers the platform, wherever they are a member",
     "apikeys.erase": OWN,
     "invitations.forget": "everything sent to a person who is erased, everywhere",
     "apikeys.list_presented": SECRET,

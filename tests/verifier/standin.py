@@ -77,7 +77,13 @@ class StandIn:
         return (key or self.keys[0]).sign(json.dumps(self.payload(**claims)).encode())
 
     def revoke(
-        self, kind: str, value: str, *, cutoff: float | None = None, lasts: float = 900
+        self,
+        kind: str,
+        value: str,
+        *,
+        cutoff: float | None = None,
+        lasts: float = 900,
+        tenant_id: str | None = None,
     ) -> None:
         """Add an entry to the feed."""
         self._seq += 1
@@ -86,6 +92,7 @@ class StandIn:
                 "seq": self._seq,
                 "kind": kind,
                 "value": value,
+                "tenant_id": tenant_id,
                 "cutoff": None if cutoff is None else _rfc3339(cutoff),
                 "revoked_at": _rfc3339(self.now()),
                 "expires_at": _rfc3339(self.now() + lasts),

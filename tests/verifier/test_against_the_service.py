@@ -26,6 +26,7 @@ from service.domain.revocations import Kind
 from service.domain.tokens import Claims
 from service.embedded.checkout import ROOT
 from service.embedded.servers import free_port
+from service.kernel.ids import TenantId
 from service.runtime import Runtime
 from tests import given
 from tests.processes import Running, service
@@ -78,7 +79,7 @@ class World:
         key = self.rt.keyring.signing(self.rt.clock.now())
         return self.rt.tokens.mint(key, Claims(**plain | claims))
 
-    async def revoke(self, kind: Kind, *values: str) -> None:
+    async def revoke(self, kind: Kind, *values: str, tenant_id: TenantId | None = None) -> None:
         """Revoke as an act does: in a transaction that commits."""
         at = self.rt.clock.now()
         async with self.rt.pg.decision() as tx:
@@ -86,7 +87,7 @@ class World:
                 tx,
                 kind,
                 values,
-                tenant_id=None,
+                tenant_id=tenant_id,
                 reason="test",
                 at=at,
                 expires_at=at + timedelta(hours=1),

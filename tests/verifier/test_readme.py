@@ -14,6 +14,7 @@ import pytest
 
 from service.domain.revocations import Kind
 from service.embedded.checkout import ROOT
+from service.kernel.ids import TenantId
 from tests import given
 from tests.verifier.test_against_the_service import World, a_world
 from tests.verifier.test_middleware import bearing, running
@@ -114,6 +115,18 @@ async def test_the_one_file_stops_what_is_revoked_and_nothing_else(
     await world.revoke(kind, given.claims(token)[kind.value])
     await recipe.comes_to_say(token, f"401 revoked: {kind.value}")
     assert await recipe.says(other) == f"accepted {given.claims(other)['sub']}"
+
+
+async def test_the_one_file_lets_who_is_cut_off_in_one_organization_in_everywhere_else(
+    world: World, recipe: Recipe
+) -> None:
+    who, here = str(uuid4()), uuid4()
+    there, elsewhere = (world.token(sub=who, tenant_id=str(one)) for one in (here, uuid4()))
+    for one in (there, elsewhere):
+        await recipe.comes_to_say(one, f"accepted {who}")
+    await world.revoke(Kind.SUB, who, tenant_id=TenantId(here))
+    await recipe.comes_to_say(there, "401 revoked: sub")
+    assert await recipe.says(elsewhere) == f"accepted {who}"
 
 
 async def test_the_one_file_refuses_what_is_no_good_token(world: World, recipe: Recipe) -> None:

@@ -76,6 +76,37 @@ async def test_a_kind_that_is_newer_than_the_library_works_by_its_claim(
     assert await outcome(verifier, other) == "accepted"
 
 
+async def test_a_person_cut_off_in_one_organization_is_let_in_everywhere_else(
+    verifier: Verifier, issuer: StandIn
+) -> None:
+    here, there = (issuer.token(sub="ada", tenant_id=name) for name in ("a", "b"))
+    nowhere, other = issuer.token(sub="ada", tenant_id=None), issuer.token(tenant_id="a")
+    issuer.revoke("sub", "ada", cutoff=time.time(), tenant_id="a")
+    assert await becomes(verifier, here, "revoked") < 0.5
+    for token in (there, nowhere, other):
+        assert await outcome(verifier, token) == "accepted"
+    later = issuer.token(sub="ada", tenant_id="a", iat=int(issuer.now()) + 2)
+    assert await outcome(verifier, later) == "accepted"
+    issuer.revoke("sub", "ada", cutoff=time.time())
+    assert await becomes(verifier, there, "revoked") < 0.5
+    assert await outcome(verifier, nowhere) == "revoked"
+
+
+async def test_a_verifier_that_does_not_know_the_organization_of_an_entry_refuses_too_much(
+    issuer: StandIn,
+) -> None:
+    """One of before `tenant_id` reads the members it knows: kind, value, cutoff, expires_at."""
+    cutoff, ends = time.time(), time.time() + 900
+    new, old = Revoked(), Revoked()
+    new.add("sub", "ada", cutoff, ends, "a")
+    old.add("sub", "ada", cutoff, ends)
+    for name, refused in (("a", ("sub", "sub")), ("b", (None, "sub"))):
+        claims = read(issuer.payload(sub="ada", tenant_id=name), "k", ISSUER, AUDIENCE)
+        assert (new.find(claims), old.find(claims)) == refused
+    new.prune(ends + 61)
+    assert len(new) == 0
+
+
 async def has_entries(verifier: Verifier, count: int) -> bool:
     return verifier.entries == count
 

@@ -95,12 +95,14 @@ class Verdicts:
         self._owners_changed = float("-inf")
         self._tenants_changed: dict[str, float] = {}
 
-    def heard(self, kind: str, value: str) -> None:
+    def heard(self, kind: str, value: str, tenant_id: str | None = None) -> None:
         """Note an entry of the feed.
 
-        The service does not tell whose a key is, so an entry on anybody (`sub`) ends every answer;
-        `akid` is found among the revocations themselves.
+        The service does not tell whose a key is, so an entry on anybody (`sub`) ends every answer,
+        of their organization if it names one; `akid` is found among the revocations themselves.
         """
+        if kind == "sub" and tenant_id is not None:
+            kind, value = "tenant_id", tenant_id
         if kind == "sub":
             self._owners_changed = monotonic()
             self._held.clear()

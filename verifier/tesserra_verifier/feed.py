@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 
 from tesserra_verifier.clock import ServiceClock, monotonic
-from tesserra_verifier.remote import CursorError, Remote
+from tesserra_verifier.remote import CursorError, Entry, Remote
 from tesserra_verifier.revoked import Revoked
 
 _PRUNE_SECONDS = 30.0
@@ -28,7 +28,7 @@ class Feed:
         wait: int,
         page: int,
         leeway: float,
-        heard: Callable[[str, str], None],
+        heard: Callable[[Entry], None],
     ) -> None:
         self.revoked = Revoked()
         self._remote = remote
@@ -62,8 +62,10 @@ class Feed:
         for number, entry in enumerate(page.entries):
             if number % _BREATH == _BREATH - 1:
                 await asyncio.sleep(0)  # a long page must not hold up the requests being served
-            self.revoked.add(entry.kind, entry.value, entry.cutoff, entry.expires_at)
-            self._heard(entry.kind, entry.value)
+            self.revoked.add(
+                entry.kind, entry.value, entry.cutoff, entry.expires_at, entry.tenant_id
+            )
+            self._heard(entry)
         self._after = page.next
         if self._clock.told(page.now, page.sent, page.received):
             # what we pruned may be in force again at that earlier time

@@ -38,13 +38,17 @@ class CursorError(RemoteError):
 
 
 class Entry(NamedTuple):
-    """One revocation, times in seconds since 1970."""
+    """One revocation, times in seconds since 1970.
+
+    `tenant_id`: the only organization whose tokens it concerns; None: it does not matter.
+    """
 
     seq: int
     kind: str
     value: str
     cutoff: float | None
     expires_at: float
+    tenant_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +261,7 @@ def _page(told: Any, after: int | None, date: float | None, sent: float, receive
                 read_text(entry["value"]),
                 read_moment(entry["cutoff"]) if entry.get("cutoff") is not None else None,
                 read_moment(entry["expires_at"]),
+                read_text(entry["tenant_id"]) if entry.get("tenant_id") is not None else None,
             )
             for entry in told["entries"]
         ]

@@ -26,7 +26,7 @@ from tesserra_verifier.errors import (
 )
 from tesserra_verifier.feed import Feed
 from tesserra_verifier.keys import Keys
-from tesserra_verifier.remote import TIMEOUT, Remote, RemoteError
+from tesserra_verifier.remote import TIMEOUT, Entry, Remote, RemoteError
 
 Rule: TypeAlias = Literal["refuse", "introspect", "accept"]
 """What becomes of a good token while it is too long ago that the revocations were complete."""
@@ -292,10 +292,10 @@ class Verifier:
     def _is_fresh(self) -> bool:
         return self._feed.staleness() <= self._bound
 
-    def _heard(self, kind: str, value: str) -> None:
-        if kind == "kid":
+    def _heard(self, entry: Entry) -> None:
+        if entry.kind == "kid":
             self._keys.hurry()
-        self._verdicts.heard(kind, value)
+        self._verdicts.heard(entry.kind, entry.value, entry.tenant_id)
 
     async def _examine(self, token: str) -> Claims:
         """Check all that never changes about a token: its form, its signature, who it is for."""

@@ -23,6 +23,7 @@ from service.domain.apikeys.store import (
     list_page,
     lock,
     revoke,
+    revoke_own,
     succeed,
 )
 from service.domain.apikeys.tally import MOST_PER_MINUTE, Failure, Tally
@@ -57,6 +58,7 @@ __all__ = [
     "read",
     "read_network",
     "revoke",
+    "revoke_own",
     "secret_mac",
     "succeed",
 ]

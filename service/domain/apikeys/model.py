@@ -82,6 +82,8 @@ class Presented(Struct, frozen=True, kw_only=True):
     owner_role: str | None
     owner_platform_admin: bool
     policy: str | None
+    cutoff: datetime | None
+    """What is issued for it until then is dead: it was revoked with everything before it."""
 
     @property
     def prefix(self) -> str:

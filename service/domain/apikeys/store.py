@@ -27,7 +27,7 @@ class Ended(Struct, frozen=True):
 
 
 class Erased(Struct, frozen=True):
-    """A key that has just gone with its owner."""
+    """A key that has just gone, or ended, with its owner."""
 
     key_id: ApiKeyId
     tenant_id: TenantId
@@ -55,6 +55,7 @@ _lock = queries.rows("lock", ApiKey)
 _list_page = queries.rows("list_page", ApiKey)
 _list_own = queries.rows("list_own", ApiKey)
 _revoke = queries.command("revoke")
+_revoke_own = queries.rows("revoke_own", Erased)
 _succeed = queries.command("succeed")
 _delete = queries.command("delete")
 _erase = queries.rows("erase", Erased)
@@ -92,9 +93,11 @@ async def find(tx: Tx, key_id: ApiKeyId) -> ApiKey | None:
     return await _find.maybe(tx, key_id=key_id)
 
 
-async def lock(tx: Tx, key_id: ApiKeyId) -> ApiKey | None:
-    """Return a key and hold it."""
-    return await _lock.maybe(tx, key_id=key_id)
+async def lock(
+    tx: Tx, key_id: ApiKeyId, tenant_id: TenantId | None, owner_id: UserId | None = None
+) -> ApiKey | None:
+    """Return a key of an organization, and there of one owner, and hold it; None: of every one."""
+    return await _lock.maybe(tx, key_id=key_id, tenant_id=tenant_id, owner_id=owner_id)
 
 
 async def list_page(
@@ -109,6 +112,14 @@ async def list_page(
 async def revoke(tx: Tx, key_id: ApiKeyId, at: datetime) -> None:
     """End a key and keep its record; the caller revokes its `akid` in the same transaction."""
     await _revoke.run(tx, key_id=key_id, revoked_at=at)
+
+
+async def revoke_own(tx: Tx, tenant_id: TenantId, owner_id: UserId, at: datetime) -> list[Erased]:
+    """End every key of a person in an organization that has not ended, and keep the records.
+
+    The caller revokes their `akid` in the same transaction.
+    """
+    return await _revoke_own.all(tx, tenant_id=tenant_id, owner_id=owner_id, revoked_at=at)
 
 
 async def succeed(tx: Tx, key_id: ApiKeyId, successor_id: ApiKeyId, ends_at: datetime) -> None:

@@ -40,9 +40,9 @@ async def find_enabled(tx: Tx, client_id: str) -> Client | None:
     return await _find_enabled.maybe(tx, client_id=client_id)
 
 
-async def lock(tx: Tx, client_id: str) -> Client | None:
-    """Return a client and hold it."""
-    return await _lock.maybe(tx, client_id=client_id)
+async def lock(tx: Tx, client_id: str, tenant_id: TenantId | None) -> Client | None:
+    """Return a client of an organization (None: of any, or the platform) and hold it."""
+    return await _lock.maybe(tx, client_id=client_id, tenant_id=tenant_id)
 
 
 async def list_page(

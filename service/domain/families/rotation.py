@@ -34,6 +34,7 @@ class Rotation(Struct, frozen=True, kw_only=True):
     slug: str
     organization: str
     policy: str | None
+    cutoff: datetime | None
 
 
 class _Asked(Struct, frozen=True):

@@ -35,6 +35,8 @@ class Standing(Struct, frozen=True, kw_only=True):
     slug: str
     organization: str
     policy: str | None
+    cutoff: datetime | None
+    """What is issued until then is dead: it was revoked with everything before it."""
 
 
 queries = Queries("families")

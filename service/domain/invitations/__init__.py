@@ -11,6 +11,7 @@ from service.domain.invitations.store import (
     prune,
     use,
     withdraw,
+    withdraw_to,
 )
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "prune",
     "use",
     "withdraw",
+    "withdraw_to",
 ]

@@ -14,6 +14,7 @@ _lock_one = queries.rows("lock_one", Open)
 _list_open = queries.rows("list_open", Open)
 _use = queries.command("use")
 _withdraw = queries.command("withdraw")
+_withdraw_to = queries.command("withdraw_to")
 _forget = queries.command("forget")
 _prune = queries.command("prune")
 _export_sent = queries.rows("export_sent", JsonLine)
@@ -50,9 +51,11 @@ async def lock_open(tx: Tx, token_hash: bytes, at: datetime) -> Invitation | Non
     return await _lock_open.maybe(tx, token_hash=token_hash, at=at)
 
 
-async def lock_one(tx: Tx, invitation_id: UUID, at: datetime) -> Open | None:
-    """Return an invitation that is neither used nor expired, and hold it."""
-    return await _lock_one.maybe(tx, invitation_id=invitation_id, at=at)
+async def lock_one(
+    tx: Tx, invitation_id: UUID, tenant_id: TenantId | None, at: datetime
+) -> Open | None:
+    """Return an invitation of an organization (None: of any) that is open, and hold it."""
+    return await _lock_one.maybe(tx, invitation_id=invitation_id, tenant_id=tenant_id, at=at)
 
 
 async def list_open(
@@ -70,6 +73,11 @@ async def use(tx: Tx, invitation_id: UUID, at: datetime) -> None:
 async def withdraw(tx: Tx, tenant_id: TenantId | None, invited_by: UserId, at: datetime) -> None:
     """Close what a person's invitations leave open, in one organization or (None) in all."""
     await _withdraw.run(tx, tenant_id=tenant_id, invited_by=invited_by, at=at)
+
+
+async def withdraw_to(tx: Tx, tenant_id: TenantId, email: str, at: datetime) -> None:
+    """Close the open invitations of an organization to an e-mail."""
+    await _withdraw_to.run(tx, tenant_id=tenant_id, email=email, at=at)
 
 
 async def forget(tx: Tx, email: str) -> None:

@@ -1,6 +1,7 @@
 """The revocations in Redis: keys that expire with what they concern, and a stream that wakes.
 
-Keys `revoked:<kind>:<value>` hold the cutoff in seconds, or nothing.  Key `revocations:head`
+Keys `revoked:<kind>:<value>` hold the cutoff in seconds, or nothing; the value of a person who is
+cut off in one organization is followed by a space and that.  Key `revocations:head`
 vouches for them: it is there only while some worker has read the head of the table within the last
 second, and after that worker had put everything up to it here.  Redis that lost its memory has
 no such key, and is filled anew; the key is empty meanwhile, and only ever filled in where it still
@@ -10,7 +11,7 @@ is, so that nobody vouches for what was lost on the way.
 from collections.abc import Callable, Sequence
 
 from service.domain.revocations.memory import Memory
-from service.domain.revocations.model import Marks, Revocation
+from service.domain.revocations.model import Mark, Marks, Revocation
 from service.kernel.clock import Clock
 from service.kernel.redis import Redis
 
@@ -63,7 +64,7 @@ class Fanout:
 
     async def find(self, marks: Marks) -> bool | None:
         """Tell whether a token is revoked; None when nobody vouches for what is here."""
-        keys = [self._key(kind.value, value) for kind, value in marks.pairs()]
+        keys = [self._key(mark) for mark in marks.pairs()]
         head, *found = await self._redis.ask(lambda client: client.mget([self._head, *keys]))
         if not head:
             return None
@@ -75,12 +76,13 @@ class Fanout:
         """Put the marks of entries, each with all that is known of it: two may share one."""
         now = self._clock.now()
         pipe = self._redis.client.pipeline(transaction=False)
-        for entry in filter(None, (memory.find_mark(one.kind, one.value) for one in entries)):
+        for entry in filter(None, (memory.find_mark(*one.mark) for one in entries)):
             lasts = int((entry.expires_at - now).total_seconds() * 1000)
             if lasts > 0:
                 cutoff = "" if entry.cutoff is None else str(int(entry.cutoff.timestamp()))
-                pipe.set(self._key(entry.kind.value, entry.value), cutoff, px=lasts)
+                pipe.set(self._key(entry.mark), cutoff, px=lasts)
         await self._redis.ask(lambda _client: pipe.execute())
 
-    def _key(self, kind: str, value: str) -> str:
+    def _key(self, mark: Mark) -> str:
+        kind, value = mark
         return f"{self._redis.prefix}revoked:{kind}:{value}"

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from service.domain.revocations.model import Kind, Marks, Revocation
+from service.domain.revocations.model import Kind, Mark, Marks, Revocation
 from service.kernel.refusal import Reason, Refused
 
 MOST_WAITING = 100
@@ -24,7 +24,7 @@ class Memory:
         """What `seq` counts in; empty before the table was read."""
         self.seq = 0
         """The newest entry applied: everything up to here is known."""
-        self._by_mark: dict[tuple[Kind, str], Revocation] = {}
+        self._by_mark: dict[Mark, Revocation] = {}
         self._order: list[int] = []
         self._by_seq: dict[int, Revocation] = {}
         self._expiry: list[tuple[float, int]] = []
@@ -39,7 +39,7 @@ class Memory:
         for entry in entries:
             if entry.seq <= self.seq:
                 continue
-            mark = (entry.kind, entry.value)
+            mark = entry.mark
             before = self._by_mark.get(mark)
             self._by_mark[mark] = entry if before is None else _both(before, entry)
             self._order.append(entry.seq)
@@ -104,7 +104,7 @@ class Memory:
             gone.add(heapq.heappop(self._expiry)[1])
         for seq in gone:
             entry = self._by_seq.pop(seq)
-            mark = (entry.kind, entry.value)
+            mark = entry.mark
             held = self._by_mark.get(mark)
             if held is not None and held.expires_at.timestamp() <= now:
                 del self._by_mark[mark]

@@ -3,6 +3,7 @@
 import math
 from datetime import datetime
 from enum import StrEnum
+from typing import TypeAlias
 
 from msgspec import Struct
 
@@ -20,15 +21,23 @@ class Kind(StrEnum):
     KID = "kid"
     AKID = "akid"
 
-    __hash__ = str.__hash__  # an enumeration's own is Python's, and each check takes seven
+    __hash__ = str.__hash__  # an enumeration's own is Python's, and each check takes eight
 
 
 CUTOFF_KINDS = frozenset({Kind.SUB, Kind.TENANT_ID, Kind.CLIENT_ID})
 """These kill what was issued up to a moment, and spare what is issued afterwards."""
 
 
+Mark: TypeAlias = tuple[Kind, str]
+"""What an entry names and a token bears: a kind, and a value of that kind."""
+
+
 class Revocation(Struct, frozen=True, kw_only=True):
-    """One entry.  `seq` is its place in the order of commits, without a hole."""
+    """One entry.  `seq` is its place in the order of commits, without a hole.
+
+    `tenant_id` is the organization it is made in, None for the platform.  A person (`sub`) is cut
+    off there alone: elsewhere they are somebody else's member.
+    """
 
     seq: int
     kind: Kind
@@ -38,6 +47,17 @@ class Revocation(Struct, frozen=True, kw_only=True):
     reason: str
     revoked_at: datetime
     expires_at: datetime
+
+    @property
+    def within(self) -> TenantId | None:
+        """Return the only organization whose tokens are concerned; None: it does not matter."""
+        return self.tenant_id if self.kind is Kind.SUB else None
+
+    @property
+    def mark(self) -> Mark:
+        """Return what it names: a person in one organization is a mark of its own."""
+        within = self.within
+        return self.kind, self.value if within is None else _member(self.value, str(within))
 
     def hits(self, iat: int) -> bool:
         """Tell whether a token issued at `iat` (whole seconds) is concerned.
@@ -71,15 +91,22 @@ class Marks(Struct, frozen=True):
     tenant_id: str | None = None
     akid: str | None = None
 
-    def pairs(self) -> list[tuple[Kind, str]]:
-        """Return (kind, value) of each mark it bears."""
+    def pairs(self) -> list[Mark]:
+        """Return each mark it bears."""
+        member = _member(self.sub, self.tenant_id) if self.sub and self.tenant_id else None
         every = (
             (Kind.JTI, self.jti),
             (Kind.KID, self.kid),
             (Kind.SUB, self.sub),
+            (Kind.SUB, member),
             (Kind.CLIENT_ID, self.client_id),
             (Kind.SID, self.sid),
             (Kind.TENANT_ID, self.tenant_id),
             (Kind.AKID, self.akid),
         )
         return [(kind, value) for kind, value in every if value]
+
+
+def _member(sub: str, tenant_id: str) -> str:
+    """Name a person in one organization; no `sub` has a space in it."""
+    return f"{sub} {tenant_id}"

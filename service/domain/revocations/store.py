@@ -29,7 +29,7 @@ async def revoke(
     """Revoke, in the transaction of the act that causes it: the last thing that act does.
 
     From here to the commit every other revocation of the deployment waits.  `expires_at` is when
-    the last token concerned has expired.
+    the last token concerned has expired.  With a `tenant_id` a person is cut off there alone.
     """
     if not values:
         return []
@@ -67,7 +67,8 @@ async def find_any(tx: Tx, marks: Marks, at: datetime) -> Revocation | None:
     found = await _find_any.all(
         tx, kinds=[kind.value for kind, _ in pairs], values=[value for _, value in pairs], at=at
     )
-    return next((entry for entry in found if entry.hits(marks.iat)), None)
+    hits = (entry for entry in found if entry.mark in pairs and entry.hits(marks.iat))
+    return next(hits, None)
 
 
 async def prune(tx: Tx, before: datetime) -> int:

@@ -49,6 +49,13 @@ class Membership(Struct, frozen=True, kw_only=True):
     policy: str | None
 
 
+class Held(Membership, frozen=True, kw_only=True):
+    """One that is held while a session is opened."""
+
+    cutoff: datetime | None
+    """What is issued until then is dead: it was revoked with everything before it."""
+
+
 class Member(Struct, frozen=True, kw_only=True):
     """A person as the administrators of an organization see them."""
 

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from service.domain.users.model import (
     Account,
+    Held,
     Left,
     Member,
     Membership,
@@ -26,6 +27,14 @@ class _Owners(Struct, frozen=True):
     owners: int
 
 
+class _Held(Struct, frozen=True):
+    held: bool
+
+
+class _Found(Struct, frozen=True):
+    found: bool
+
+
 class _Place(Struct, frozen=True):
     tenant_id: TenantId
 
@@ -36,10 +45,13 @@ _insert_membership = queries.rows("insert_membership", _Id)
 _find_by_email = queries.rows("find_by_email", Account)
 _find = queries.rows("find", Account)
 _lock = queries.rows("lock", Account)
+_lock_member = queries.rows("lock_member", _Id)
+_hold_platform = queries.rows("hold_platform", _Held)
+_is_last_way_in = queries.rows("is_last_way_in", _Found)
 _replace_password_hash = queries.command("replace_password_hash")
 _change_password = queries.command("change_password")
 _list_memberships = queries.rows("list_memberships", Membership)
-_lock_memberships = queries.rows("lock_memberships", Membership)
+_lock_memberships = queries.rows("lock_memberships", Held)
 _find_member = queries.rows("find_member", Member)
 _list_members = queries.rows("list_members", Member)
 _count_owners = queries.rows("count_owners", _Owners)
@@ -94,6 +106,26 @@ async def lock(tx: Tx, user_id: UserId) -> Account | None:
     return await _lock.maybe(tx, user_id=user_id)
 
 
+async def lock_member(tx: Tx, tenant_id: TenantId, user_id: UserId) -> None:
+    """Hold a person if they are a member; the caller looks at them afterwards."""
+    await _lock_member.maybe(tx, tenant_id=tenant_id, user_id=user_id)
+
+
+async def hold_platform(tx: Tx) -> None:
+    """Hold who administers the platform, until the transaction ends: the last lock but those of
+    sessions, families, keys and revocations.
+    """
+    await _hold_platform.one(tx)
+
+
+async def is_last_way_in(tx: Tx, user_id: UserId | None, tenant_id: TenantId | None) -> bool:
+    """Tell whether no platform administrator could sign in any more if this were closed.
+
+    A person, an organization, or with both the one's membership of the other.
+    """
+    return (await _is_last_way_in.one(tx, user_id=user_id, tenant_id=tenant_id)).found
+
+
 async def replace_password_hash(tx: Tx, user_id: UserId, password_hash: str) -> None:
     """Store the same password hashed anew."""
     await _replace_password_hash.run(tx, user_id=user_id, password_hash=password_hash)
@@ -109,12 +141,12 @@ async def list_memberships(tx: Tx, user_id: UserId) -> list[Membership]:
     return await _list_memberships.all(tx, user_id=user_id)
 
 
-async def lock_memberships(tx: Tx, user_id: UserId) -> list[Membership]:
-    """Return them for a session that is to be opened: none of the organizations closes before.
+async def lock_memberships(tx: Tx, user_id: UserId, client_id: str) -> list[Held]:
+    """Return them for a session of a client that is to be opened: none of them closes before.
 
     Held after the person, and before their sessions.
     """
-    return await _lock_memberships.all(tx, user_id=user_id)
+    return await _lock_memberships.all(tx, user_id=user_id, client_id=client_id)
 
 
 async def list_schemes(tx: Tx) -> list[Scheme]:

@@ -3,15 +3,18 @@
 from datetime import datetime
 
 from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from service.domain import families, sessions
 from service.domain.families import Minter, Where, network_of
 from service.domain.keyring import Usage
 from service.domain.tokens import Claims
-from service.domain.users import Account, Membership, Profile, token_roles
+from service.domain.users import Account, Held, Membership, Profile, token_roles
+from service.flows.access.cutoff import after_cutoffs
 from service.kernel import ids, metrics
 from service.kernel.call import Call
 from service.kernel.ids import DeviceId, SessionId, TenantId, UserId
+from service.kernel.refusal import unavailable
 from service.kernel.sql import Writes
 from service.policy import seconds
 from service.runtime import Runtime
@@ -40,6 +43,7 @@ class Grantee(Struct, frozen=True, kw_only=True):
     organization: str
     role: str
     policy: str | None
+    cutoff: datetime | None
     session_id: SessionId
     client_id: str
     auth_time: datetime
@@ -60,7 +64,7 @@ class Grantee(Struct, frozen=True, kw_only=True):
     def of(
         cls,
         account: Account,
-        membership: Membership,
+        membership: Held,
         opened: Opened,
         *,
         auth_time: datetime,
@@ -77,6 +81,7 @@ class Grantee(Struct, frozen=True, kw_only=True):
             organization=membership.name,
             role=membership.role,
             policy=membership.policy,
+            cutoff=membership.cutoff,
             session_id=opened.session_id,
             client_id=CONSOLE,
             auth_time=auth_time,
@@ -153,7 +158,7 @@ async def open_session(
     return Opened(session_id, text, expires_at)
 
 
-def grant(
+async def grant(
     rt: Runtime,
     call: Call,
     grantee: Grantee,
@@ -163,22 +168,34 @@ def grant(
     device_token: str | None = None,
     scopes: tuple[str, ...] | None = None,
 ) -> Granted:
-    """Mint the access token; no transaction is open any more.
+    """Mint the access token, after any cutoff on it; no transaction is open any more.
 
-    It holds what the role does; of that `scopes` alone, where they are given.
+    It holds what the role does; of that `scopes` alone, where they are given.  Refused(UNAVAILABLE)
+    when the person may not act any more after they waited: asked again, they are told so.
     """
+
+    async def again(_: datetime) -> Grantee:
+        async with rt.pg.reading() as tx:
+            standing = await families.find_standing(tx, grantee.session_id)
+        if standing is None:
+            raise unavailable("grant: may not act any more")
+        return replace(grantee, **asdict(standing))
+
+    at, grantee = await after_cutoffs(
+        rt, call.at, grantee, cutoff=lambda one, _: one.cutoff, again=again
+    )
     held = rt.policy.role_scopes.get(grantee.role, ())
     lifetimes = rt.policy.tokens_for(grantee.policy)
-    left = max(1, int((grantee.absolute_expires_at - call.at).total_seconds()))
+    left = max(1, int((grantee.absolute_expires_at - at).total_seconds()))
     expires_in = min(lifetimes.access_token_ttl, left)
-    issued = int(call.at.timestamp())
+    issued = int(at.timestamp())
     claims = Claims(
         iss=rt.settings.issuer,
         sub=str(grantee.user_id),
         aud=rt.tokens.audience,
         exp=issued + expires_in,
         iat=issued,
-        jti=str(ids.new(call.at)),
+        jti=str(ids.new(at)),
         client_id=grantee.client_id,
         scope=" ".join(held if scopes is None else [one for one in scopes if one in held]),
         sid=str(grantee.session_id),
@@ -191,7 +208,7 @@ def grant(
     rt.profiles.put(grantee.session_id, grantee.profile())
     return Granted(
         grantee=grantee,
-        access_token=rt.tokens.mint(rt.keyring.signing(call.at), claims),
+        access_token=rt.tokens.mint(rt.keyring.signing(at), claims),
         expires_in=expires_in,
         scope=claims.scope,
         refresh_token=refresh_token,

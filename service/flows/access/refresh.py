@@ -39,7 +39,7 @@ async def refresh(
         grantee, text = await _decide(rt, call, presented)
     else:
         grantee = msgspec.convert(rotation, Grantee, from_attributes=True)
-    return grant(rt, call, grantee, text, grant_type="refresh_token", scopes=scopes)
+    return await grant(rt, call, grantee, text, grant_type="refresh_token", scopes=scopes)
 
 
 async def _decide(rt: Runtime, call: Call, presented: Presented) -> tuple[Grantee, str]:

@@ -5,10 +5,10 @@ from msgspec import Struct
 from service.domain import audit, devices, users
 from service.domain.audit import events
 from service.domain.keyring import Usage
-from service.domain.users import Account, Membership
+from service.domain.users import Account, Held
 from service.flows.access import attempts, limiting
 from service.flows.access.attempts import Attempt
-from service.flows.access.granting import Granted, Grantee, grant, open_session
+from service.flows.access.granting import CONSOLE, Granted, Grantee, grant, open_session
 from service.kernel import ids, metrics
 from service.kernel.call import Call
 from service.kernel.ids import DeviceId
@@ -94,16 +94,16 @@ async def _settle(
     metrics.logins.labels("succeeded", "").inc()
     grantee = Grantee.of(account, membership, opened, auth_time=call.at, amr=AMR)
     device_token = devices.write(rt.keyring.derived(Usage.DEVICE), device)
-    return grant(rt, call, grantee, opened.refresh_token, device_token=device_token)
+    return await grant(rt, call, grantee, opened.refresh_token, device_token=device_token)
 
 
 async def _hold_membership(
     tx: Tx, account: Account | None, organization: str | None
-) -> Membership | None:
+) -> Held | None:
     """Return the organization asked for, or the person's first; it does not close meanwhile."""
     if account is None:
         return None
-    memberships = await users.lock_memberships(tx, account.user_id)
+    memberships = await users.lock_memberships(tx, account.user_id, CONSOLE)
     return next((m for m in memberships if organization in (None, m.slug)), None)
 
 

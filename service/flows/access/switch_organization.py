@@ -5,7 +5,7 @@ from service.domain.audit import events
 from service.domain.sessions import Why
 from service.flows.access import limiting
 from service.flows.access.ending import close_sessions
-from service.flows.access.granting import Granted, Grantee, grant, open_session
+from service.flows.access.granting import CONSOLE, Granted, Grantee, grant, open_session
 from service.kernel.call import Call, Person
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
@@ -21,7 +21,7 @@ async def switch_organization(rt: Runtime, call: Call, person: Person, slug: str
     await limiting.spend(rt, "switch", rt.policy.limits.create, str(person.user_id))
     async with rt.pg.decision() as tx:
         account = await users.lock(tx, person.user_id)
-        memberships = await users.lock_memberships(tx, person.user_id)
+        memberships = await users.lock_memberships(tx, person.user_id, CONSOLE)
         before = await sessions.lock_live(tx, person.session_id, person.user_id, call.at)
         if account is None or account.disabled_at is not None or before is None:
             raise Refused(Reason.UNAUTHENTICATED, private="switch: session has ended")
@@ -56,4 +56,4 @@ async def switch_organization(rt: Runtime, call: Call, person: Person, slug: str
         entries = await close_sessions(call, tx, [ended] if ended else [], "organization switched")
     await rt.revocations.announce(entries)
     grantee = Grantee.of(account, membership, opened, auth_time=before.auth_time, amr=before.amr)
-    return grant(rt, call, grantee, opened.refresh_token)
+    return await grant(rt, call, grantee, opened.refresh_token)

@@ -10,7 +10,7 @@ from service.domain.revocations import Kind, Revocation
 from service.flows.access import limiting
 from service.flows.access.cutoff import announce, cut_off
 from service.flows.admin.reach import enter, record_look
-from service.flows.authority import Act, is_platform_admin, reaches, require
+from service.flows.authority import Act, is_platform_admin, reach, reaches, require
 from service.flows.idempotency import find_made, keep_made
 from service.flows.naming import check_held
 from service.flows.people.create_client import Created, NewClient, check_client, insert_client
@@ -133,7 +133,7 @@ async def rotate_secret(rt: Runtime, call: Call, client_id: str, overlap: int) -
 
 async def _hold(tx: Tx, call: Call, client_id: str) -> tuple[Person, Client]:
     person = require(call, Act.KEEP_CLIENTS)
-    return person, _reached(person, await clients.lock(tx, client_id))
+    return person, _reached(person, await clients.lock(tx, client_id, reach(person)))
 
 
 def _reached(person: Person, client: Client | None) -> Client:

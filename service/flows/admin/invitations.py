@@ -6,7 +6,7 @@ from service.domain import audit, invitations
 from service.domain.audit import events
 from service.domain.invitations import Open
 from service.flows.admin.reach import find_organization, record_look, refuse_above, target
-from service.flows.authority import Act, reaches, require
+from service.flows.authority import Act, reach, require
 from service.kernel.call import Call
 from service.kernel.ids import TenantId
 from service.kernel.refusal import Reason, Refused
@@ -33,8 +33,8 @@ async def withdraw(rt: Runtime, call: Call, invitation_id: UUID) -> None:
     """
     person = require(call, Act.KEEP_PEOPLE)
     async with rt.pg.decision() as tx:
-        found = await invitations.lock_one(tx, invitation_id, call.at)
-        if found is None or not reaches(person, found.tenant_id):
+        found = await invitations.lock_one(tx, invitation_id, reach(person), call.at)
+        if found is None:
             raise Refused(Reason.NOT_FOUND, "no such invitation")
         refuse_above(person, found.role)
         await invitations.use(tx, invitation_id, call.at)

@@ -17,13 +17,14 @@ from service.flows.admin.reach import (
     lock_organization,
     lock_out,
     record_look,
+    refuse_last_way_in,
     require_platform,
     target,
 )
 from service.flows.authority import Act, require
 from service.flows.naming import check_name
 from service.flows.people.create_organization import create_organization
-from service.kernel.call import Call
+from service.kernel.call import Call, Operator
 from service.kernel.ids import TenantId
 from service.kernel.refusal import Reason, Refused
 from service.policy import Policy
@@ -38,10 +39,13 @@ async def create(rt: Runtime, call: Call, slug: str, name: str) -> Organization:
 
 
 async def list_all(rt: Runtime, call: Call, after: UUID | None, most: int) -> list[Organization]:
-    """Return organizations, the oldest first."""
+    """Return organizations, the oldest first.  Each that is shown can read of it."""
     require_platform(call, Act.KEEP_ORGANIZATIONS)
-    async with rt.pg.reading() as tx:
-        return await organizations.list_page(tx, after, most)
+    async with rt.pg.decision() as tx:
+        found = await organizations.list_page(tx, after, most)
+        for one in found:
+            await record_look(tx, call, one.tenant_id, Act.READ_ORGANIZATION)
+    return found
 
 
 async def read(rt: Runtime, call: Call, tenant_id: TenantId) -> Organization:
@@ -79,12 +83,16 @@ async def change(
 
 
 async def disable(rt: Runtime, call: Call, tenant_id: TenantId) -> None:
-    """Disable it: nobody signs in there, its sessions end, its tokens die everywhere."""
+    """Disable it: nobody signs in there, its sessions end, its tokens die everywhere.
+
+    Refused: NOT_FOUND; CONFLICT when no platform administrator could sign in any more.
+    """
     require_platform(call, Act.KEEP_ORGANIZATIONS)
     async with rt.pg.decision() as tx:
         before = await lock_out(tx, tenant_id)
         if before.disabled_at is not None:
             return
+        await refuse_last_way_in(tx, tenant_id=tenant_id)
         await organizations.set_disabled(tx, tenant_id, call.at)
         await audit.record(tx, call, events.OrganizationDisabled(tenant_id=tenant_id))
         ended = await sessions.end_organization(tx, tenant_id, call.at, Why.DISABLED)
@@ -96,8 +104,9 @@ async def disable(rt: Runtime, call: Call, tenant_id: TenantId) -> None:
 
 
 async def enable(rt: Runtime, call: Call, tenant_id: TenantId) -> None:
-    """Enable it again; people sign in anew."""
-    require_platform(call, Act.KEEP_ORGANIZATIONS)
+    """Enable it again; people sign in anew.  For platform administrators and the operator."""
+    if not isinstance(call.actor, Operator):
+        require_platform(call, Act.KEEP_ORGANIZATIONS)
     async with rt.pg.decision() as tx:
         before = await lock_organization(tx, tenant_id)
         if before.disabled_at is None:

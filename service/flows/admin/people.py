@@ -22,13 +22,15 @@ from service.flows.admin.reach import (
     record_look,
     refuse_above,
     refuse_last_owner,
+    refuse_last_way_in,
     require_platform,
     revoke_person,
     target,
 )
+from service.flows.apikeys.ending import close_keys
 from service.flows.authority import Act, is_platform_admin, require
 from service.kernel.call import Call, Person
-from service.kernel.ids import TenantId, UserId
+from service.kernel.ids import ApiKeyId, TenantId, UserId
 from service.kernel.refusal import Reason, Refused
 from service.kernel.sql import Tx
 from service.runtime import Runtime
@@ -63,7 +65,9 @@ async def change_role(
 ) -> Member:
     """Give a member another role; tokens with the old one die at once, sessions go on by refresh.
 
-    Refused: FORBIDDEN when an admin who is no owner touches owners; CONFLICT for the last owner.
+    Those of this organization: elsewhere they are somebody else's member.  The role they have
+    changes nothing.  Refused: FORBIDDEN when an admin who is no owner touches owners; CONFLICT for
+    the last owner.
     """
     person = require(call, Act.KEEP_PEOPLE)
     there = target(person, tenant_id)
@@ -72,6 +76,8 @@ async def change_role(
         refuse_above(person, role)
         if role != "owner":
             await refuse_last_owner(tx, there, member)
+        if role == member.role:
+            return member
         await users.change_role(tx, there, user_id, role)
         if role != "owner":
             await invitations.withdraw(tx, there, user_id, call.at)
@@ -88,7 +94,8 @@ async def change_role(
 async def disable(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: UserId) -> None:
     """Suspend the membership; a platform administrator disables the account, everywhere.
 
-    Their sessions end and their tokens die everywhere within a second.
+    Their sessions end, in the organization or everywhere, and so do their tokens within a second.
+    Refused: CONFLICT for the last owner, and for the last platform administrator who can sign in.
     """
     person = require(call, Act.KEEP_PEOPLE)
     if tenant_id is None and is_platform_admin(person):
@@ -98,9 +105,14 @@ async def disable(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: 
     async with rt.pg.decision() as tx:
         member = await _hold_member(tx, person, there, user_id)
         await refuse_last_owner(tx, there, member)
+        if member.platform_admin:
+            await refuse_last_way_in(tx, user_id, there)
         await users.suspend(tx, there, user_id, call.at)
         suspended = events.MembershipSuspended(tenant_id=there, user_id=user_id)
-        entries = await _end_here(rt, tx, call, there, suspended, "membership suspended")
+        entries = await _end_here(tx, call, there, suspended, "membership suspended")
+        if await apikeys.list_page(tx, there, user_id, None, 1):
+            # what memories hold of a key, and what it begot
+            entries += await revoke_person(rt, tx, there, user_id, "membership suspended")
     await announce(rt, entries)
 
 
@@ -119,15 +131,24 @@ async def enable(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: U
 
 
 async def remove(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: UserId) -> None:
-    """End a membership.  Refused: NOT_FOUND; CONFLICT for the last owner."""
+    """End a membership, and what it opened: sessions, keys, invitations from and to the person.
+
+    For good: who is invited again begins anew.  Refused: NOT_FOUND; CONFLICT for the last owner,
+    and for the last platform administrator who can sign in.
+    """
     person = require(call, Act.KEEP_PEOPLE)
     there = target(person, tenant_id)
     async with rt.pg.decision() as tx:
         member = await _hold_member(tx, person, there, user_id)
         await refuse_last_owner(tx, there, member)
+        if member.platform_admin:
+            await refuse_last_way_in(tx, user_id, there)
         await users.remove_member(tx, there, user_id)
+        await invitations.withdraw_to(tx, there, member.email, call.at)
         removed = events.MembershipEnded(tenant_id=there, user_id=user_id, role=member.role)
-        entries = await _end_here(rt, tx, call, there, removed, "membership ended")
+        keys = await _end_keys(tx, call, there, user_id)
+        entries = await _end_here(tx, call, there, removed, "membership ended")
+        entries += await close_keys(tx, call.at, keys, there, "membership ended")
     await announce(rt, entries)
 
 
@@ -150,31 +171,37 @@ async def unlock(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: U
 async def _hold_member(tx: Tx, person: Person, tenant_id: TenantId, user_id: UserId) -> Member:
     """Hold the organization, then the person, in the order of all locks."""
     await hold_organization(tx, person, tenant_id)
-    await users.lock(tx, user_id)
+    await users.lock_member(tx, tenant_id, user_id)
     member = await find_member(tx, tenant_id, user_id)
     refuse_above(person, member.role)
     return member
 
 
-async def _end_here(
-    rt: Runtime, tx: Tx, call: Call, tenant_id: TenantId, event: Event, reason: str
-) -> list[Revocation]:
-    """Record it, and end what the person has open in this organization.
+async def _end_keys(tx: Tx, call: Call, tenant_id: TenantId, user_id: UserId) -> list[ApiKeyId]:
+    """End the keys of a person in an organization, each with its event; `close_keys` is to follow.
 
-    With API keys here they are cut off as well: what memories hold of a key, and what it begot.
-    Elsewhere their sessions go on by refresh.
+    The caller holds the person, as whoever makes them a key does.
     """
+    ended = await apikeys.revoke_own(tx, tenant_id, user_id, call.at)
+    for one in ended:
+        revoked = events.ApiKeyRevoked(
+            tenant_id=tenant_id, user_id=user_id, key_id=one.key_id, prefix=one.prefix
+        )
+        await audit.record(tx, call, revoked)
+    return [one.key_id for one in ended]
+
+
+async def _end_here(
+    tx: Tx, call: Call, tenant_id: TenantId, event: Event, reason: str
+) -> list[Revocation]:
+    """Record it, and end what the person has open in this organization."""
     user_id = event.user_id
     if user_id is None:
         raise ValueError("an event about a person")
     await audit.record(tx, call, event)
     await invitations.withdraw(tx, tenant_id, user_id, call.at)
     ended = await sessions.end_all(tx, user_id, call.at, Why.DISABLED, tenant_id=tenant_id)
-    keys = await apikeys.list_page(tx, tenant_id, user_id, None, 1)
-    entries = await close_sessions(call, tx, ended, reason)
-    if keys:
-        entries += await revoke_person(rt, tx, tenant_id, user_id, reason)
-    return entries
+    return await close_sessions(call, tx, ended, reason)
 
 
 async def _disable_account(rt: Runtime, call: Call, user_id: UserId) -> None:

@@ -93,14 +93,31 @@ async def lock_out(tx: Tx, tenant_id: TenantId) -> Organization:
 async def hold_organization(tx: Tx, person: Person, tenant_id: TenantId) -> Organization:
     """Hold an organization for whoever changes who is what in it, and look at them again.
 
-    They may have waited for who takes their role away: what falls with the role must not be made
-    behind that back.  Refused: NOT_FOUND; UNAUTHENTICATED when their token is out of date.
+    Refused: NOT_FOUND; UNAUTHENTICATED when their token is out of date.
     """
     found = await lock_organization(tx, tenant_id)
+    await refuse_outdated(tx, person)
+    return found
+
+
+async def hold_oneself(tx: Tx, person: Person) -> None:
+    """Hold the person who makes something that falls with their membership, and look again.
+
+    Refused(UNAUTHENTICATED) when their token is out of date.
+    """
+    await users.lock(tx, person.user_id)
+    await refuse_outdated(tx, person)
+
+
+async def refuse_outdated(tx: Tx, person: Person) -> None:
+    """Refuse who may not act any more, or is something else by now; UNAUTHENTICATED.
+
+    They may have waited for who takes their role away: what falls with the role must not be made
+    behind that back.
+    """
     now = await users.find_member(tx, person.tenant_id, person.user_id)
     if now is None or not now.acts() or now.roles() != person.roles:
         raise Refused(Reason.UNAUTHENTICATED, private="another role than the token's")
-    return found
 
 
 async def find_member(tx: Tx, tenant_id: TenantId, user_id: UserId) -> Member:
@@ -117,6 +134,21 @@ async def refuse_last_owner(tx: Tx, tenant_id: TenantId, member: Member) -> None
         raise Refused(Reason.CONFLICT, "an organization keeps at least one owner")
 
 
+async def refuse_last_way_in(
+    tx: Tx, user_id: UserId | None = None, tenant_id: TenantId | None = None
+) -> None:
+    """Refuse what leaves no platform administrator who can sign in; CONFLICT.
+
+    Closing a person, an organization, or with both that membership.  The caller holds them.  Of two
+    who each take the last but one away the second waits for the first.
+    """
+    await users.hold_platform(tx)
+    if await users.is_last_way_in(tx, user_id, tenant_id):
+        raise Refused(
+            Reason.CONFLICT, "the platform keeps at least one administrator who can sign in"
+        )
+
+
 def refuse_above(person: Person, *roles: str) -> None:
     """Refuse who is no owner what concerns owners: to make, change, remove or sign out one."""
     if OWNER_ONLY & set(roles) and "owner" not in person.roles and not is_platform_admin(person):
@@ -126,7 +158,8 @@ def refuse_above(person: Person, *roles: str) -> None:
 async def hold_account(tx: Tx, user_id: UserId) -> Account:
     """Hold a person who is to be closed everywhere, and every organization they are in.
 
-    Refused: NOT_FOUND; CONFLICT for a last owner, and for who became an owner elsewhere meanwhile.
+    Refused: NOT_FOUND; CONFLICT for a last owner, for who became an owner elsewhere meanwhile, and
+    for the last platform administrator who can sign in.
     """
     held = await users.list_joined(tx, user_id)
     for tenant_id in held:
@@ -139,11 +172,16 @@ async def hold_account(tx: Tx, user_id: UserId) -> Account:
         if tenant_id not in held:
             raise Refused(Reason.CONFLICT, "they have just become an owner: try again")
         await refuse_last_owner(tx, tenant_id, await find_member(tx, tenant_id, user_id))
+    if account.platform_admin:
+        await refuse_last_way_in(tx, user_id)
     return account
 
 
 async def revoke_person(
     rt: Runtime, tx: Tx, tenant_id: TenantId | None, user_id: UserId, reason: str
 ) -> list[Revocation]:
-    """Kill what they hold, and what they are granted until this commits: see `access.cutoff`."""
+    """Kill what they hold, and what they are granted until this commits: see `access.cutoff`.
+
+    In one organization, or (None) everywhere.
+    """
     return await cut_off(rt, tx, Kind.SUB, str(user_id), tenant_id, reason)

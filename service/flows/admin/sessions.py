@@ -4,8 +4,14 @@ from service.domain import audit, sessions, users
 from service.domain.audit import events
 from service.domain.sessions import LiveSession, Why
 from service.flows.access.ending import close_sessions
-from service.flows.admin.reach import find_organization, record_look, refuse_above, target
-from service.flows.authority import Act, is_platform_admin, reaches, require
+from service.flows.admin.reach import (
+    find_member,
+    find_organization,
+    record_look,
+    refuse_above,
+    target,
+)
+from service.flows.authority import Act, is_platform_admin, reach, reaches, require
 from service.kernel.call import Call
 from service.kernel.ids import SessionId, TenantId, UserId
 from service.kernel.refusal import Reason, Refused
@@ -24,10 +30,12 @@ async def list_sessions(rt: Runtime, call: Call, user_id: UserId) -> list[LiveSe
         here = [m for m in memberships if reaches(person, m.tenant_id)]
         if account is None or (not here and not is_platform_admin(person)):
             raise Refused(Reason.NOT_FOUND, "no such person")
-        live = await sessions.list_live(tx, user_id, call.at)
-        for tenant_id in sorted({one.tenant_id for one in live}):
+        found = await sessions.list_live(tx, user_id, call.at)
+        live = [one for one in found if reaches(person, one.tenant_id)]
+        shown = {one.tenant_id for one in here} | {one.tenant_id for one in live}
+        for tenant_id in sorted(shown):
             await record_look(tx, call, tenant_id, Act.READ_SESSIONS, user_id)
-    return [one for one in live if reaches(person, one.tenant_id)]
+    return live
 
 
 async def end_session(rt: Runtime, call: Call, session_id: SessionId) -> None:
@@ -60,14 +68,13 @@ async def end_person_sessions(rt: Runtime, call: Call, user_id: UserId) -> int:
     """
     person = require(call, Act.END_SESSIONS)
     async with rt.pg.decision() as tx:
-        account = await users.lock(tx, user_id)
-        memberships = await users.list_memberships(tx, user_id)
-        everywhere = is_platform_admin(person)
-        here = [m.role for m in memberships if m.tenant_id == person.tenant_id]
-        if account is None or not (everywhere or here):
-            raise Refused(Reason.NOT_FOUND, "no such person")
-        refuse_above(person, *here)
-        within = None if everywhere else person.tenant_id
+        within = reach(person)
+        if within is None:
+            if await users.lock(tx, user_id) is None:
+                raise Refused(Reason.NOT_FOUND, "no such person")
+        else:
+            await users.lock_member(tx, within, user_id)
+            refuse_above(person, (await find_member(tx, within, user_id)).role)
         ended = await sessions.end_all(tx, user_id, call.at, Why.ENDED_BY_ADMIN, tenant_id=within)
         for tenant_id in sorted({one.tenant_id for one in ended} or {person.tenant_id}):
             count = sum(one.tenant_id == tenant_id for one in ended)

@@ -24,7 +24,7 @@ class Shown(Struct, frozen=True, kw_only=True):
     exist; None: the platform's services, and our own doors.
 
     `limited`: somebody presents it as their own, and spends from their address's budget when it is
-    not good.
+    not good.  `anew`: what is remembered is not enough, as what comes of it is to last.
     """
 
     text: str
@@ -32,6 +32,7 @@ class Shown(Struct, frozen=True, kw_only=True):
     scope: str | None = None
     to: TenantId | None = None
     limited: bool = False
+    anew: bool = False
 
     def concerns(self, key: Presented) -> bool:
         """Tell whether a key exists for whoever asks."""
@@ -67,7 +68,7 @@ async def check_key(rt: Runtime, call: Call, shown: Shown) -> Checked:
         rt.tally.note_failure(call, Why.UNKNOWN)
         return UNKNOWN
     mac = apikeys.secret_mac(rt.keyring.derived(Usage.API_KEY), written.secret)
-    key = await _remembered(rt, call, shown, written, mac)
+    key = None if shown.anew else await _remembered(rt, call, shown, written, mac)
     checked = Checked(key, None) if key else await _read(rt, call, shown, written, mac)
     key = checked.good
     if key is not None and shown.scope is not None and shown.scope not in key.scopes:

@@ -8,6 +8,7 @@ from service.domain import apikeys, audit
 from service.domain.apikeys import ApiKey
 from service.domain.audit import events
 from service.flows.access import limiting
+from service.flows.admin.reach import hold_oneself
 from service.flows.apikeys.issuing import IssuedKey, check_expiry, check_scopes, insert_key
 from service.flows.apikeys.reach import find_key
 from service.flows.authority import Act, may, require
@@ -63,6 +64,7 @@ async def create_key(rt: Runtime, call: Call, new: NewKey) -> IssuedKey:
         use_count=0,
     )
     async with rt.pg.decision() as tx:
+        await hold_oneself(tx, person)
         made = await find_made(rt, tx, call)
         if made is not None:
             return IssuedKey(await find_key(tx, person, ApiKeyId(ids.read(made))))

@@ -4,8 +4,13 @@ Subject tokens are API keys and nothing else.  Their type is `urn:tesserra:param
 api-key`; RFC 8693's own name for a credential of the issuer's, `...:access_token`, is taken too.
 """
 
+from datetime import datetime
+
+from msgspec.structs import replace
+
 from service.domain.apikeys import Presented
 from service.domain.tokens import Claims
+from service.flows.access.cutoff import after_cutoffs
 from service.flows.apikeys.check import Shown, check_key
 from service.flows.oauth.client_credentials import Issued, narrowed
 from service.kernel import ids, metrics
@@ -25,21 +30,28 @@ async def exchange_key(rt: Runtime, call: Call, text: str, scope: str | None) ->
     Refused: INVALID_REQUEST for a key that is not good (RFC 8693 section 2.2.2), whatever is wrong
     with it; INVALID_SCOPE when more is asked for than it holds; TOO_MANY; UNAVAILABLE.
     """
-    checked = await check_key(rt, call, Shown(text=text, address=call.ip, limited=True))
-    key = checked.good
-    if key is None:
-        raise _no(str(checked.why))
-    claims = _claims(rt, call, key, narrowed(scope, key.scopes))
+
+    async def good(at: datetime) -> Presented:
+        shown = Shown(text=text, address=call.ip, limited=True, anew=True)
+        checked = await check_key(rt, replace(call, at=at), shown)
+        if checked.good is None:
+            raise _no(str(checked.why))
+        return checked.good
+
+    at, key = await after_cutoffs(
+        rt, call.at, await good(call.at), cutoff=lambda one, _: one.cutoff, again=good
+    )
+    claims = _claims(rt, at, key, narrowed(scope, key.scopes))
     if claims.exp <= claims.iat:
         raise _no("expires within the second")
-    token = rt.tokens.mint(rt.keyring.signing(call.at), claims)
+    token = rt.tokens.mint(rt.keyring.signing(at), claims)
     metrics.issued("token_exchange")
     return Issued(token, claims.exp - claims.iat, claims.scope)
 
 
-def _claims(rt: Runtime, call: Call, key: Presented, asked: tuple[str, ...]) -> Claims:
+def _claims(rt: Runtime, at: datetime, key: Presented, asked: tuple[str, ...]) -> Claims:
     """Return what the token says; `sub` is the owner, or the key itself where it has none."""
-    issued = int(call.at.timestamp())
+    issued = int(at.timestamp())
     expires = issued + rt.policy.tokens_for(key.policy).exchanged_token_ttl
     if key.expires_at is not None:
         expires = min(expires, int(key.expires_at.timestamp()))
@@ -49,7 +61,7 @@ def _claims(rt: Runtime, call: Call, key: Presented, asked: tuple[str, ...]) -> 
         aud=rt.tokens.audience,
         exp=expires,
         iat=issued,
-        jti=str(ids.new(call.at)),
+        jti=str(ids.new(at)),
         client_id=key.prefix,
         scope=" ".join(asked),
         tenant_id=str(key.tenant_id),

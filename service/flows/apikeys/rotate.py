@@ -9,6 +9,7 @@ from service.domain.apikeys import ApiKey
 from service.domain.audit import events
 from service.domain.revocations import Revocation
 from service.flows.access import limiting
+from service.flows.admin.reach import hold_oneself
 from service.flows.apikeys.ending import close_keys
 from service.flows.apikeys.issuing import IssuedKey, check_expiry, check_scopes, insert_key
 from service.flows.apikeys.reach import find_key, lock_key
@@ -46,6 +47,7 @@ async def rotate_key(
     check_expiry(call, expires_at)
     entries: list[Revocation] = []
     async with rt.pg.decision() as tx:
+        await hold_oneself(tx, person)
         made = await find_made(rt, tx, call)
         if made is not None:
             return IssuedKey(await find_key(tx, person, ApiKeyId(ids.read(made))))

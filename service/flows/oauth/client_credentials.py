@@ -1,8 +1,6 @@
 """A token for a service itself (RFC 6749 section 4.4).  Nothing is written."""
 
-import math
 from datetime import datetime
-from typing import Final
 
 from msgspec import Struct
 
@@ -10,14 +8,11 @@ from service.domain import clients
 from service.domain.clients import Client
 from service.domain.revocations import Marks
 from service.domain.tokens import Claims
+from service.flows.access.cutoff import after_cutoffs
 from service.kernel import ids, metrics
 from service.kernel.call import Call
 from service.kernel.refusal import Reason, Refused, unavailable
 from service.runtime import Runtime
-
-_LONGEST_WAIT: Final = 2.5
-_MARGIN: Final = 0.01
-"""Seconds.  A timer may fire a little early."""
 
 
 class Issued(Struct, frozen=True):
@@ -32,9 +27,21 @@ class Issued(Struct, frozen=True):
 async def issue_to_client(rt: Runtime, call: Call, client: Client, scope: str | None) -> Issued:
     """Issue it, after any cutoff on the client: at once, as a rule, else within two seconds.
 
-    Refused: INVALID_SCOPE when more is asked for than the client holds; UNAVAILABLE.
+    Whoever waited is still to be the client that authenticated: another secret may be the good one
+    by now.  Refused: INVALID_SCOPE when more is asked for than the client holds; UNAVAILABLE.
     """
-    return mint_for_client(rt, await _after_cutoffs(rt, call.at, client), client, scope)
+
+    async def again(_: datetime) -> Client:
+        async with rt.pg.reading() as tx:
+            still = await clients.find_enabled(tx, client.client_id)
+        if still != client:
+            raise unavailable("client: changed while it waited")
+        return client
+
+    at, _ = await after_cutoffs(
+        rt, call.at, client, cutoff=lambda one, at: _cutoff(rt, one, at), again=again
+    )
+    return mint_for_client(rt, at, client, scope)
 
 
 def mint_for_client(rt: Runtime, at: datetime, client: Client, scope: str | None) -> Issued:
@@ -70,28 +77,11 @@ def narrowed(scope: str | None, held: tuple[str, ...]) -> tuple[str, ...]:
     return asked
 
 
-async def _after_cutoffs(rt: Runtime, at: datetime, client: Client) -> datetime:
-    """Return a moment after which a token is not dead on arrival.
+def _cutoff(rt: Runtime, client: Client, at: datetime) -> datetime | None:
+    """Return until when what is issued is dead; None: what is issued `at` is good.
 
-    A rotation's cutoff lies up to a second ahead and counts to the end of its second.  Whoever
-    waited is still to be the client that authenticated: another secret may be the good one by now.
+    From memory, which knows every cutoff that the client was read after (`authenticate_client`).
     """
-    ahead = _seconds_cut(rt, at, client)
-    if ahead is None:
-        return at
-    if ahead > _LONGEST_WAIT:
-        raise unavailable("client: cutoff ahead", math.ceil(ahead))
-    await rt.clock.sleep_until(rt.clock.monotonic() + ahead)
-    at = rt.clock.now()
-    async with rt.pg.reading() as tx:
-        still = await clients.find_enabled(tx, client.client_id)
-    if still != client or _seconds_cut(rt, at, client) is not None:
-        raise unavailable("client: changed while it waited")
-    return at
-
-
-def _seconds_cut(rt: Runtime, at: datetime, client: Client) -> float | None:
-    """Return for how many seconds yet what is issued is dead; None: what is issued `at` is good."""
     marks = Marks(
         jti="",
         iat=int(at.timestamp()),
@@ -101,6 +91,4 @@ def _seconds_cut(rt: Runtime, at: datetime, client: Client) -> float | None:
         tenant_id=str(client.tenant_id) if client.tenant_id else None,
     )
     found = rt.revocations.memory.find(marks)
-    if found is None or found.cutoff is None:
-        return None
-    return math.floor(found.cutoff.timestamp()) + 1 - rt.clock.now().timestamp() + _MARGIN
+    return found.cutoff if found else None

@@ -11,7 +11,7 @@ from service.domain.invitations import Invitation
 from service.domain.users import ROLES, Account, Role
 from service.flows.access import attempts, limiting
 from service.flows.admin.reach import hold_organization, record_look, refuse_above, target
-from service.flows.authority import Act, reaches, require
+from service.flows.authority import Act, reach, require
 from service.flows.idempotency import find_made, keep_made
 from service.flows.naming import check_name
 from service.flows.people.create_user import checked_email
@@ -99,8 +99,8 @@ async def invite(
 
 async def _open(tx: Tx, call: Call, person: Person, invitation_id: UUID) -> Invited:
     """Return an invitation that was made before, without its link.  Refused(NOT_FOUND)."""
-    found = await invitations.lock_one(tx, invitation_id, call.at)
-    if found is None or not reaches(person, found.tenant_id):
+    found = await invitations.lock_one(tx, invitation_id, reach(person), call.at)
+    if found is None:
         raise Refused(Reason.NOT_FOUND, "this invitation is not open any more")
     await record_look(tx, call, found.tenant_id, Act.KEEP_PEOPLE)
     return Invited(

@@ -11,8 +11,8 @@ from service.domain.audit import events
 from service.domain.revocations import Kind, Revocation
 from service.domain.sessions import Why
 from service.flows.access.ending import LONGEST_TOKEN, close_sessions
-from service.flows.admin.reach import refuse_above
-from service.flows.authority import Act, is_platform_admin, may, reaches, require
+from service.flows.admin.reach import find_member, refuse_above, target
+from service.flows.authority import Act, is_platform_admin, may, reach, reaches, require
 from service.flows.idempotency import find_made, keep_made
 from service.kernel.call import Call, Person
 from service.kernel.ids import ApiKeyId, SessionId, TenantId, UserId
@@ -24,11 +24,12 @@ _LASTS = timedelta(seconds=LONGEST_TOKEN + 60)
 
 
 class Asked(Struct, frozen=True):
-    """What to revoke."""
+    """What to revoke.  `tenant_id`: a person (`sub`) in this organization alone."""
 
     kind: Kind
     value: str
     reason: str
+    tenant_id: TenantId | None = None
 
     def canonical(self) -> "Asked":
         """Return it with an id written as tokens bear it: verifiers compare bytes."""
@@ -41,10 +42,10 @@ class Asked(Struct, frozen=True):
 async def revoke_by_hand(rt: Runtime, call: Call, asked: Asked) -> Revocation:
     """Revoke.  A session and an API key are ended as well; the other kinds stop tokens alone.
 
-    Administrators of an organization reach its sessions, keys, clients and itself; people and
-    single tokens belong to no one organization and are a platform administrator's.  What is out of
-    reach answers like what does not exist: Refused(NOT_FOUND), and nothing is changed.
-    Only an owner ends the session of an owner: Refused(FORBIDDEN).
+    Administrators of an organization reach its sessions, keys, clients, its members in it, and
+    itself; people everywhere and single tokens belong to no one organization and are a platform
+    administrator's.  What is out of reach answers like what does not exist: Refused(NOT_FOUND), and
+    nothing is changed.  Only an owner ends what an owner has: Refused(FORBIDDEN).
     """
     person = require(call, Act.REVOKE)
     asked = asked.canonical()
@@ -101,14 +102,25 @@ async def _reachable(tx: Tx, person: Person, asked: Asked) -> TenantId | None:
         )
     if asked.kind is Kind.TENANT_ID and not may(person, Act.END_ORGANIZATION_SESSIONS):
         raise Refused(Reason.FORBIDDEN, "your role does not allow this")
-    exists, owner = await _find_owner(tx, asked)
+    if asked.tenant_id is not None:
+        return await _reach_member(tx, person, asked.tenant_id, asked)
+    exists, owner = await _find_owner(tx, person, asked)
     within = is_platform_admin(person) if owner is None else reaches(person, owner)
     if not (exists and within):
         raise Refused(Reason.NOT_FOUND, "no such object", fields=("value",))
     return owner
 
 
-async def _find_owner(tx: Tx, asked: Asked) -> tuple[bool, TenantId | None]:
+async def _reach_member(tx: Tx, person: Person, tenant_id: TenantId, asked: Asked) -> TenantId:
+    if asked.kind is not Kind.SUB:
+        raise Refused(Reason.INVALID_REQUEST, "only for a person: kind sub", fields=("tenant_id",))
+    there = target(person, tenant_id)
+    member = await find_member(tx, there, UserId(_id(asked.value)))
+    refuse_above(person, member.role)
+    return there
+
+
+async def _find_owner(tx: Tx, person: Person, asked: Asked) -> tuple[bool, TenantId | None]:
     match asked.kind:
         case Kind.SID:
             session = await sessions.find(tx, SessionId(_id(asked.value)))
@@ -117,7 +129,7 @@ async def _find_owner(tx: Tx, asked: Asked) -> tuple[bool, TenantId | None]:
             client = await clients.find(tx, asked.value)
             return client is not None, client.tenant_id if client else None
         case Kind.AKID:
-            key = await apikeys.lock(tx, ApiKeyId(_id(asked.value)))
+            key = await apikeys.lock(tx, ApiKeyId(_id(asked.value)), reach(person))
             return key is not None, key.tenant_id if key else None
         case Kind.TENANT_ID:
             tenant_id = TenantId(_id(asked.value))

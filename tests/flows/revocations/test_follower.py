@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from msgspec.structs import replace
@@ -14,6 +15,7 @@ from service.flows.oauth.authenticate_client import Presented, authenticate_clie
 from service.flows.people.create_client import NewClient, create_client
 from service.kernel.call import Call, Operator
 from service.kernel.clock import Clock
+from service.kernel.ids import TenantId
 from service.kernel.redis import Redis
 from service.kernel.refusal import Refused
 from service.kernel.secret import Secret
@@ -190,6 +192,36 @@ async def test_of_two_cutoffs_redis_keeps_the_later_whichever_committed_last(rt:
     await fanout.vouch(rt.revocations.memory, lambda: 0.0)
     between = Marks(jti="j", iat=int(now.timestamp()) - 2, kid="k", sub="s", client_id="c")
     assert await fanout.find(between) is True
+
+
+async def test_who_is_cut_off_in_one_organization_is_so_there_alone_by_memory_redis_and_table(
+    rt: Runtime,
+) -> None:
+    now, here, there = rt.clock.now(), TenantId(uuid4()), TenantId(uuid4())
+    async with rt.pg.decision() as tx:
+        entries = await revocations.revoke(
+            tx,
+            Kind.SUB,
+            ["s"],
+            tenant_id=here,
+            reason="test",
+            at=now,
+            expires_at=now + timedelta(hours=1),
+        )
+    await rt.revocations.announce(entries)
+    fanout = Fanout(rt.redis, rt.clock)
+    await fanout.vouch(rt.revocations.memory, lambda: 0.0)
+    for tenant_id, hit in ((str(here), True), (str(there), False), (None, False)):
+        marks = Marks(
+            jti="j", iat=int(now.timestamp()), kid="k", sub="s", client_id="c", tenant_id=tenant_id
+        )
+        assert (rt.revocations.memory.find(marks) is not None) is hit
+        assert await fanout.find(marks) is hit
+        async with rt.pg.reading() as tx:
+            assert (await revocations.find_any(tx, marks, now) is not None) is hit
+    rt.revocations.memory.prune(now + timedelta(hours=2))
+    assert len(rt.revocations.memory) == 0
+    assert rt.revocations.memory.find_mark(*entries[0].mark) is None
 
 
 @pytest.fixture

@@ -230,6 +230,7 @@ async def test_suspending_a_member_stops_tokens_and_sessions_here_and_nowhere_el
 async def test_api_keys_and_what_they_begot_go_with_the_membership(
     rt: Runtime, owner: httpx2.AsyncClient, browser: Browser, client: httpx2.AsyncClient, way: str
 ) -> None:
+    await given.a_person(rt, "root@top.example", slug="top", platform_admin=True)
     member = await an_owner(rt, browser(), "mem@acme.example", platform_admin=True, role="member")
     made = await member.create(scopes=["revocations:read"])
     token = (await exchange(client, made["secret"])).json()["access_token"]
@@ -241,6 +242,52 @@ async def test_api_keys_and_what_they_begot_go_with_the_membership(
         assert (await owner.delete(path)).status_code == 204
     assert (await use(client, made["secret"]), await use(client, token)) == (401, 401)
     assert (await exchange(client, made["secret"])).status_code == 400
+
+
+async def test_a_key_ends_with_its_owner_s_membership_for_good(
+    rt: Runtime, owner: httpx2.AsyncClient, browser: Browser, client: httpx2.AsyncClient
+) -> None:
+    member = await an_owner(rt, browser(), "mem@acme.example", role="member")
+    keys = [await member.create() for _ in range(2)]
+    link = (await owner.post("/admin/users", json={"email": "mem@acme.example"})).json()["link"]
+    who = member.person.user_id
+    assert (await owner.delete(f"/admin/users/{who}")).status_code == 204
+    shown = [(await owner.get(f"/api-keys/{key['id']}")).json() for key in keys]
+    assert all(key["revoked_at"] for key in shown)
+    revoked = await given.events(rt, "api_key.revoked")
+    assert {one["detail"]["key_id"] for one in revoked} == {key["id"] for key in keys}
+    async with rt.pg.reading() as tx:
+        told = await tx.fetch("SELECT value FROM auth_revocations WHERE kind = 'akid'")
+    assert {row["value"] for row in told} == {key["id"] for key in keys}
+    # A link of before opens nothing; a new one makes a member, and no key works again.
+    form = {"token": link.partition("#")[2], "password": given.PASSWORD}
+    assert (await client.post("/auth/invitations/accept", json=form)).status_code == 400
+    again = (await owner.post("/admin/users", json={"email": "mem@acme.example"})).json()["link"]
+    form["token"] = again.partition("#")[2]
+    assert (await client.post("/auth/invitations/accept", json=form)).status_code == 200
+    for key in keys:
+        assert (await exchange(client, key["secret"])).status_code == 400
+    assert (await member.ask("POST", "/auth/refresh", json={})).status_code == 401
+
+
+async def test_no_key_is_made_behind_the_end_of_a_membership(
+    rt: Runtime, owner: httpx2.AsyncClient, browser: Browser
+) -> None:
+    for n in range(5):
+        member = await an_owner(rt, browser(), f"mem{n}@acme.example", role="member")
+        body = {"name": "k", "scopes": ["agentes"]}
+        key = await member.create()
+        await asyncio.gather(
+            owner.delete(f"/admin/users/{member.person.user_id}"),
+            member.ask("POST", "/api-keys", json=body),
+            member.ask("POST", f"/api-keys/{key['id']}/rotate", json={}),
+        )
+        async with rt.pg.reading() as tx:
+            alive = await tx.fetchval(
+                "SELECT count(*) FROM auth_api_keys WHERE owner_id = $1 AND revoked_at IS NULL",
+                member.person.user_id,
+            )
+        assert alive == 0
 
 
 @pytest.mark.parametrize("way", ["suspended", "removed", "demoted", "disabled"])
