@@ -26,10 +26,10 @@ from faults.client import Answer, Client
 from faults.proxy import Proxy, Tap
 from faults.report import Report
 from service import settings as deployment
-from service.domain import audit
+from service.domain import audit, users
 from service.domain.audit import events
 from service.domain.organizations import Organization
-from service.domain.users import Account, Membership, Role
+from service.domain.users import Account, Held, Role
 from service.embedded.checkout import ROOT, postgres, valkey
 from service.embedded.process import Running, started, worker_serving
 from service.embedded.schema import migrate
@@ -243,12 +243,13 @@ class Site:
         """Sign a person in on one more device, without the cost of hashing."""
         call = self.call()
         overrides = _HURRY if organization.slug.startswith(HASTY) else None
-        membership = Membership(
+        membership = Held(
             tenant_id=organization.tenant_id,
             role=role,
             slug=organization.slug,
             name=organization.name,
             policy=overrides,
+            cutoff=None,
         )
         async with self.rt.pg.decision() as tx:
             opened = await open_session(
@@ -262,7 +263,7 @@ class Site:
             )
             await audit.record(tx, call, signed_in)
         grantee = Grantee.of(account, membership, opened, auth_time=call.at, amr=("pwd",))
-        granted = grant(self.rt, call, grantee, opened.refresh_token)
+        granted = await grant(self.rt, call, grantee, opened.refresh_token)
         self.canaries.setdefault("refresh token", opened.refresh_token)
         self.canaries.setdefault("access token", granted.access_token)
         return Device(
@@ -284,6 +285,13 @@ class Site:
         organization = organization or await self.organization()
         account = await self.person(organization, role, platform_admin=platform_admin)
         return await self.device(account, organization, role)
+
+    async def join(self, account: Account, organization: Organization, role: Role) -> None:
+        """Make a person a member of one more organization."""
+        async with self.rt.pg.autocommit() as tx:
+            await users.insert_membership(
+                tx, organization.tenant_id, account.user_id, role, self.call().at
+            )
 
     async def hasty(self) -> Organization:
         """Make an organization whose grace is one second."""

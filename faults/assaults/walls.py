@@ -1,16 +1,24 @@
-"""I8: nothing of another organization, by any id, in any list."""
+"""I8: nothing of another organization, by any id, in any list, by any clock.
 
+And nothing there changes by what is done here, also to a person who is a member of both.
+"""
+
+import asyncio
 import random
 from typing import Any
 
 import msgspec
 
+from faults.assaults.apart import tell_apart
 from faults.client import Client
 from faults.report import Report
 from faults.site import Device, Site
 from service.embedded.checkout import ROOT
 
 _SLOW = ("/revocations/stream",)
+_KNOWN_SECONDS = 0.5
+"""By then every worker knows what was revoked."""
+
 _OUT = ("/auth/logout", "/auth/logout-all")
 _BODIES: dict[str, Any] = {
     "PUT /admin/users/{user_id}/role": {"role": "member"},
@@ -46,8 +54,41 @@ async def climb_walls(site: Site, report: Report, dice: random.Random, rounds: i
         report.expect("I8", before == await _state(site, victim), "a stranger changed something")
         answer = await client.ask("GET", "/auth/me", bearer=victim.access_token)
         report.expect("I8", answer.ok, f"a stranger ended a session: {answer.status}")
+        await _act_on_a_member_of_two(site, report, client)
+        if number == 1:  # minutes, so not in a quick run
+            await tell_apart(report, client, spy, foreign, dice)
         client.close()
         report.rounds += 1
+
+
+async def _act_on_a_member_of_two(site: Site, report: Report, client: Client) -> None:
+    """Do all that an owner may do to a member; where that one is a member too, nothing changes."""
+    owner = await site.newcomer(role="owner")
+    account, there = await site.person(owner.organization), await site.organization()
+    await site.join(account, there, "member")
+    elsewhere = await site.device(account, there)
+    before = await _state(site, elsewhere)
+    path = f"/admin/users/{account.user_id}"
+    acts: tuple[tuple[str, str, Any], ...] = (
+        ("PUT", f"{path}/role", {"role": "admin"}),
+        ("PUT", f"{path}/role", {"role": "admin"}),
+        ("POST", f"{path}/end-sessions", {}),
+        ("POST", f"{path}/disable", {}),
+        ("POST", f"{path}/enable", {}),
+        ("DELETE", path, None),
+    )
+    here = await site.device(account, owner.organization)
+    body = {"name": "theirs", "scopes": ["agentes"]}
+    made = await client.ask("POST", "/api-keys", bearer=here.access_token, json=body)
+    report.expect("harness", made.ok, f"no key: {made.status}")
+    for method, url, told in acts:
+        answer = await client.ask(method, url, bearer=owner.access_token, json=told)
+        report.expect("harness", answer.ok, f"{method} {url}: {answer.status}")
+        report.faults["acts on a member of two"] += 1
+    await asyncio.sleep(_KNOWN_SECONDS)
+    report.expect("I8", before == await _state(site, elsewhere), "an act reached another one")
+    answer = await client.ask("GET", "/auth/me", bearer=elsewhere.access_token)
+    report.expect("I8", answer.ok, f"an act ended a token of another one: {answer.status}")
 
 
 def _queries(operation: Any) -> list[str]:

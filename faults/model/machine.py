@@ -23,9 +23,6 @@ _BOUND_SECONDS = 1.0
 _GRACE_SECONDS = 25.0
 """Within this a retry is forgiven for sure."""
 
-_CUTOFF_SECONDS = 2.5
-"""So long after a cutoff a token may be counted as issued before it: cutoffs have whole seconds."""
-
 _NUMBERS = st.integers(0, 999)
 
 
@@ -80,8 +77,6 @@ class House(RuleBasedStateMachine):
         self.rotated: dict[str, float] = {}
         self.asked_at = 0.0
         self.asked_to_rotate: dict[str, float] = {}
-        self.issued: dict[str, float] = {}
-        self.cut: dict[str, float] = {}
 
     # --- helpers --------------------------------------------------------------------------
 
@@ -121,15 +116,11 @@ class House(RuleBasedStateMachine):
         return among[number // 4 % len(among)]
 
     def certain(self, session: Session) -> bool:
-        """Whether no cutoff is so near that its token might be counted as older."""
-        if not session.access:  # revoked by hand
-            return False
-        cut = self.cut.get(str(session.owner.account.user_id), float("-inf"))
-        return self.issued[session.access] > cut + _CUTOFF_SECONDS
+        """Whether it has a token that was not revoked by hand: whatever is issued is good."""
+        return bool(session.access)
 
     def keep(self, session: Session, answer: Answer) -> None:
         session.access = answer.json()["access_token"]
-        self.issued[session.access] = time.monotonic()
         self.rotated[session.session_id] = time.monotonic()
         self.asked_to_rotate[session.session_id] = self.asked_at
 
@@ -305,7 +296,6 @@ class House(RuleBasedStateMachine):
             case "disable":
                 who.disabled = True
                 who.end_all()
-                self.cut[str(who.account.user_id)] = time.monotonic()
             case "enable":
                 who.disabled = False
             case _:
@@ -322,7 +312,6 @@ class House(RuleBasedStateMachine):
             for who in self.people:
                 if who.home is home:
                     who.end_all()
-                    self.cut[str(who.account.user_id)] = time.monotonic()
         self.settled()
 
     def admin(self, path: str, body: object = None) -> int:
@@ -336,7 +325,6 @@ class House(RuleBasedStateMachine):
 
     @rule(number=_NUMBERS, dice=st.integers(0, 19))
     def revoke_by_hand(self, number: int, dice: int) -> None:
-        # Seldom: for seconds after it there is little that a person can be sure to be let do.
         kind = {0: "sub", 1: "sid", 2: "jti", 3: "jti", 4: "jti"}.get(dice)
         session = self.pick_session(number)
         if kind is None or not (session.live and session.access):
@@ -350,7 +338,6 @@ class House(RuleBasedStateMachine):
             case "jti":
                 self.dies(session)
             case _:
-                self.cut[str(session.owner.account.user_id)] = time.monotonic()
                 for one in session.owner.sessions:
                     self.dies(one)
         self.settled()

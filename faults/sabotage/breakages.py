@@ -117,6 +117,41 @@ BREAKAGES = (
         "I8",
     ),
     Breakage(
+        "a cutoff reaches the other organization",
+        "service/domain/revocations/model.py",
+        (
+            (
+                "        return self.kind, self.value if within is None else"
+                " _member(self.value, str(within))\n",
+                "        return self.kind, self.value\n",
+            ),
+        ),
+        "walls",
+        1,
+        "I8",
+    ),
+    Breakage(
+        "a token is issued without a look at the cutoffs",
+        "service/flows/access/cutoff.py",
+        (("        latest = cutoff(state, at)\n", "        latest = None\n"),),
+        "model",
+        120,
+        "model",
+    ),
+    Breakage(
+        "a lock reaches into the other organization",
+        "sql/queries/apikeys.sql",
+        (
+            (
+                "   AND ($2::uuid IS NULL OR tenant_id = $2)\n",
+                "   AND ($2::uuid IS NULL OR $2 = $2)\n",
+            ),
+        ),
+        "walls",
+        2,
+        "I8",
+    ),
+    Breakage(
         "no hash for an unknown account, and refusals are not held",
         "service/kernel/passwords.py",
         (
