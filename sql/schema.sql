@@ -65,6 +65,7 @@ BEGIN
     IF NOT personal_keys <@ ARRAY['address', 'email', 'name', 'network_before', 'network_now'] THEN
         RAISE EXCEPTION 'not personal: %', personal_keys;
     END IF;
+    PERFORM pg_advisory_xact_lock(auth_eventos_person(person::text));
     RETURN QUERY
     WITH erased AS (
         UPDATE auth_eventos
@@ -81,6 +82,26 @@ BEGIN
          WHERE auth_event_seals.event_id = erased_id
     )
     SELECT DISTINCT erased_chain FROM erased;
+END $$;
+
+CREATE FUNCTION public.auth_eventos_of_erased() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public'
+    AS $$
+DECLARE
+    person text := CASE WHEN NEW.actor_kind = 'user' THEN NEW.actor_id ELSE NEW.user_id::text END;
+BEGIN
+    IF person IS NULL OR (NEW.ip IS NULL AND NEW.user_agent = '') THEN
+        RETURN NEW;
+    END IF;
+    PERFORM pg_advisory_xact_lock_shared(auth_eventos_person(person));
+    -- A statement of its own: it sees what was committed while the lock was waited for.
+    IF EXISTS (SELECT FROM auth_users WHERE user_id = person::uuid AND erased_at IS NOT NULL) THEN
+        NEW.ip := NULL;
+        NEW.user_agent := '';
+        NEW.detail := NEW.detail - ARRAY['address', 'email', 'name', 'network_before', 'network_now'];
+    END IF;
+    RETURN NEW;
 END $$;
 
 CREATE FUNCTION public.auth_eventos_partitions(first timestamp with time zone, months integer) RETURNS integer
@@ -115,6 +136,13 @@ BEGIN
     END LOOP;
     RETURN made;
 END $$;
+
+CREATE FUNCTION public.auth_eventos_person(person text) RETURNS bigint
+    LANGUAGE sql STABLE
+    SET search_path TO 'public'
+    AS $$
+    SELECT hashtextextended(current_schema() || ' events of ' || (hashtext(person) & 255), 0)
+$$;
 
 CREATE FUNCTION public.auth_grant_to(service name) RETURNS void
     LANGUAGE plpgsql
@@ -713,6 +741,8 @@ ALTER INDEX public.auth_eventos_request ATTACH PARTITION public.auth_eventos_def
 ALTER INDEX public.auth_eventos_session ATTACH PARTITION public.auth_eventos_default_session_id_chain_id_event_id_idx;
 
 ALTER INDEX public.auth_eventos_user ATTACH PARTITION public.auth_eventos_default_user_id_chain_id_event_id_idx;
+
+CREATE TRIGGER auth_eventos_of_erased BEFORE INSERT ON public.auth_eventos FOR EACH ROW EXECUTE FUNCTION public.auth_eventos_of_erased();
 
 ALTER TABLE ONLY public.auth_api_keys
     ADD CONSTRAINT auth_api_keys_owner_id_fkey FOREIGN KEY (owner_id) REFERENCES public.auth_users(user_id) ON DELETE CASCADE;

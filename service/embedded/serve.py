@@ -23,6 +23,7 @@ from service.embedded.checkout import (
     running_servers,
     settings,
 )
+from service.embedded.development import write_policy
 from service.embedded.servers import EmbeddedError, Server, launched, why_not_bind
 
 OWNER = "owner@demo.example"
@@ -42,6 +43,7 @@ def serve() -> int:
         pid, verb, _ = checkout.owner()
         raise EmbeddedError(f"./dev {verb} runs in this checkout already (process {pid})")
     environment = settings(os.environ, checkout.data)
+    environment |= write_policy(environment, checkout.data)
     try:
         _require_free(Listening.of(environment))
         with running_servers(environment, checkout.data) as servers:
@@ -215,7 +217,7 @@ def _welcome(environment: Mapping[str, str], password: str | None) -> None:
     url = Listening.of(environment).url
     body = json.dumps({"email": OWNER, "password": password or "PASSWORD", "organization": "demo"})
     print(
-        f"\nTesserra Auth is on {url}\n"
+        f"\nTesserra Auth is on {url}: a development server, with generous limits\n"
         f"  e-mail    {OWNER}\n"
         f"  password  {password or 'as printed on the first run (./dev reset starts over)'}\n"
         f"  sign in   curl -sS -c cookies.txt -H 'content-type: application/json'"

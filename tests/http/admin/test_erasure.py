@@ -7,9 +7,14 @@ from typing import Any
 
 import httpx2
 import pytest
+from msgspec.structs import replace
 
-from service.domain import users
-from service.kernel.ids import TenantId, UserId
+from service.domain import audit, users
+from service.domain.audit import events
+from service.flows.people.erase_person import erase_person
+from service.kernel import ids
+from service.kernel.call import Call, Nobody, Operator, Person
+from service.kernel.ids import SessionId, TenantId, UserId
 from service.runtime import Runtime
 from tests import given
 from tests.flows.upkeep.trails import checked, seal_all
@@ -98,6 +103,52 @@ async def a_life(rt: Runtime, browser: Browser) -> tuple[UserId, httpx2.AsyncCli
             EMAIL,
         )
     return who.person.user_id, client, made["secret"]
+
+
+@pytest.mark.parametrize("acts_on_another", [True, False])
+async def test_an_act_that_began_before_leaves_nothing_personal_after(
+    rt: Runtime,
+    call: Callable[..., Call],
+    *,
+    acts_on_another: bool,
+) -> None:
+    """Whichever act it is: recorded before and committed while one is erased, or recorded after."""
+    ada = await given.a_person(rt, "ada@acme.example", role="owner")
+    bob = await given.a_person(rt, "bob@acme.example", role="owner")
+    erasing, theirs = call(actor=Operator(), ip=None, user_agent=""), "198.51.100.77"
+    person = Person(
+        user_id=ada.user_id,
+        tenant_id=ada.tenant_id,
+        session_id=SessionId(ids.new(rt.clock.now())),
+        roles=("owner",),
+        scopes=(),
+        expires_at=rt.clock.now(),
+    )
+    about = bob.user_id if acts_on_another else ada.user_id
+    acting = call(actor=person if acts_on_another else Nobody(), ip=theirs)
+    act = events.SessionMoved(
+        tenant_id=ada.tenant_id,
+        user_id=about,
+        network_before=theirs,
+        network_now=theirs,
+        agent_changed=False,
+    )
+    async with rt.pg.decision() as tx:
+        await audit.record(tx, acting, act)
+        erasure = asyncio.create_task(erase_person(rt, erasing, ada.user_id))
+        await given.until_somebody_waits(rt)
+        assert not erasure.done()
+    await erasure
+    async with rt.pg.decision() as tx:
+        await audit.record(tx, acting, act)
+        bobs = call(actor=replace(person, user_id=bob.user_id), ip="203.0.113.9")
+        await audit.record(tx, bobs, replace(act, user_id=ada.user_id))
+    addresses = [one["ip"] for one in await given.events(rt, "session.moved")]
+    assert [str(one) for one in addresses] == ["None", "None", "203.0.113.9"]
+    before = [one["detail"] for one in await given.events(rt, "session.moved")][:2]
+    assert before == [{"agent_changed": False}] * 2
+    await seal_all(rt)
+    assert (await checked(rt)).findings == []
 
 
 async def test_nothing_of_the_person_is_left_and_the_chain_still_verifies(
