@@ -78,6 +78,7 @@ async def open_runtime(
         policy = policy or policies.load(settings.policy_file)
         passwords = passwords or Passwords(clock, policy.hashing, workers=settings.workers)
         known_passwords = _known_passwords(policy)
+        mailer = _mailer(policy, settings)
     with blaming("AUTH_SMTP_URL"):
         if settings.smtp_url is not None:
             mail.parsed(settings.smtp_url)
@@ -107,7 +108,7 @@ async def open_runtime(
             ratelimits=RateLimits(redis, clock, settings.workers),
             rotations=Rotations(pg),
             profiles=Profiles(clock),
-            mail=mail.Mailer(policy.links.mail_from),
+            mail=mailer,
             clients=KnownClients(pg),
             assertions=Once(redis, clock, "assertion"),
             apikeys=KnownKeys(pg),
@@ -152,6 +153,13 @@ def _known_passwords(policy: Policy) -> KnownPasswords:
         return KnownPasswords(Path(own) if own else None)
     except ValueError as exc:
         raise ValueError(f"passwords.known_file: {exc}") from None
+
+
+def _mailer(policy: Policy, settings: Settings) -> mail.Mailer:
+    try:
+        return mail.Mailer(policy.links.mail_from, settings.issuer)
+    except ValueError as exc:
+        raise ValueError(f"links.mail_from: {exc}") from None
 
 
 def key_times(policy: Policy) -> Times:

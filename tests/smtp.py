@@ -20,6 +20,9 @@ class Sink:
     messages: list[EmailMessage] = field(default_factory=list)
     envelopes: list[tuple[str, str]] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
+    raw: list[bytes] = field(default_factory=list)
+    greetings: list[str] = field(default_factory=list)
+    """By what name each client said EHLO."""
 
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Hold one conversation."""
@@ -33,6 +36,7 @@ class Sink:
             while line := (await reader.readline()).decode().rstrip("\r\n"):
                 match line.split(" ", 1)[0].upper():
                     case "EHLO":
+                        self.greetings.append(line.split(" ", 1)[1])
                         say("250-sink\r\n250 AUTH PLAIN" if self.login else "250 sink")
                     case "AUTH":
                         self.logins.append(base64.b64decode(line.split(" ")[2]).decode())
@@ -49,6 +53,7 @@ class Sink:
                             b"\r\n..", b"\r\n."
                         )
                         self.envelopes.append((sender, recipient))
+                        self.raw.append(body)
                         self.messages.append(message_from_bytes(body, policy=policy.default))
                         say("250 kept")
                     case "QUIT":

@@ -1,56 +1,115 @@
-"""Outgoing mail: plain text, by an SMTP server, off the event loop.
+"""Outgoing mail, by an SMTP server, off the event loop.
 
 `smtps://user:password@host:465`, or `smtp://host:587` (STARTTLS where the server offers it).
+
+Every mail has a Date, a Message-ID (RFC 5322 section 3.6) and the same content as text and as HTML:
+large providers refuse mail without the first two.  `Auto-Submitted` keeps out-of-office answers
+away (RFC 3834).
 """
 
 import asyncio
+import html
+import re
 import smtplib
 import ssl
+from datetime import datetime
+from email.errors import MessageError
+from email.header import Header
+from email.headerregistry import Address
 from email.message import EmailMessage
+from email.policy import EmailPolicy
+from email.utils import format_datetime, make_msgid
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from msgspec import Struct
 
+from service.kernel import hostname
 from service.kernel.log import log
 
 _TIMEOUT = 10.0
+_LOCAL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+"
+_SENDER = re.compile(
+    rf"(?P<bare>{_LOCAL})@(?P<bare_domain>[^<>@\s]+)"
+    rf"|(?P<name>[^<>]*)<(?P<local>{_LOCAL})@(?P<domain>[^<>@\s]+)>"
+)
 _PORTS = {"smtp": 587, "smtps": 465}
 
 
 class Mail(Struct, frozen=True):
-    """One message."""
+    """One message: what it says, in paragraphs, and the link that it is about.
+
+    `to` is an address with the domain in ASCII (A-labels); the rest may be any text.
+    """
 
     to: str
     subject: str
-    text: str
+    paragraphs: tuple[str, ...]
+    link: str
+
+
+class _Policy(EmailPolicy):
+    """Python's own, but for subjects: that one loses spaces where it folds long ones."""
+
+    def fold(self, name: str, value: str) -> str:
+        """Write a header, in lines."""
+        if name == "Subject":
+            return f"{name}: {_encoded(str(value), linesep=self.linesep)}{self.linesep}"
+        return str(super().fold(name, value))
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        """Write a header, in lines."""
+        return (
+            self.fold(name, value).encode()
+            if name == "Subject"
+            else super().fold_binary(name, value)
+        )
+
+
+# Not every server takes eight bits.
+_SEVEN_BIT = _Policy(linesep="\r\n", cte_type="7bit")
+
+
+def _encoded(subject: str, *, linesep: str) -> str:
+    """Write a subject as RFC 2047 has it; what looks like an encoded word is encoded too."""
+    charset = "us-ascii" if subject.isascii() and "=?" not in subject else "utf-8"
+    encoded: str = Header(subject, charset, header_name="Subject").encode(linesep=linesep)
+    return encoded
 
 
 class Mailer:
-    """Sends in one name."""
+    """Sends in one name, as a host that bears the name of the issuer's."""
 
-    def __init__(self, sender: str) -> None:
-        self._sender = sender
+    def __init__(self, sender: str, issuer: str) -> None:
+        """Take the sender's address, `a@b` or `Name <a@b>`.  ValueError when it is none."""
+        self._sender = _sender(sender)
+        self._host = urlsplit(issuer).hostname or "localhost"
+        # An address is no host name: EHLO wants it in brackets (RFC 5321 section 4.1.3).
+        self._ehlo = self._host
+        if ":" in self._host:
+            self._ehlo = f"[IPv6:{self._host}]"
+        elif self._host.replace(".", "").isdigit():
+            self._ehlo = f"[{self._host}]"
 
-    async def send(self, url: str, mail: Mail) -> bool:
-        """Send by a server; False when it did not take the message (which is logged)."""
+    async def send(self, url: str, mail: Mail, at: datetime) -> bool:
+        """Send by a server, dated `at`; False, and logged, when it did not take the message."""
         try:
-            await asyncio.to_thread(self._deliver, url, mail)
-        except (OSError, smtplib.SMTPException, ValueError) as exc:
+            await asyncio.to_thread(self._deliver, url, mail, at)
+        except (OSError, smtplib.SMTPException, MessageError, ValueError) as exc:
             log().error("mail not sent", error=type(exc).__name__)
             return False
         return True
 
-    def _deliver(self, url: str, mail: Mail) -> None:
+    def _deliver(self, url: str, mail: Mail, at: datetime) -> None:
         parts = parsed(url)
         host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
-        message = EmailMessage()
-        message["From"], message["To"], message["Subject"] = self._sender, mail.to, mail.subject
-        message.set_content(mail.text)
+        message = self._written(mail, at)
         context = ssl.create_default_context()
         if parts.scheme == "smtps":
-            server: smtplib.SMTP = smtplib.SMTP_SSL(host, port, timeout=_TIMEOUT, context=context)
+            server: smtplib.SMTP = smtplib.SMTP_SSL(
+                host, port, self._ehlo, timeout=_TIMEOUT, context=context
+            )
         else:
-            server = smtplib.SMTP(host, port, timeout=_TIMEOUT)
+            server = smtplib.SMTP(host, port, self._ehlo, timeout=_TIMEOUT)
         with server:
             server.ehlo()
             if parts.scheme == "smtp" and server.has_extn("starttls"):
@@ -58,6 +117,36 @@ class Mailer:
             if parts.username:
                 server.login(unquote(parts.username), unquote(parts.password or ""))
             server.send_message(message)
+
+    def _written(self, mail: Mail, at: datetime) -> EmailMessage:
+        """Write it; ValueError when something of it would make a second header."""
+        if not mail.subject.isprintable():
+            raise ValueError("a subject is one line")
+        message = EmailMessage(_SEVEN_BIT)
+        message["From"] = self._sender
+        message["To"] = Address(addr_spec=mail.to)
+        message["Subject"] = _encoded(mail.subject, linesep="")
+        message["Date"] = format_datetime(at)
+        message["Message-ID"] = make_msgid(domain=self._sender.domain or self._host)
+        message["Auto-Submitted"] = "auto-generated"
+        message.set_content("\n\n".join((*mail.paragraphs, mail.link)) + "\n")
+        said = "".join(f"<p>{html.escape(one)}</p>\n" for one in mail.paragraphs)
+        link = html.escape(mail.link)
+        message.add_alternative(
+            f'<!DOCTYPE html>\n<html><head><meta charset="utf-8"><title>{html.escape(mail.subject)}'
+            f'</title></head><body>\n{said}<p><a href="{link}">{link}</a></p>\n</body></html>\n',
+            subtype="html",
+        )
+        return message
+
+
+def _sender(text: str) -> Address:
+    """Read the address that mails come from."""
+    match = _SENDER.fullmatch(text)
+    host = hostname.parse(match["domain"] or match["bare_domain"]) if match else None
+    if match is None or host is None or not text.isprintable():
+        raise ValueError("must be an address: name@domain, or Name <name@domain>")
+    return Address((match["name"] or "").strip(), match["local"] or match["bare"], host.ascii)
 
 
 def parsed(url: str) -> SplitResult:

@@ -72,6 +72,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "bcrypt": ("kernel/passwords",),
     "cryptography": ("kernel/jose", "kernel/mac", "kernel/seal"),
     "structlog": ("kernel/log",),
+    "idna": ("kernel/hostname",),
+    "smtplib": ("kernel/mail",),
 }
 """Which library is known where.  Tighter than the design: not even a store knows its driver."""
 

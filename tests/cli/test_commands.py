@@ -96,6 +96,8 @@ async def test_what_stops_a_start_is_named_and_no_secret_shown(
     no_list, relative = tmp_path / "no-list.toml", tmp_path / "relative.toml"
     no_list.write_text(f'[passwords]\nknown_file = "{tmp_path}/none.txt"\n')
     relative.write_text('[passwords]\nknown_file = "known.txt"\n')
+    sender = tmp_path / "sender.toml"
+    sender.write_text('[links]\nmail_from = "no address"\n')
     serve: tuple[str, ...] = ("serve",)
     cases: list[tuple[str, tuple[str, ...], dict[str, str]]] = [
         ("AUTH_DATABASE_URL", ("prune",), {"database_url": "s3cret"}),
@@ -109,6 +111,7 @@ async def test_what_stops_a_start_is_named_and_no_secret_shown(
         ("AUTH_POLICY_FILE", serve, {"policy_file": str(tmp_path)}),
         ("passwords.known_file", serve, {"policy_file": str(no_list)}),
         ("passwords.known_file", serve, {"policy_file": str(relative)}),
+        ("links.mail_from", serve, {"policy_file": str(sender)}),
         ("AUTH_SMTP_URL", serve, {"smtp_url": "http://s3cret"}),
         ("AUTH_SMTP_URL", serve, {"smtp_url": "smtps://mail.example:s3cret"}),
         ("AUTH_MASTER_KEYS", serve, {"master_keys": "s3cret" + "A" * 36 + "=="}),

@@ -33,7 +33,10 @@ async def test_an_invitation_is_mailed_and_its_link_makes_a_member(tmp_path: Pat
                 (message,) = sink.messages
                 assert message["To"] == "new@acme.example"
                 assert "Acme" in message["Subject"]
-                link = next(word for word in message.get_content().split() if "#tsi_" in word)
+                assert (message["Date"], message["Message-ID"]) != (None, None)
+                text = message.get_body(("plain",))
+                assert text is not None
+                link = next(word for word in text.get_content().split() if "#tsi_" in word)
                 assert link.startswith(running.environment["AUTH_ISSUER"])
                 token = link.partition("#")[2]
                 accept = {"token": token, "password": "a fine long password"}

@@ -85,7 +85,11 @@ async def invite(
         Mail(
             to=canonical,
             subject=f"Invitation to {organization.name}",
-            text=f"You are invited to {organization.name}.  Within 7 days, follow:\n\n{link}\n",
+            paragraphs=(
+                f"You are invited to {organization.name}.",
+                "Follow this link within 7 days to become a member:",
+            ),
+            link=link,
         ),
     )
     return Invited(

@@ -21,7 +21,7 @@ HERE = "tesserra-auth"
 async def send_mail(rt: Runtime, call: Call, mail: Mail) -> bool:
     """Send; False when there is no server, or it did not take the message (which is logged)."""
     url = rt.settings.smtp_url or await _open_here(rt, call)
-    return url is not None and await rt.mail.send(url, mail)
+    return url is not None and await rt.mail.send(url, mail, call.at)
 
 
 async def _open_here(rt: Runtime, call: Call) -> str | None:
