@@ -89,20 +89,31 @@ def architecture() -> None:
 
 def rotation() -> None:
     """What happens to a refresh token that is presented."""
-    sheet = Sheet(880, 330, "Refresh: what a presented token is worth")
-    sheet.box(20, 130, 180, 70, "token presented", "handle . generation . MAC")
-    sheet.box(290, 20, 250, 52, "MAC is not ours", "refused; nothing is burned")
-    sheet.box(290, 90, 250, 52, "the current one", "rotate: generation + 1")
-    sheet.box(290, 160, 250, 52, "the one before, within 10 s,", "successor unused")
-    sheet.box(290, 230, 250, 52, "any other generation", "somebody holds a copy")
-    for y in (46, 116, 186, 256):
-        sheet.arrow(200, 165, 290, y)
-    sheet.box(640, 90, 220, 52, "a new successor", "one UPDATE, one round trip")
-    sheet.box(640, 160, 220, 52, "the same successor again", "a lost answer loses nothing")
-    sheet.box(640, 230, 220, 52, "family and session ended", "its tokens die in a second")
-    for y in (116, 186, 256):
-        sheet.arrow(540, y, 640, y)
-    sheet.text(440, 316, "one row per family: there is never a second live token")
+    sheet = Sheet(940, 400, "Refresh: what a presented token is worth")
+    sheet.box(20, 165, 180, 70, "token presented", "handle . generation . MAC")
+    worth = (
+        (("MAC is not ours",), ("refused", "nothing is burned")),
+        (("the current one",), ("a new successor", "one UPDATE, one round trip")),
+        (
+            ("superseded up to 10 s before it arrived", "whatever was used meanwhile"),
+            ("the current one again", "ten tabs send one cookie at once"),
+        ),
+        (
+            ("the previous one, up to a minute", "successor unused, same network and agent"),
+            ("the current one again", "an answer may have been lost"),
+        ),
+        (
+            ("superseded longer ago", "somebody holds a copy"),
+            ("family and session ended", "its tokens die in a second"),
+        ),
+    )
+    for row, (which, what) in enumerate(worth):
+        y = 20 + 70 * row
+        sheet.box(290, y, 310, 52, *which)
+        sheet.box(680, y, 240, 52, *what)
+        sheet.arrow(200, 200, 290, y + 26)
+        sheet.arrow(600, y + 26, 680, y + 26)
+    sheet.text(470, 386, "one row per family: there is never a second live token")
     sheet.save("rotation.svg")
 
 

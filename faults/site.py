@@ -52,7 +52,8 @@ HASTY = "hasty-"
 """How organizations are called whose retries are forgiven for a second only."""
 
 HASTY_SECONDS = 1
-_HURRY = json.dumps({"refresh_grace": HASTY_SECONDS})
+_HURRY = json.dumps({"refresh_grace": HASTY_SECONDS, "lost_answer_grace": 0})
+_STRICT = json.dumps({"refresh_grace": 0})
 
 _START_SECONDS = 120.0
 """Several deployments may start on one machine at once."""
@@ -295,14 +296,31 @@ class Site:
 
     async def hasty(self) -> Organization:
         """Make an organization whose grace is one second."""
-        made = await self.organization(f"{HASTY}{next(self._made)}")
+        return await self._with_policy(f"{HASTY}{next(self._made)}", _HURRY)
+
+    async def strict(self) -> Organization:
+        """Make an organization without a grace."""
+        return await self._with_policy(f"strict-{next(self._made)}", _STRICT)
+
+    async def _with_policy(self, slug: str, overrides: str) -> Organization:
+        made = await self.organization(slug)
         async with self.rt.pg.reading() as tx:
             await tx.execute(
                 "UPDATE auth_organizations SET policy = $2::text::jsonb WHERE tenant_id = $1",
                 made.tenant_id,
-                _HURRY,
+                overrides,
             )
         return made
+
+    async def no_grace(self, device: Device) -> None:
+        """Let the superseded tokens of a session have been so since an hour ago."""
+        async with self.rt.pg.reading() as tx:
+            await tx.execute(
+                "UPDATE auth_families SET rotated_at = rotated_at - interval '1 hour', superseded ="
+                " ARRAY(SELECT at - interval '1 hour' FROM unnest(superseded) AS at ORDER BY at)"
+                " WHERE session_id = $1",
+                UUID(device.session_id),
+            )
 
     async def machine(self, *scopes: str) -> Machine:
         """Make a service of the platform, with a token of its own."""

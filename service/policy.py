@@ -45,6 +45,11 @@ class Tokens(Struct, frozen=True, forbid_unknown_fields=True):
     exchanged_token_ttl: Annotated[int, _between(300, 900)] = 600
     """Of a token that an API key was exchanged for."""
     refresh_grace: Annotated[int, _between(0, 30)] = 10
+    """So long a superseded refresh token is answered with the current one again.  At 0 a second use
+    is a replay, and `lost_answer_grace` counts for nothing."""
+    lost_answer_grace: Annotated[int, _between(0, 600)] = 60
+    """So long the one before the current one is, from where the session was last seen, when nobody
+    has used the current one: its answer may have been lost."""
     audience: Annotated[str, Meta(max_length=200)] = ""
     """The `aud` of access tokens; empty means the issuer."""
     algorithm: Algorithm = "ES256"

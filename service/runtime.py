@@ -88,6 +88,7 @@ async def open_runtime(
         redis = Redis(settings.redis_url, settings.database_schema, clock)
     await check_schema(settings)
     pg = await Postgres.connect(settings.database_url, settings.database_schema)
+    rotations = Rotations(pg, clock)
     try:
         await clock.discipline(pg.now)
         revocations = Follower(pg, redis, clock, key_killed=lambda: keyring.refresh(pg))
@@ -106,7 +107,7 @@ async def open_runtime(
             tokens=Tokens(settings.issuer, audience, keyring.find),
             revocations=revocations,
             ratelimits=RateLimits(redis, clock, settings.workers),
-            rotations=Rotations(pg),
+            rotations=rotations,
             profiles=Profiles(clock),
             mail=mailer,
             clients=KnownClients(pg),
@@ -122,6 +123,7 @@ async def open_runtime(
     finally:
         passwords.close()
         await redis.close()
+        await rotations.close()
         await pg.close()
 
 

@@ -353,9 +353,11 @@ CREATE TABLE public.auth_families (
     last_network text,
     last_agent text DEFAULT ''::text NOT NULL,
     recorded boolean DEFAULT false NOT NULL,
+    superseded timestamp with time zone[] DEFAULT '{}'::timestamp with time zone[] NOT NULL,
     CONSTRAINT auth_families_generation_check CHECK ((generation >= 1)),
     CONSTRAINT auth_families_handle_hash_check CHECK ((octet_length(handle_hash) = 32)),
     CONSTRAINT auth_families_status_check CHECK ((status = ANY (ARRAY['live'::text, 'ended'::text, 'burned'::text]))),
+    CONSTRAINT auth_families_superseded_check CHECK ((cardinality(superseded) <= 127)),
     CONSTRAINT auth_families_token_hash_check CHECK ((octet_length(token_hash) = 32))
 )
 WITH (fillfactor='70');

@@ -114,6 +114,15 @@ async def kinds(rt: Runtime) -> list[str]:
     return [event["event_type"] for event in await events(rt)]
 
 
+async def no_grace(rt: Runtime) -> None:
+    """Let every token that was superseded have been so since an hour ago."""
+    async with rt.pg.reading() as tx:
+        await tx.execute(
+            "UPDATE auth_families SET rotated_at = rotated_at - interval '1 hour', superseded ="
+            " ARRAY(SELECT at - interval '1 hour' FROM unnest(superseded) AS at ORDER BY at)"
+        )
+
+
 async def live_families(rt: Runtime, user_id: UUID | None = None) -> int:
     """Count families that still yield tokens."""
     async with rt.pg.reading() as tx:

@@ -6,6 +6,6 @@ small sequential specification allows (Herlihy and Wing, 1990; the search is Win
 
 from faults.histories.campaign import explain_histories
 from faults.histories.linearise import Act, linearisable
-from faults.histories.specifications import account, family
+from faults.histories.specifications import account, family, strict_family
 
-__all__ = ["Act", "account", "explain_histories", "family", "linearisable"]
+__all__ = ["Act", "account", "explain_histories", "family", "linearisable", "strict_family"]

@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 
 from faults.client import Answer, Client
-from faults.histories.linearise import Act, State, linearisable
-from faults.histories.specifications import Account, account, family
+from faults.histories.linearise import Act, Specification, State, linearisable
+from faults.histories.specifications import Account, account, family, strict_family
 from faults.report import Report
 from faults.site import PASSWORD, Device, Site
 
@@ -44,7 +44,10 @@ class Recorder:
 
 
 async def explain_histories(site: Site, report: Report, dice: random.Random, rounds: int) -> None:
-    """Make so many histories of families, and a tenth as many of accounts, and explain each."""
+    """Make so many histories of families, and a tenth as many of accounts, and explain each.
+
+    Every other family is of an organization without a grace.
+    """
     clients = [site.client(report) for _ in range(_CLIENTS * _TOGETHER)]
     for client in clients[len(clients) // 2 :]:
         client.agent = "faults, elsewhere"  # what these do is decided, not routine
@@ -52,10 +55,19 @@ async def explain_histories(site: Site, report: Report, dice: random.Random, rou
     done = 0
     while done < rounds:
         report.progress(f"{done} of {rounds} families")
-        devices = [await site.newcomer() for _ in range(min(_TOGETHER, rounds - done))]
+        devices = [
+            await site.newcomer(await site.strict() if n % 2 else None)
+            for n in range(min(_TOGETHER, rounds - done))
+        ]
         await asyncio.gather(
             *(
-                _family(report, random.Random(dice.random()), device, clients[n::_TOGETHER])
+                _family(
+                    report,
+                    random.Random(dice.random()),
+                    device,
+                    clients[n::_TOGETHER],
+                    strict_family if n % 2 else family,
+                )
                 for n, device in enumerate(devices)
             )
         )
@@ -71,8 +83,7 @@ async def explain_histories(site: Site, report: Report, dice: random.Random, rou
         client.close()
 
 
-def _judge(report: Report, what: str, history: list[Act], begin: State) -> None:
-    may = family if what == "family" else account
+def _judge(report: Report, what: str, history: list[Act], begin: State, may: Specification) -> None:
     report.rounds += 1
     report.faults["acts in histories"] += len(history)
     if not linearisable(history, begin, may):
@@ -93,7 +104,11 @@ def _generation(token: str) -> str:
 
 
 async def _family(
-    report: Report, dice: random.Random, device: Device, clients: list[Client]
+    report: Report,
+    dice: random.Random,
+    device: Device,
+    clients: list[Client],
+    may: Specification,
 ) -> None:
     recorder, barrier = Recorder(), asyncio.Event()
     tokens = [device.refresh_token]
@@ -132,7 +147,7 @@ async def _family(
     # Afterwards, one by one, everything that was ever given out, the newest first.
     for token in sorted(tokens, key=lambda token: -int(_generation(token))):
         await refresh(clients[0], token)
-    _judge(report, "family", recorder.acts, 1)
+    _judge(report, "family", recorder.acts, 1, may)
 
 
 # --- accounts -------------------------------------------------------------------------------------
@@ -226,4 +241,4 @@ async def _account(  # noqa: C901 - one function per act
             plain,
         )
     begin = Account(PASSWORD, frozenset(device.session_id for device in devices))
-    _judge(report, "account", recorder.acts, begin)
+    _judge(report, "account", recorder.acts, begin, account)

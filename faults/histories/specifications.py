@@ -13,21 +13,37 @@ ENDED = -1
 def family(state: State, act: Act) -> Iterable[State]:
     """A family: its generation, or ENDED.  Everything happens within the grace.
 
-    `refresh <generation>` -> `ok <generation>` or `refused`; `end` -> `ok`.
+    `refresh <generation>` -> `ok <generation>` or `refused`; `end` -> `ok`.  The current token is
+    replaced, an older one is worth the current one again, and one that was never given out burns.
     """
     assert isinstance(state, int)
+    presented = _presented(act)
+    if presented == state or presented is None or state == ENDED:
+        return strict_family(state, act)
+    after, right = (state, ("ok", str(state))) if presented < state else (ENDED, ("refused",))
+    return [after] if act.answered in (None, right) else []
+
+
+def strict_family(state: State, act: Act) -> Iterable[State]:
+    """A family of an organization without a grace: whatever is not the current token burns."""
+    assert isinstance(state, int)
+    presented = _presented(act)
+    after: int = ENDED
+    right: tuple[str, ...] = ("ok",) if presented is None else ("refused",)
+    if presented == state:
+        after, right = state + 1, ("ok", str(state + 1))
+    return [after] if act.answered in (None, right) else []
+
+
+def _presented(act: Act) -> int | None:
+    """Return the generation a refresh presents; None for an end."""
     match act.asked:
         case ("end",):
-            return [ENDED] if act.answered in (None, ("ok",)) else []
+            return None
         case ("refresh", text):
-            presented = int(text)
+            return int(text)
         case _:
             raise ValueError(act.asked)
-    after = ENDED
-    right: tuple[str, ...] = ("refused",)
-    if state != ENDED and presented in (state, state - 1):
-        after, right = presented + 1, ("ok", str(presented + 1))
-    return [after] if act.answered in (None, right) else []
 
 
 class Account(Struct, frozen=True):

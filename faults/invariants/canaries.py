@@ -41,6 +41,7 @@ async def plant(site: Site, report: Report) -> dict[str, str]:
     await client.ask("POST", "/auth/refresh", cookie=bearer, json={})
     await client.ask("POST", "/oauth/revoke", basic=basic, form={"token": secret})
     device.keep(await client.ask("POST", "/auth/refresh", cookie=device.refresh_token, json={}))
+    await site.no_grace(device)
     await client.ask("POST", "/auth/refresh", cookie=first, json={})  # burns the family
     client.close()
     return {

@@ -186,8 +186,8 @@ class House(RuleBasedStateMachine):
     def refresh(self, number: int, at: int, back: int) -> None:
         session = self.pick_session(number)
         hasty = session.owner.home.organization.slug.startswith(HASTY)
-        since = time.monotonic() - self.rotated[session.session_id]
-        if back >= len(session.tokens) or (back == 1 and (hasty or since > _GRACE_SECONDS)):
+        oldest = time.monotonic() - _GRACE_SECONDS
+        if back >= len(session.tokens) or (back and (hasty or session.superseded(back) < oldest)):
             back = 0
         token = session.tokens[-1 - back]
         answer = self.ask("POST", "/auth/refresh", at, cookie=token, json={})
@@ -198,6 +198,7 @@ class House(RuleBasedStateMachine):
         if given == "new":
             self.must("a successor", answer.cookie() in session.tokens, False)
             session.tokens.append(answer.cookie())
+            session.since.append(self.asked_at)
         if given:
             rotated = self.rotated[session.session_id]
             self.keep(session, answer)

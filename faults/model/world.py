@@ -43,24 +43,27 @@ class Session:
     """Refresh tokens; the last is the current one, generation n stands at n - 1."""
     access: str
     live: bool = True
+    since: list[float] = field(default_factory=list)
+    """When each but the first was asked for (monotonic)."""
+
+    def superseded(self, back: int) -> float:
+        """Return since when the token `back` generations before the last is superseded."""
+        return self.since[-back]
 
     def end(self) -> None:
         """It is over, for good."""
         self.live = False
 
     def refresh(self, back: int) -> str | None:
-        """Present the token `back` generations before the last; return what is given.
+        """Present, within the grace, the token `back` generations before the last.
 
-        "new", "same" (the successor again), or None, which may have burned it.
+        Returns what is given: "new", "same" (the last again), or None.
         """
         if not self.live or self.owner.cannot_act:
             return None
         if back == 0:
             return "new"
-        if back == 1:
-            return "same"
-        self.end()
-        return None
+        return "same"
 
 
 @dataclass

@@ -65,10 +65,23 @@ BREAKAGES = (
     Breakage(
         "the grace is twice as long",
         "service/flows/access/refresh.py",
-        ((").refresh_grace\n", ").refresh_grace * 2\n"),),
+        (("Grace(seconds(tokens.refresh_grace)", "Grace(2 * seconds(tokens.refresh_grace)"),),
         "model",
         1,
         "I2",
+    ),
+    Breakage(
+        "the grace ends when the successor is used",
+        "service/domain/families/model.py",
+        (
+            (
+                "return State.SUPERSEDED if lost or",
+                "return State.SUPERSEDED if lost or used is None and",
+            ),
+        ),
+        "histories",
+        40,
+        "I1",
     ),
     Breakage(
         "revocations stay on the worker that made them",

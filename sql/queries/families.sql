@@ -10,6 +10,10 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 -- of a person and organization in good standing, from where it was last seen.  A family that is
 -- not answered here is none of that, and is decided by `lock` and model.py.  Locks in one order, so
 -- that two batches never deadlock; the verdict is taken on the locked row.
+--
+-- `rotated_at` is when the token was superseded: now, by this server's clock, and never before the
+-- request arrived.  `superseded` keeps the times before it: 127 of them while the family rotates more
+-- often than every 30 s, the longest grace, and otherwise one, so that the routine row stays small.
 WITH asked AS (
     SELECT *
       FROM unnest($1::bytea[], $2::integer[], $3::bytea[], $4::bytea[], $5::timestamptz[],
@@ -33,7 +37,11 @@ WITH asked AS (
 UPDATE auth_families f
    SET generation = f.generation + 1,
        token_hash = a.successor_hash,
-       rotated_at = a.at,
+       rotated_at = greatest(a.at, clock_timestamp()),
+       superseded = CASE WHEN f.rotated_at > a.at - interval '30 seconds'
+                         THEN (f.superseded || f.rotated_at)[greatest(1, cardinality(f.superseded) - 125):]
+                         ELSE ARRAY[f.rotated_at]
+                    END,
        idle_expires_at = least(a.at + f.idle_ttl, f.absolute_expires_at),
        last_ip = a.ip
   FROM routine
@@ -58,10 +66,51 @@ RETURNING f.handle_hash, f.absolute_expires_at, s.session_id, s.tenant_id, s.use
              JOIN auth_revocations r USING (kind, value)
             WHERE r.tenant_id IS NULL OR r.tenant_id = s.tenant_id) AS cutoff;
 
--- name: lock(handle_hash)
--- All a decision about a presented token is made on, session first, then family.
+-- name: settle(handle_hashes, generations, ats)
+-- The rotation of these generations, asked at `ats`, hung before it took effect, so that nobody could
+-- have the successor until now: the token is counted as superseded now.  Where the successor has been
+-- used meanwhile, as superseded then.  What was superseded before the request arrived is left alone:
+-- that was somebody else.  Locks first and looks then, since who hangs holds the row.
+WITH asked AS (
+    SELECT * FROM unnest($1::bytea[], $2::integer[], $3::timestamptz[]) AS a (handle_hash, generation, at)
+), found AS (
+    SELECT f.handle_hash, a.at, f.generation - a.generation - 1 AS since,
+           cardinality(f.superseded) - (f.generation - a.generation - 1) + 1 AS place
+      FROM auth_families f
+      JOIN asked a USING (handle_hash)
+     ORDER BY f.handle_hash
+       FOR UPDATE OF f
+)
+UPDATE auth_families f
+   SET rotated_at = CASE WHEN since = 0 THEN greatest(f.rotated_at, clock_timestamp()) ELSE f.rotated_at END,
+       superseded = CASE WHEN since = 0 THEN f.superseded
+                         ELSE f.superseded[:place - 1] || coalesce(f.superseded[place + 1], f.rotated_at)
+                              || f.superseded[place + 1:]
+                    END
+  FROM found
+ WHERE f.handle_hash = found.handle_hash
+   AND since >= 0
+   AND place >= 1
+   AND coalesce(f.superseded[place], f.rotated_at) >= found.at;
+
+-- name: commit_locally()
+-- For a hint that may be lost: this transaction does not wait for a standby.
+SET LOCAL synchronous_commit = local;
+
+-- name: find(handle_hash)
+-- All a decision about a presented token is made on.
 SELECT f.handle_hash, f.absolute_expires_at, s.session_id, s.tenant_id, s.user_id, s.client_id, s.amr,
-       s.auth_time, f.status, f.generation, f.token_hash, f.rotated_at,
+       s.auth_time, f.status, f.generation, f.token_hash, f.rotated_at, f.superseded,
+       f.idle_ttl, f.idle_expires_at, f.last_network, f.last_agent, f.recorded,
+       s.ended_at AS session_ended_at
+  FROM auth_sessions s
+  JOIN auth_families f USING (session_id)
+ WHERE f.handle_hash = $1;
+
+-- name: lock(handle_hash)
+-- The same, session first, then family, both held.
+SELECT f.handle_hash, f.absolute_expires_at, s.session_id, s.tenant_id, s.user_id, s.client_id, s.amr,
+       s.auth_time, f.status, f.generation, f.token_hash, f.rotated_at, f.superseded,
        f.idle_ttl, f.idle_expires_at, f.last_network, f.last_agent, f.recorded,
        s.ended_at AS session_ended_at
   FROM auth_sessions s
@@ -100,8 +149,12 @@ SELECT u.email, u.name, u.platform_admin, m.role, o.slug, o.name AS organization
 UPDATE auth_families
    SET generation = generation + 1,
        token_hash = $2,
-       rotated_at = $3,
-       idle_expires_at = least($3::timestamptz + idle_ttl, absolute_expires_at),
+       rotated_at = greatest($3::timestamptz, clock_timestamp()),
+       superseded = CASE WHEN rotated_at > $3 - interval '30 seconds'
+                         THEN (superseded || rotated_at)[greatest(1, cardinality(superseded) - 125):]
+                         ELSE ARRAY[rotated_at]
+                    END,
+       idle_expires_at = least($3 + idle_ttl, absolute_expires_at),
        last_ip = $4,
        last_network = $5,
        last_agent = $6

@@ -66,6 +66,7 @@ async def test_planted_secrets_are_stored_said_and_told_nowhere(
             headers=asking.bearer(third),
         )
         refused += [changed] if changed.status_code >= 400 else []
+    await given.no_grace(rt)
     refused.append(await asking.renew(client, asking.cookie(first)))  # a replay: burns
     assert {answer.status_code for answer in refused} == {400, 401, 404, 415}
     assert (await given.kinds(rt)).count("family.burned") == 1

@@ -2,7 +2,7 @@
 
 import pytest
 
-from faults.histories import Act, account, family, linearisable
+from faults.histories import Act, account, family, linearisable, strict_family
 from faults.histories.specifications import Account
 
 START = Account("old", frozenset({"s1", "s2"}))
@@ -34,11 +34,15 @@ GOOD = {
         act("end", None, 0, 1),
         act("refresh 1", "ok 2", 2, 3),
     ],
-    "theft ends it": [
+    "an older one is worth the current one whatever was used": [
         act("refresh 1", "ok 2", 0, 1),
         act("refresh 2", "ok 3", 2, 3),
-        act("refresh 1", "refused", 4, 5),
-        act("refresh 3", "refused", 6, 7),
+        act("refresh 1", "ok 3", 4, 5),
+        act("refresh 3", "ok 4", 6, 7),
+    ],
+    "one that was never given out ends it": [
+        act("refresh 3", "refused", 0, 1),
+        act("refresh 1", "refused", 2, 3),
     ],
 }
 
@@ -52,19 +56,58 @@ BAD = {
         act("refresh 1", "ok 2", 2, 3),
     ],
     "alive after a theft": [
-        act("refresh 1", "ok 2", 0, 1),
-        act("refresh 2", "ok 3", 2, 3),
-        act("refresh 1", "refused", 4, 5),
-        act("refresh 3", "ok 4", 6, 7),
+        act("refresh 3", "refused", 0, 1),
+        act("refresh 1", "ok 2", 2, 3),
     ],
     "refused for nothing": [act("refresh 1", "refused", 0, 1)],
     "an end that is refused": [act("end", "refused", 0, 1)],
-    "a retry forgiven although the successor was used": [
+    "an honest tab is taken for a thief": [
+        act("refresh 1", "ok 2", 0, 1),
+        act("refresh 2", "ok 3", 2, 3),
+        act("refresh 1", "refused", 4, 5),
+    ],
+    "an older one is worth one that is no longer current": [
         act("refresh 1", "ok 2", 0, 1),
         act("refresh 2", "ok 3", 2, 3),
         act("refresh 1", "ok 2", 4, 5),
     ],
 }
+
+STRICT_GOOD = {
+    "one after the other": GOOD["one after the other"],
+    "of two at once one is a replay": [
+        act("refresh 1", "ok 2", 0, 5),
+        act("refresh 1", "refused", 0, 5),
+        act("refresh 2", "refused", 6, 7),
+    ],
+    "a lost answer had happened": [
+        act("refresh 1", None, 0, 1),
+        act("refresh 1", "refused", 2, 3),
+    ],
+}
+
+STRICT_BAD = {
+    "a retry": GOOD["a retry gets the same successor"],
+    "two at once": [
+        act("refresh 1", "ok 2", 0, 5),
+        act("refresh 1", "ok 2", 0, 5),
+    ],
+    "alive after a theft": [
+        act("refresh 1", "ok 2", 0, 1),
+        act("refresh 1", "refused", 2, 3),
+        act("refresh 2", "ok 3", 4, 5),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", STRICT_GOOD)
+def test_so_is_one_of_a_family_without_a_grace(name: str) -> None:
+    assert linearisable(STRICT_GOOD[name], 1, strict_family)
+
+
+@pytest.mark.parametrize("name", STRICT_BAD)
+def test_nor_is_one_of_a_family_without_a_grace(name: str) -> None:
+    assert not linearisable(STRICT_BAD[name], 1, strict_family)
 
 
 @pytest.mark.parametrize("name", GOOD)

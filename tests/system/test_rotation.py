@@ -86,6 +86,7 @@ async def test_an_old_token_burns_its_family_and_that_family_only(
         stolen = robbed.refresh_token
         for _ in range(2):
             assert (await robbed.refresh()).status_code == httpx2.codes.OK
+        await given.no_grace(rt)
         thief = robbed.on(connections[0])
         assert (await thief.refresh(stolen)).status_code == httpx2.codes.UNAUTHORIZED
         assert (await robbed.refresh()).status_code == httpx2.codes.UNAUTHORIZED

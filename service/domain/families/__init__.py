@@ -1,11 +1,12 @@
 """Refresh-token families: the chain of one session, in one row.  Table auth_families."""
 
-from service.domain.families.model import Family, Presented, State, Status, Where, network_of
-from service.domain.families.rotation import Rotation, Rotations
+from service.domain.families.model import Family, Grace, Presented, State, Status, Where, network_of
+from service.domain.families.rotation import Asked, Rotation, Rotations
 from service.domain.families.store import (
     Standing,
     advance,
     end_by_session,
+    find,
     find_owner,
     find_standing,
     insert,
@@ -14,7 +15,9 @@ from service.domain.families.store import (
 from service.domain.families.token import Minter
 
 __all__ = [
+    "Asked",
     "Family",
+    "Grace",
     "Minter",
     "Presented",
     "Rotation",
@@ -25,6 +28,7 @@ __all__ = [
     "Where",
     "advance",
     "end_by_session",
+    "find",
     "find_owner",
     "find_standing",
     "insert",

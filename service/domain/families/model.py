@@ -22,8 +22,8 @@ class State(StrEnum):
     """What a genuine token of the family is worth at a moment."""
 
     CURRENT = "current"
-    PREVIOUS = "previous"
-    """Its successor is the current one and has not been used; still within the grace."""
+    SUPERSEDED = "superseded"
+    """Older, and whoever sends it may be honest: it is worth the current one again."""
     REPLAYED = "replayed"
     ENDED = "ended"
     EXPIRED = "expired"
@@ -46,8 +46,18 @@ class Where(Struct, frozen=True):
     agent: str
 
 
+class Grace(Struct, frozen=True):
+    """How long a superseded token is worth the current one again; see `Family.state`.
+
+    At `every` zero a second use is a replay, whatever `lost_answer` says.
+    """
+
+    every: timedelta
+    lost_answer: timedelta
+
+
 class Family(Struct, frozen=True, kw_only=True):
-    """The row, and the session it belongs to, both locked."""
+    """The row, and the session it belongs to."""
 
     handle_hash: bytes
     absolute_expires_at: datetime
@@ -61,6 +71,10 @@ class Family(Struct, frozen=True, kw_only=True):
     generation: int
     token_hash: bytes
     rotated_at: datetime
+    """When the previous token was superseded; of the first generation, when the family began."""
+    superseded: tuple[datetime, ...]
+    """When the tokens before that were, the newest last: the 127 newest at most, which is more than
+    a session may have in a minute (policy `limits.refresh`).  Older ones count as long ago."""
     idle_ttl: timedelta
     idle_expires_at: datetime
     last_network: str | None
@@ -68,12 +82,20 @@ class Family(Struct, frozen=True, kw_only=True):
     recorded: bool
     session_ended_at: datetime | None
 
-    def state(self, presented: Presented, at: datetime, grace: timedelta) -> State:
-        """Judge a genuine token.
+    def state(self, presented: Presented, at: datetime, where: Where, grace: Grace) -> State:
+        """Judge a genuine token that arrived `at`, from `where`.
 
         Ended outranks replayed: the token of a session that was signed out is refused and is no
-        theft.  Expired outranks replayed for the same reason.  The window of the previous token
-        closes when its successor is used, since the successor's own use makes it two behind.
+        theft.  Expired outranks replayed for the same reason.  An older token is worth the current
+        one again, which makes no second live token:
+
+        - when it was superseded less than the grace before the request arrived, whatever was used
+          meanwhile: tabs of one browser send one cookie all at once;
+        - when nobody had used its successor by the time the request arrived, and it comes from
+          where the family was last seen, for as long as an answer may be lost: a commit that hangs
+          is told as 503 and takes effect all the same.
+
+        Any other older token is a copy in other hands.  So is a newer one.
         """
         if self.session_ended_at is not None or self.status is not Status.LIVE:
             return State.ENDED
@@ -81,9 +103,19 @@ class Family(Struct, frozen=True, kw_only=True):
             return State.EXPIRED
         if presented.generation == self.generation:
             return State.CURRENT
-        if presented.generation == self.generation - 1 and at <= self.rotated_at + grace:
-            return State.PREVIOUS
-        return State.REPLAYED
+        superseded = self.superseded_at(presented.generation)
+        if superseded is None or not grace.every:
+            return State.REPLAYED
+        used = self.superseded_at(presented.generation + 1)
+        unused = used is None or at < used
+        lost = unused and not self.moved(where) and at <= superseded + grace.lost_answer
+        return State.SUPERSEDED if lost or at <= superseded + grace.every else State.REPLAYED
+
+    def superseded_at(self, generation: int) -> datetime | None:
+        """Return when the token of a generation was superseded; None: not, or not remembered."""
+        times = (*self.superseded, self.rotated_at)
+        age = self.generation - generation
+        return times[-age] if 0 < age <= len(times) else None
 
     def moved(self, where: Where) -> bool:
         """Tell whether it is used from another network or agent than last time."""

@@ -3,8 +3,24 @@
 A room of its own because it is the service's most frequent write.  It answers only what is routine
 (see `rotate` in sql/queries/families.sql); anything else it leaves undecided, and model.py decides
 it the plain way, in a decision.  A test holds the two against each other.
+
+The statement notes when a token is superseded, and commits afterwards: as a rule within
+milliseconds, but a commit may hang, because a standby is lost or PostgreSQL was stopped.  So every
+rotation runs in `confirming`.  One that took longer than SLOW is counted from its end, and that is
+written before its successor is handed out.  One whose end was not seen (told as 503) is counted
+from when the row can be had again, and that is written as soon as it can be.  Requests that waited
+for the row meanwhile arrived before anybody used the successor: `Family.state` needs no more.
+
+Not covered: a worker that is killed while its commit hangs leaves the statement's time in the row,
+so that an honest client has only the grace of a lost answer.  And what is sent to a worker that is
+stopped arrives when the worker goes on.
 """
 
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 
 from msgspec import Struct
@@ -12,8 +28,10 @@ from msgspec import Struct
 from service.domain.families.model import Presented, Where
 from service.domain.families.store import queries
 from service.kernel.batch import Batcher
+from service.kernel.clock import Clock
 from service.kernel.ids import SessionId, TenantId, UserId
 from service.kernel.postgres import Postgres
+from service.kernel.refusal import Reason, Refused
 
 
 class Rotation(Struct, frozen=True, kw_only=True):
@@ -37,31 +55,59 @@ class Rotation(Struct, frozen=True, kw_only=True):
     cutoff: datetime | None
 
 
-class _Asked(Struct, frozen=True):
+class Asked(Struct, frozen=True):
+    """A token that was presented, and when the request arrived."""
+
     presented: Presented
-    successor: Presented
     at: datetime
+
+
+class _Routine(Asked, frozen=True):
+    successor: Presented
     where: Where
 
 
+SLOW = 1.0
+"""After so many seconds a rotation is taken to have hung."""
+
+_MOST_UNCONFIRMED = 10_000
+_TOGETHER = 128
+_PAUSE = 0.5
 _rotate = queries.rows("rotate", Rotation)
+_settle = queries.command("settle")
+_commit_locally = queries.command("commit_locally")
 
 
 class Rotations:
-    """Rotates, gathering under load."""
+    """Rotates, gathering under load.  Ended by `close`."""
 
-    def __init__(self, pg: Postgres) -> None:
+    def __init__(self, pg: Postgres, clock: Clock) -> None:
         self._pg = pg
+        self._clock = clock
         self._batcher = Batcher(self._rotate, key=lambda asked: asked.presented.handle_hash)
+        self._unconfirmed: dict[bytes, Asked] = {}
+        self._confirmer: asyncio.Task[None] | None = None
+
+    async def close(self) -> None:
+        """Stop confirming."""
+        if self._confirmer is not None:
+            self._confirmer.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._confirmer
+
+    async def confirmed(self) -> None:
+        """Wait until every rotation whose end was not seen has been looked after."""
+        if self._confirmer is not None:
+            await self._confirmer
 
     async def rotate(
         self, presented: Presented, successor: Presented, at: datetime, where: Where
     ) -> Rotation | None:
         """Rotate if it is routine; None, and nothing is changed, when it is not."""
-        return await self._batcher.ask(_Asked(presented, successor, at, where))
+        return await self._batcher.ask(_Routine(presented, at, successor, where))
 
-    async def _rotate(self, asked: list[_Asked]) -> list[Rotation | None]:
-        async with self._pg.autocommit() as tx:
+    async def _rotate(self, asked: list[_Routine]) -> list[Rotation | None]:
+        async with self.confirming(asked), self._pg.autocommit() as tx:
             rotated = await _rotate.all(
                 tx,
                 handle_hashes=[a.presented.handle_hash for a in asked],
@@ -75,3 +121,47 @@ class Rotations:
             )
         by_handle = {rotation.handle_hash: rotation for rotation in rotated}
         return [by_handle.get(a.presented.handle_hash) for a in asked]
+
+    @asynccontextmanager
+    async def confirming(self, asked: Sequence[Asked]) -> AsyncIterator[None]:
+        """Around the transaction of a rotation: a commit that hangs shortens nobody's grace."""
+        began = self._clock.monotonic()
+        try:
+            yield
+        except Refused as refused:
+            if refused.reason is Reason.UNAVAILABLE:
+                self._confirm_later(asked)
+            raise
+        if self._clock.monotonic() - began > SLOW:
+            try:
+                await self._confirm(asked)
+            except Refused:
+                self._confirm_later(asked)
+
+    async def _confirm(self, asked: Sequence[Asked]) -> None:
+        async with self._pg.decision() as tx:
+            await _commit_locally.run(tx)
+            await _settle.run(
+                tx,
+                handle_hashes=[a.presented.handle_hash for a in asked],
+                generations=[a.presented.generation for a in asked],
+                ats=[a.at for a in asked],
+            )
+
+    def _confirm_later(self, asked: Sequence[Asked]) -> None:
+        for one in asked[: _MOST_UNCONFIRMED - len(self._unconfirmed)]:
+            self._unconfirmed[one.presented.handle_hash] = one
+        if self._confirmer is None or self._confirmer.done():
+            self._confirmer = asyncio.create_task(self._confirm_all(), name="rotations")
+
+    async def _confirm_all(self) -> None:
+        while self._unconfirmed:
+            some = dict(itertools.islice(self._unconfirmed.items(), _TOGETHER))
+            try:
+                await self._confirm(list(some.values()))
+            except Refused:
+                await asyncio.sleep(_PAUSE)
+                continue
+            for handle_hash, one in some.items():
+                if self._unconfirmed[handle_hash] is one:  # not asked again meanwhile
+                    del self._unconfirmed[handle_hash]

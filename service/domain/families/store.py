@@ -41,6 +41,7 @@ class Standing(Struct, frozen=True, kw_only=True):
 
 queries = Queries("families")
 _insert = queries.command("insert")
+_find = queries.rows("find", Family)
 _lock = queries.rows("lock", Family)
 _find_owner = queries.rows("find_owner", Owner)
 _find_standing = queries.rows("find_standing", Standing)
@@ -74,6 +75,11 @@ async def insert(
         agent=where.agent,
         recorded=recorded,
     )
+
+
+async def find(tx: Tx, handle_hash: bytes) -> Family | None:
+    """Return a family as it is at this moment, held by nobody."""
+    return await _find.maybe(tx, handle_hash=handle_hash)
 
 
 async def lock(tx: Tx, handle_hash: bytes) -> Family | None:

@@ -1,12 +1,11 @@
 """Renew a session with its refresh token."""
 
-from datetime import timedelta
-
 import msgspec
+from msgspec import Struct
 
 from service.domain import audit, families, sessions
 from service.domain.audit import events
-from service.domain.families import Family, Presented, State, Status
+from service.domain.families import Asked, Family, Grace, Presented, Standing, State, Status
 from service.domain.revocations import Revocation
 from service.domain.sessions import Why
 from service.flows.access import limiting
@@ -16,6 +15,7 @@ from service.kernel import metrics
 from service.kernel.call import Call
 from service.kernel.refusal import Reason, Refused
 from service.kernel.sql import Tx
+from service.policy import seconds
 from service.runtime import Runtime
 
 
@@ -25,7 +25,7 @@ async def refresh(
     """Rotate.  The routine case is one round trip; all else is decided under the session's lock.
 
     Refused(INVALID_GRANT): unknown, ended, expired, or replayed - and then the family is burned.
-    A retry within the grace, after a lost answer, is given the same successor again.
+    A superseded token that an honest client may send is given the current one again.
 
     `scopes` are those the access token is to hold, None: all of the role's.
     """
@@ -43,45 +43,74 @@ async def refresh(
 
 
 async def _decide(rt: Runtime, call: Call, presented: Presented) -> tuple[Grantee, str]:
-    """Decide what is not routine: a retry, a replay, a session that moved or ended."""
+    """Decide what is not routine: a superseded token, a session that moved or ended.
+
+    What changes nothing is answered from a reading: a transaction that holds the row would wait, at
+    its commit, for the very standby whose loss made the client ask again.
+    """
+    async with rt.pg.reading() as tx:
+        seen = await _judge(rt, call, presented, tx, await families.find(tx, presented.handle_hash))
+    if seen.state is State.SUPERSEDED:
+        text, _ = minter(rt).token(presented.handle, seen.family.generation)
+        return seen.grantee(), text
     burned: list[Revocation] = []
     try:
-        async with rt.pg.decision() as tx:
-            family = await families.lock(tx, presented.handle_hash)
-            if family is None:
-                raise _no("unknown family")
-            standing = await families.find_standing(tx, family.session_id)
-            grace = timedelta(
-                seconds=rt.policy.tokens_for(standing.policy if standing else None).refresh_grace
-            )
-            match family.state(presented, call.at, grace):
-                case State.CURRENT if presented.token_hash != family.token_hash:
+        async with (
+            rt.rotations.confirming([Asked(presented, call.at)]),
+            rt.pg.decision() as tx,
+        ):
+            held = await families.lock(tx, presented.handle_hash)
+            seen = await _judge(rt, call, presented, tx, held)
+            match seen.state:
+                case State.CURRENT if presented.token_hash != seen.family.token_hash:
                     raise _no("token of another key")
-                case State.CURRENT | State.PREVIOUS if standing is None:
-                    raise _no("the person or organization may not act")
                 case State.CURRENT:
-                    text = await _rotate(rt, call, tx, presented, family)
-                case State.PREVIOUS:
-                    text, _ = minter(rt).token(presented.handle, family.generation)
+                    grantee = seen.grantee()
+                    text = await _rotate(rt, call, tx, presented, seen.family)
+                case State.SUPERSEDED:
+                    grantee = seen.grantee()
+                    text, _ = minter(rt).token(presented.handle, seen.family.generation)
                 case State.REPLAYED:
-                    burned = await _burn(call, tx, presented, family)
+                    burned = await _burn(call, tx, presented, seen.family)
                     raise _no("replayed")
                 case State.ENDED | State.EXPIRED as dead:
                     raise _no(f"family {dead}")
     finally:
         await rt.revocations.announce(burned)
-    assert standing is not None  # noqa: S101 - refused above otherwise
-    grantee = Grantee(
-        **msgspec.structs.asdict(standing),
-        user_id=family.user_id,
-        tenant_id=family.tenant_id,
-        session_id=family.session_id,
-        client_id=family.client_id,
-        auth_time=family.auth_time,
-        amr=family.amr,
-        absolute_expires_at=family.absolute_expires_at,
-    )
     return grantee, text
+
+
+class _Judged(Struct, frozen=True):
+    family: Family
+    standing: Standing | None
+    state: State
+
+    def grantee(self) -> Grantee:
+        """Return who is given a token.  Refused when they may not act."""
+        if self.standing is None:
+            raise _no("the person or organization may not act")
+        family = self.family
+        return Grantee(
+            **msgspec.structs.asdict(self.standing),
+            user_id=family.user_id,
+            tenant_id=family.tenant_id,
+            session_id=family.session_id,
+            client_id=family.client_id,
+            auth_time=family.auth_time,
+            amr=family.amr,
+            absolute_expires_at=family.absolute_expires_at,
+        )
+
+
+async def _judge(
+    rt: Runtime, call: Call, presented: Presented, tx: Tx, family: Family | None
+) -> _Judged:
+    if family is None:
+        raise _no("unknown family")
+    standing = await families.find_standing(tx, family.session_id)
+    tokens = rt.policy.tokens_for(standing.policy if standing else None)
+    grace = Grace(seconds(tokens.refresh_grace), seconds(tokens.lost_answer_grace))
+    return _Judged(family, standing, family.state(presented, call.at, where(call), grace))
 
 
 async def _rotate(rt: Runtime, call: Call, tx: Tx, presented: Presented, family: Family) -> str:

@@ -6,12 +6,14 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from service.domain.families import Family, Presented, State, Status, Where, network_of
+from service.domain.families import Family, Grace, Presented, State, Status, Where, network_of
 from service.kernel.ids import SessionId, TenantId, UserId
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
-GRACE = 10 * SECOND
+MOMENT = timedelta(microseconds=1)
+GRACE = Grace(10 * SECOND, 60 * SECOND)
+NONE = Grace(timedelta(), 600 * SECOND)
 NOBODY = UUID(int=1)
 
 FAMILY = Family(
@@ -27,6 +29,7 @@ FAMILY = Family(
     generation=5,
     token_hash=b"t",
     rotated_at=AT,
+    superseded=(AT - 20 * SECOND, AT - 3 * SECOND),
     idle_ttl=timedelta(days=7),
     idle_expires_at=AT + timedelta(days=7),
     last_network="192.0.2.0/24",
@@ -36,28 +39,90 @@ FAMILY = Family(
 )
 
 
+HERE = Where("192.0.2.9", "192.0.2.0/24", "tests")
+ELSEWHERE = [
+    Where("198.51.100.9", "198.51.100.0/24", "tests"),
+    Where("192.0.2.9", "192.0.2.0/24", "other"),
+    Where(None, None, "tests"),
+]
+
+
 def token(generation: int) -> Presented:
     return Presented(b"x", b"h", generation, b"t")
 
 
+def judged(
+    generation: int,
+    after: timedelta,
+    where: Where = HERE,
+    family: Family = FAMILY,
+    grace: Grace = GRACE,
+) -> State:
+    """What a token is worth that arrived so long after the family's last rotation."""
+    return family.state(token(generation), AT + after, where, grace)
+
+
+@pytest.mark.parametrize("where", [HERE, *ELSEWHERE])
 @pytest.mark.parametrize(
     ("generation", "after", "expected"),
     [
         (5, 0 * SECOND, State.CURRENT),
-        (5, GRACE + SECOND, State.CURRENT),
-        (4, 0 * SECOND, State.PREVIOUS),
-        (4, GRACE, State.PREVIOUS),
-        (4, GRACE + timedelta(microseconds=1), State.REPLAYED),
-        (3, 0 * SECOND, State.REPLAYED),
+        (5, 1000 * SECOND, State.CURRENT),
+        (4, -1 * SECOND, State.SUPERSEDED),
+        (4, 0 * SECOND, State.SUPERSEDED),
+        (4, 10 * SECOND, State.SUPERSEDED),
+        (3, 0 * SECOND, State.SUPERSEDED),
+        (3, 7 * SECOND, State.SUPERSEDED),
+        (3, 7 * SECOND + MOMENT, State.REPLAYED),
+        (2, -10 * SECOND, State.SUPERSEDED),
+        (2, 0 * SECOND, State.REPLAYED),
         (1, 0 * SECOND, State.REPLAYED),
         (6, 0 * SECOND, State.REPLAYED),
         (999, 0 * SECOND, State.REPLAYED),
     ],
 )
-def test_a_live_family_judges_by_generation_and_grace(
-    generation: int, after: timedelta, expected: State
+def test_within_the_grace_every_superseded_token_is_worth_the_current_one_wherever_it_comes_from(
+    generation: int, after: timedelta, expected: State, where: Where
 ) -> None:
-    assert FAMILY.state(token(generation), AT + after, GRACE) is expected
+    assert judged(generation, after, where) is expected
+
+
+def test_an_answer_that_may_be_lost_is_given_again_where_the_family_was_last_seen() -> None:
+    assert judged(4, 60 * SECOND) is State.SUPERSEDED
+    assert judged(4, 60 * SECOND + MOMENT) is State.REPLAYED
+    for where in ELSEWHERE:
+        assert judged(4, 10 * SECOND, where) is State.SUPERSEDED
+        assert judged(4, 10 * SECOND + MOMENT, where) is State.REPLAYED
+    off = Grace(10 * SECOND, timedelta())
+    assert judged(4, 10 * SECOND, grace=off) is State.SUPERSEDED
+    assert judged(4, 10 * SECOND + MOMENT, grace=off) is State.REPLAYED
+
+
+def test_a_successor_counts_as_used_from_when_it_was_used_not_from_when_that_is_found_out() -> None:
+    """The token of generation 2 was superseded 20 s before, its successor 3 s before."""
+    assert judged(2, -3 * SECOND - MOMENT) is State.SUPERSEDED
+    assert judged(2, -3 * SECOND) is State.REPLAYED
+    for where in ELSEWHERE:
+        assert judged(2, -3 * SECOND - MOMENT, where) is State.REPLAYED
+
+
+@pytest.mark.parametrize("generation", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("after", [-60 * SECOND, -1 * SECOND, 0 * SECOND, SECOND])
+def test_without_a_grace_every_second_use_is_a_replay(generation: int, after: timedelta) -> None:
+    assert judged(generation, after, grace=NONE) is State.REPLAYED
+
+
+def test_what_is_not_remembered_was_long_ago() -> None:
+    family = replace(FAMILY, generation=200)
+    assert [family.superseded_at(n) for n in (196, 197, 198, 199, 200, 201)] == [
+        None,
+        AT - 20 * SECOND,
+        AT - 3 * SECOND,
+        AT,
+        None,
+        None,
+    ]
+    assert judged(196, -60 * SECOND, family=family) is State.REPLAYED
 
 
 @pytest.mark.parametrize("generation", range(1, 8))
@@ -73,9 +138,8 @@ def test_a_live_family_judges_by_generation_and_grace(
 def test_an_ended_family_is_ended_for_every_token_and_no_theft(
     family: Family, generation: int
 ) -> None:
-    assert family.state(token(generation), AT, GRACE) is State.ENDED
-    long_after = AT + timedelta(days=400)
-    assert family.state(token(generation), long_after, GRACE) is State.ENDED
+    assert judged(generation, 0 * SECOND, family=family) is State.ENDED
+    assert judged(generation, timedelta(days=400), family=family) is State.ENDED
 
 
 @pytest.mark.parametrize("generation", range(1, 8))
@@ -84,14 +148,8 @@ def test_an_expired_family_is_expired_for_every_token_from_the_very_moment(
     field: str, generation: int
 ) -> None:
     family = replace(FAMILY, **{field: AT + SECOND})
-    before = AT + SECOND - timedelta(microseconds=1)
-    assert family.state(token(generation), before, GRACE) is not State.EXPIRED
-    assert family.state(token(generation), AT + SECOND, GRACE) is State.EXPIRED
-
-
-def test_without_a_grace_only_the_same_moment_is_a_retry() -> None:
-    assert FAMILY.state(token(4), AT, timedelta()) is State.PREVIOUS
-    assert FAMILY.state(token(4), AT + SECOND, timedelta()) is State.REPLAYED
+    assert judged(generation, SECOND - MOMENT, family=family) is not State.EXPIRED
+    assert judged(generation, SECOND, family=family) is State.EXPIRED
 
 
 @pytest.mark.parametrize(

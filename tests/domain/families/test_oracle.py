@@ -1,22 +1,32 @@
-"""Hot path and model are one: `rotate` answers what is routine, and leaves all else alone."""
+"""Hot path and model are one: `rotate` answers what is routine, and leaves all else alone.
 
+What it is asked here arrives years ahead of the database's clock: a token is never superseded
+before the request arrived that did it, so these are the times in the row.
+"""
+
+import contextlib
 import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from service.domain import families
-from service.domain.families import Minter, State, Where
+from service.domain.families import Family, Grace, Minter, Presented, State, Where
+from service.kernel.refusal import Refused, unavailable
 from service.runtime import Runtime
 from tests import given as world
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
-GRACE = timedelta(seconds=10)
+SECOND = timedelta(seconds=1)
+GRACE = 10 * SECOND
 NETWORKS = [None, "192.0.2.0/24", "198.51.100.0/24"]
 AGENTS = ["", "tests"]
+LONGEST = timedelta(seconds=30)
+BOUND = 127
 SESSION = UUID(int=7)
 MINTER = Minter(os.urandom(32))
 
@@ -31,6 +41,7 @@ rows = st.fixed_dictionaries(
         "absolute_expires_at": st.sampled_from(
             [AT, AT + GRACE, AT + 600 * GRACE, AT + 601 * GRACE]
         ),
+        "superseded": st.lists(seconds.map(lambda by: AT + by), max_size=3),
         "last_network": st.sampled_from(NETWORKS),
         "last_agent": st.sampled_from(AGENTS),
         "recorded": mostly_no,
@@ -85,7 +96,7 @@ async def test_rotate_answers_exactly_what_the_model_calls_routine(
         stands = await families.find_standing(tx, SESSION)  # type: ignore[arg-type]
     assert family is not None
     routine = (
-        family.state(presented, AT, GRACE) is State.CURRENT
+        family.state(presented, AT, where, Grace(GRACE, GRACE)) is State.CURRENT
         and not family.moved(where)
         and not family.recorded
         and stands is not None
@@ -102,6 +113,10 @@ async def test_rotate_answers_exactly_what_the_model_calls_routine(
         "generation": row["generation"] + 1,
         "token_hash": successor.token_hash,
         "rotated_at": AT,
+        "superseded": [
+            *(row["superseded"] if row["rotated_at"] > AT - LONGEST else []),
+            row["rotated_at"],
+        ],
         "idle_expires_at": min(AT + before["idle_ttl"], row["absolute_expires_at"]),
         "last_ip": "192.0.2.9",
     }
@@ -112,6 +127,7 @@ async def test_the_plain_rotation_leaves_the_same_row_as_the_hot_one(rt: Runtime
         "status": "live",
         "generation": 3,
         "rotated_at": AT - GRACE,
+        "superseded": [AT - 2 * GRACE],
         "idle_expires_at": AT + GRACE,
         "absolute_expires_at": AT + 10 * GRACE,
         "last_network": NETWORKS[1],
@@ -125,11 +141,134 @@ async def test_the_plain_rotation_leaves_the_same_row_as_the_hot_one(rt: Runtime
     assert await rt.rotations.rotate(presented, successor, AT, where)
     hot = await stored(rt)
     await begin(rt, handle, row)
+    await advance(rt, presented, successor, AT, where)
+    assert await stored(rt) == hot
+
+
+@settings(
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    pauses=st.lists(
+        st.sampled_from([0.0, 0.001, 0.2, 1.0, 5.0, 29.9, 30.0, 30.1, 4000.0]), max_size=12
+    ),
+    burst=st.sampled_from([0, 0, 126, 127, 128, 140]),
+    plainly=st.booleans(),
+)
+async def test_the_row_remembers_a_bounded_number_of_times_and_all_of_the_longest_grace(
+    rt: Runtime,
+    pauses: list[float],
+    burst: int,
+    plainly: bool,  # noqa: FBT001 - drawn
+) -> None:
+    at, handle, where = AT, os.urandom(24), Where("192.0.2.9", NETWORKS[1], "tests")
+    row = {
+        "status": "live",
+        "generation": 1,
+        "rotated_at": at,
+        "idle_ttl": 10_000 * GRACE,
+        "idle_expires_at": AT + 10_000 * GRACE,
+        "absolute_expires_at": AT + 10_000 * GRACE,
+        "last_network": NETWORKS[1],
+        "last_agent": "tests",
+    }
+    await begin(rt, handle, row)
+    times: dict[int, datetime] = {}
+    for generation, pause in enumerate(pauses + [0.01] * burst + pauses[:3], 1):
+        at += timedelta(seconds=pause)
+        times[generation] = at
+        presented, successor = (MINTER.token(handle, generation + n)[1] for n in (0, 1))
+        if plainly and generation % 2:
+            await advance(rt, presented, successor, at, where)
+        else:
+            assert await rt.rotations.rotate(presented, successor, at, where)
+    async with rt.pg.reading() as tx:
+        family = await families.find(tx, MINTER.token(handle, 1)[1].handle_hash)
+    assert family is not None
+    assert len(family.superseded) <= BOUND
+    for generation, time in times.items():
+        told = family.superseded_at(generation)
+        remembered = time > at - LONGEST and family.generation - generation <= BOUND + 1
+        assert told == time or (told is None and not remembered)
+    if len(times) > 1:
+        assert family.superseded_at(family.generation - 2) is not None
+
+
+async def settled(rt: Runtime, row: dict[str, Any], generation: int, at: datetime) -> Family:
+    """Tell of a rotation that hung, as a worker does, and return the row."""
+    handle = os.urandom(24)
+    await begin(rt, handle, STEADY | row)
+    asked = families.Asked(MINTER.token(handle, generation)[1], at)
+    with contextlib.suppress(Refused):
+        async with rt.rotations.confirming([asked]):
+            raise unavailable("its commit hangs")
+    await rt.rotations.confirmed()
+    async with rt.pg.reading() as tx:
+        family = await families.find(tx, asked.presented.handle_hash)
+    assert family is not None
+    return family
+
+
+async def test_a_rotation_that_hung_counts_from_its_end(rt: Runtime) -> None:
+    before = rt.clock.now()
+    began = before - 40 * SECOND
+    family = await settled(rt, {"rotated_at": began}, 8, began - SECOND)
+    assert family.rotated_at >= before - SECOND
+    assert family.superseded == STEADY["superseded"]
+
+
+@pytest.mark.parametrize("generation", [5, 6, 7])
+async def test_where_its_successor_was_used_meanwhile_it_counts_from_that(
+    rt: Runtime, generation: int
+) -> None:
+    times = (*STEADY["superseded"], STEADY["rotated_at"])
+    family = await settled(rt, {}, generation, AT - 900 * SECOND)
+    expected = list(times)
+    expected[generation - 5] = times[generation - 4]
+    assert (*family.superseded, family.rotated_at) == tuple(expected)
+
+
+@pytest.mark.parametrize("generation", [1, 4, 9, 10])
+async def test_what_is_not_remembered_or_did_not_rotate_stays(rt: Runtime, generation: int) -> None:
+    family = await settled(rt, {}, generation, AT - 900 * SECOND)
+    assert family.superseded == STEADY["superseded"]
+    assert family.rotated_at == STEADY["rotated_at"]
+
+
+@pytest.mark.parametrize("generation", [5, 6, 7, 8])
+async def test_what_was_superseded_before_the_request_arrived_was_another_s_doing(
+    rt: Runtime, generation: int
+) -> None:
+    """A copy that is presented while the server hangs does not become young by it."""
+    began = rt.clock.now() - 40 * SECOND
+    times = (began - 3 * SECOND, began - 2 * SECOND, began - SECOND)
+    row = {"superseded": times, "rotated_at": began}
+    family = await settled(rt, row, generation, began + SECOND)
+    assert (family.superseded, family.rotated_at) == (times, began)
+
+
+STEADY: dict[str, Any] = {
+    "status": "live",
+    "generation": 9,
+    "rotated_at": AT,
+    "superseded": (AT - 600 * SECOND, AT - 500 * SECOND, AT - 400 * SECOND),
+    "idle_expires_at": AT + GRACE,
+    "absolute_expires_at": AT + 10 * GRACE,
+    "last_network": NETWORKS[1],
+    "last_agent": "tests",
+}
+
+
+async def advance(
+    rt: Runtime, presented: Presented, successor: Presented, at: datetime, where: Where
+) -> None:
+    """Rotate the plain way."""
     async with rt.pg.decision() as tx:
         family = await families.lock(tx, presented.handle_hash)
         assert family is not None
-        await families.advance(tx, family, successor, AT, where)
-    assert await stored(rt) == hot
+        await families.advance(tx, family, successor, at, where)
 
 
 async def begin(
@@ -149,8 +288,9 @@ async def begin(
             person.user_id,
             AT,
         )
-        names = ["handle_hash", "session_id", "token_hash", "idle_ttl", *row]
-        values = [current.handle_hash, SESSION, current.token_hash, 3 * GRACE, *row.values()]
+        row = {"idle_ttl": 3 * GRACE} | row
+        names = ["handle_hash", "session_id", "token_hash", *row]
+        values = [current.handle_hash, SESSION, current.token_hash, *row.values()]
         marks = ", ".join(f"${n}" for n in range(1, len(names) + 1))
         await tx.execute(
             f"INSERT INTO auth_families ({', '.join(names)}) VALUES ({marks})", *values

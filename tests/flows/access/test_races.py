@@ -151,6 +151,7 @@ async def test_a_refresh_that_races_a_replay_leaves_nothing_alive(
         first = await sign_in(rt, call(), Credentials(ada.email, ada.password))
         second = await refresh(rt, call(), first.refresh_token)
         third = await refresh(rt, call(), second.refresh_token)
+        await given.no_grace(rt)
         outcomes = await asyncio.gather(
             soon(refresh(rt, call(), third.refresh_token)),
             soon(refresh(rt, call(), first.refresh_token)),

@@ -21,7 +21,10 @@ from service.runtime import Runtime
 from tests import given
 from tests.http import asking
 
+MOMENT = timedelta(microseconds=1)
 SECOND = timedelta(seconds=1)
+GRACE = 10 * SECOND
+ELSEWHERE = "198.51.100.1"
 DAY = timedelta(days=1)
 
 
@@ -43,43 +46,46 @@ async def again(rt: Runtime, call: Callable[..., Call], token: str, **told: obje
 
 @pytest.fixture
 async def frozen(rt: Runtime) -> Runtime:
-    rt.clock.freeze(rt.clock.now())
+    """Its time stands still, an hour ahead of the database: what is written is `call.at`."""
+    rt.clock.freeze(rt.clock.now() + timedelta(hours=1))
     return rt
 
 
-async def test_a_token_seen_twice_after_its_successor_was_used_burns_the_family(
-    rt: Runtime, call: Callable[..., Call]
+async def test_a_token_seen_again_after_the_grace_burns_the_family(
+    frozen: Runtime, call: Callable[..., Call]
 ) -> None:
-    entered = await enter(rt, call)
+    entered = await enter(frozen, call)
     first = entered.refresh_token
-    second = await again(rt, call, first)
-    third = await refresh(rt, call(), second)
+    second = await again(frozen, call, first)
+    third = await refresh(frozen, call(), second)
+    frozen.clock.advance(GRACE + MOMENT)
     with pytest.raises(Refused, match="replayed"):
-        await refresh(rt, call(), first)
+        await refresh(frozen, call(), first)
     with pytest.raises(Refused, match="ended"):
-        await refresh(rt, call(), third.refresh_token)
-    assert await given.live_families(rt) == 0
-    assert await given.kinds(rt) == ["sign_in.succeeded", "family.burned"]
+        await refresh(frozen, call(), third.refresh_token)
+    assert await given.live_families(frozen) == 0
+    assert await given.kinds(frozen) == ["sign_in.succeeded", "family.burned"]
     for token in (entered.access_token, third.access_token):
         with pytest.raises(Refused, match="revoked"):
-            await authenticate(rt, token, rt.clock.now())
-    found = rt.revocations.memory.find_mark(Kind.SID, str(entered.grantee.session_id))
+            await authenticate(frozen, token, frozen.clock.now())
+    found = frozen.revocations.memory.find_mark(Kind.SID, str(entered.grantee.session_id))
     assert found is not None
 
 
 async def test_a_burned_family_takes_no_other_with_it(
-    rt: Runtime, call: Callable[..., Call]
+    frozen: Runtime, call: Callable[..., Call]
 ) -> None:
-    thief, other = await enter(rt, call), await enter(rt, call)
-    bystander = await enter(rt, call, "bob@acme.example")
-    second = await again(rt, call, thief.refresh_token)
-    await again(rt, call, second)
+    thief, other = await enter(frozen, call), await enter(frozen, call)
+    bystander = await enter(frozen, call, "bob@acme.example")
+    second = await again(frozen, call, thief.refresh_token)
+    await again(frozen, call, second)
+    frozen.clock.advance(GRACE + MOMENT)
     with pytest.raises(Refused, match="replayed"):
-        await refresh(rt, call(), thief.refresh_token)
-    await again(rt, call, other.refresh_token)
-    await again(rt, call, bystander.refresh_token)
-    assert await authenticate(rt, other.access_token, rt.clock.now())
-    assert await given.live_families(rt) == 2
+        await refresh(frozen, call(), thief.refresh_token)
+    await again(frozen, call, other.refresh_token)
+    await again(frozen, call, bystander.refresh_token)
+    assert await authenticate(frozen, other.access_token, frozen.clock.now())
+    assert await given.live_families(frozen) == 2
 
 
 @pytest.mark.parametrize("after", [0, 1, 9, 10])
@@ -90,26 +96,110 @@ async def test_a_retry_within_the_grace_is_given_the_same_successor(
     second = await again(frozen, call, first)
     frozen.clock.advance(after * SECOND)
     assert await again(frozen, call, first) == second
-    assert await again(frozen, call, first) == second
+    assert await again(frozen, call, first, ip=ELSEWHERE) == second
     assert await again(frozen, call, second) not in (first, second)
 
 
-async def test_after_the_grace_a_retry_is_a_replay(
+async def test_within_the_grace_every_generation_is_given_the_current_one_whatever_was_used(
+    frozen: Runtime, call: Callable[..., Call]
+) -> None:
+    """A browser's tabs send one cookie at once, and use what the first answer brings."""
+    tokens = [await signed_in(frozen, call)]
+    for _ in range(130):
+        tokens.append(await again(frozen, call, tokens[-1]))
+    frozen.clock.advance(GRACE)
+    for token in tokens[2:-1]:
+        assert await again(frozen, call, token) == tokens[-1]
+    assert await given.kinds(frozen) == ["sign_in.succeeded"]
+    with pytest.raises(Refused, match="replayed"):
+        await refresh(frozen, call(), tokens[1])
+
+
+async def test_each_generation_has_a_grace_of_its_own(
+    frozen: Runtime, call: Callable[..., Call]
+) -> None:
+    tokens = [await signed_in(frozen, call)]
+    for _ in range(4):
+        tokens.append(await again(frozen, call, tokens[-1]))
+        frozen.clock.advance(4 * SECOND)
+    for token in tokens[2:4]:
+        assert await again(frozen, call, token) == tokens[-1]
+    with pytest.raises(Refused, match="replayed"):
+        await refresh(frozen, call(), tokens[1])
+
+
+async def test_what_arrived_within_the_grace_is_judged_so_however_late(
     frozen: Runtime, call: Callable[..., Call]
 ) -> None:
     first = await signed_in(frozen, call)
+    early = call()
+    second = await again(frozen, call, first)
+    third = await again(frozen, call, second)
+    frozen.clock.advance(DAY)
+    assert (await refresh(frozen, early, first)).refresh_token == third
+
+
+@pytest.mark.parametrize("after", [10, 59, 60])
+async def test_an_answer_that_was_lost_is_given_again_for_a_minute_where_the_session_was_last_seen(
+    frozen: Runtime, call: Callable[..., Call], after: int
+) -> None:
+    first = await signed_in(frozen, call)
+    second = await again(frozen, call, first)
+    frozen.clock.advance(after * SECOND + MOMENT * (after < 60))
+    assert await again(frozen, call, first) == second
+    assert await again(frozen, call, first) == second
+    assert await given.kinds(frozen) == ["sign_in.succeeded"]
+    await again(frozen, call, second)
+
+
+@pytest.mark.parametrize(
+    ("after", "told"),
+    [(60 * SECOND, {}), (GRACE, {"ip": ELSEWHERE}), (GRACE, {"user_agent": "another"})],
+    ids=["after a minute", "another network", "another agent"],
+)
+async def test_it_is_a_theft_after_that_minute_and_from_elsewhere_at_once_after_the_grace(
+    frozen: Runtime, call: Callable[..., Call], after: timedelta, told: dict[str, object]
+) -> None:
+    first = await signed_in(frozen, call)
     await again(frozen, call, first)
-    frozen.clock.advance(10 * SECOND + timedelta(microseconds=1))
+    frozen.clock.advance(after + MOMENT)
+    with pytest.raises(Refused, match="replayed"):
+        await refresh(frozen, call(**told), first)
+
+
+async def test_a_lost_answer_is_none_once_its_successor_was_used(
+    frozen: Runtime, call: Callable[..., Call]
+) -> None:
+    """But what had arrived before that is judged as of then."""
+    first = await signed_in(frozen, call)
+    second = await again(frozen, call, first)
+    frozen.clock.advance(2 * GRACE)
+    waiting = call()
+    frozen.clock.advance(MOMENT)
+    third = await again(frozen, call, second)
+    assert (await refresh(frozen, waiting, first)).refresh_token == third
     with pytest.raises(Refused, match="replayed"):
         await refresh(frozen, call(), first)
 
 
-async def test_the_window_closes_when_the_successor_is_used_also_within_the_grace(
-    frozen: Runtime, call: Callable[..., Call]
+@pytest.mark.parametrize(
+    ("overrides", "good"),
+    [
+        ('{"lost_answer_grace": 0}', 10),
+        ('{"lost_answer_grace": 600}', 600),
+        ('{"refresh_grace": 30, "lost_answer_grace": 0}', 30),
+        ('{"refresh_grace": 1, "lost_answer_grace": 5}', 5),
+    ],
+)
+async def test_an_organization_says_for_how_long(
+    frozen: Runtime, call: Callable[..., Call], overrides: str, good: int
 ) -> None:
+    await given.an_organization(frozen, policy=overrides)
     first = await signed_in(frozen, call)
     second = await again(frozen, call, first)
-    await again(frozen, call, second)
+    frozen.clock.advance(good * SECOND)
+    assert await again(frozen, call, first) == second
+    frozen.clock.advance(MOMENT)
     with pytest.raises(Refused, match="replayed"):
         await refresh(frozen, call(), first)
 
@@ -119,24 +209,67 @@ async def test_retries_do_not_prolong_the_window(
 ) -> None:
     first = await signed_in(frozen, call)
     await again(frozen, call, first)
-    for _ in range(2):
-        frozen.clock.advance(5 * SECOND)
+    for _ in range(3):
+        frozen.clock.advance(20 * SECOND)
         await again(frozen, call, first)
-    frozen.clock.advance(SECOND)
+    frozen.clock.advance(MOMENT)
     with pytest.raises(Refused, match="replayed"):
         await refresh(frozen, call(), first)
 
 
-async def test_an_organization_without_grace_burns_at_once(
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+async def test_without_a_grace_a_second_use_is_a_replay_in_parallel_too(
+    frozen: Runtime, call: Callable[..., Call], at_once: int
+) -> None:
+    await given.an_organization(frozen, policy='{"refresh_grace": 0, "lost_answer_grace": 600}')
+    first = await signed_in(frozen, call)
+    answers = await asyncio.gather(
+        *(refresh(frozen, call(), first) for _ in range(at_once)), return_exceptions=True
+    )
+    assert sum(isinstance(answer, Granted) for answer in answers) == 1
+    with pytest.raises(Refused, match="replayed" if at_once == 1 else "ended"):
+        await refresh(frozen, call(), first)
+    assert await given.live_families(frozen) == 0
+    assert await given.kinds(frozen) == ["sign_in.succeeded", "family.burned"]
+
+
+async def test_a_superseded_token_is_answered_without_a_write(
     rt: Runtime, call: Callable[..., Call]
 ) -> None:
-    await given.an_organization(rt, policy='{"refresh_grace": 0}')
-    rt.clock.freeze(rt.clock.now())
+    """A transaction that only holds the row would wait for a lost standby, too."""
     first = await signed_in(rt, call)
-    await again(rt, call, first)
-    rt.clock.advance(timedelta(microseconds=1))
-    with pytest.raises(Refused, match="replayed"):
-        await refresh(rt, call(), first)
+    second = await again(rt, call, first)
+
+    async def row() -> tuple[object, ...]:
+        async with rt.pg.reading() as tx:
+            found = await tx.fetchrow("SELECT xmin, xmax, ctid FROM auth_families")
+        assert found is not None
+        return tuple(found)
+
+    before = await row()
+    assert await again(rt, call, first) == second
+    assert await row() == before
+
+
+async def test_a_commit_that_hangs_is_counted_from_its_end(
+    rt: Runtime, call: Callable[..., Call]
+) -> None:
+    """A trigger stands for the standby: the time is noted, and then the transaction hangs."""
+    await given.an_organization(rt, policy='{"refresh_grace": 2, "lost_answer_grace": 0}')
+    first = await signed_in(rt, call)
+    async with rt.pg.reading() as tx:
+        await tx.execute(
+            "CREATE FUNCTION hang() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN PERFORM pg_sleep(3); RETURN NULL; END'"
+        )
+        await tx.execute(
+            "CREATE CONSTRAINT TRIGGER hang AFTER UPDATE ON auth_families DEFERRABLE"
+            " INITIALLY DEFERRED FOR EACH ROW WHEN (OLD.generation = 1 AND NEW.generation = 2)"
+            " EXECUTE FUNCTION hang()"
+        )
+    second = await again(rt, call, first)
+    third = await again(rt, call, second)
+    assert await again(rt, call, first) == third
 
 
 async def test_thirty_two_at_once_are_given_one_successor(
@@ -228,17 +361,34 @@ async def test_nothing_in_the_database_yields_a_token(
     assert hashlib.sha256(random_part).hexdigest() in stored
 
 
-async def test_a_family_is_one_row_of_constant_size(rt: Runtime, call: Callable[..., Call]) -> None:
+async def test_a_family_is_one_row_of_constant_size(
+    frozen: Runtime, call: Callable[..., Call]
+) -> None:
+    """Routine rotations keep one time more than a new family; a burst of them 127 at most."""
+
     async def size() -> int:
-        async with rt.pg.reading() as tx:
+        async with frozen.pg.reading() as tx:
             found: int = await tx.fetchval("SELECT sum(pg_column_size(f)) FROM auth_families f")
         return found
 
-    token = await signed_in(rt, call)
-    before = await size()
-    for _ in range(20):
-        token = await again(rt, call, token)
-    assert await size() == before
+    token = await signed_in(frozen, call)
+    began, sizes = await size(), set()
+    for _ in range(5):
+        frozen.clock.advance(31 * SECOND)
+        token = await again(frozen, call, token)
+        sizes.add(await size())
+    assert len(sizes) == 1
+    assert sizes.pop() - began <= 32
+    sizes = set()
+    for number in range(140):
+        token = await again(frozen, call, token)
+        if number > 126:
+            sizes.add(await size())
+    assert len(sizes) == 1
+    assert sizes.pop() - began <= 32 + 126 * 8
+    frozen.clock.advance(31 * SECOND)
+    await again(frozen, call, token)
+    assert await size() - began <= 32
 
 
 async def test_an_idle_session_ends_a_used_one_does_not(
