@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
-from faults.assaults import climb_walls, crowd, flood, forge, guess, present_revoked
+from faults.assaults import climb_walls, crowd, flood, forge, guess, present_revoked, steal
 from faults.crashes import crash_ends, crash_master_rotation, crash_sealing, crash_sessions
 from faults.fuzz import fuzz_bytes, fuzz_contract
 from faults.histories import explain_histories
 from faults.model import follow_model
-from faults.outages import endure_outages, step_clock
+from faults.outages import endure_outages, hang, step_clock
 from faults.report import Report
 from faults.site import Site
 
@@ -37,12 +37,18 @@ CAMPAIGNS = (
     ),
     Campaign("model", "sequences of 50 steps against a model: so many", follow_model, 8, 2000, 15),
     Campaign("guesses", "parallel guesses by every alias and door: accounts", guess, 3, 100, 4),
+    Campaign("thefts", "stolen refresh tokens, shown in each window: of each", steal, 4, 500, 5),
     Campaign("revoked", "revoked by every kind, shown at once: rounds", present_revoked, 3, 300, 3),
     Campaign("contract", "answers against openapi/: times an operation", fuzz_contract, 4, 100, 4),
     Campaign("bytes", "hostile bytes on every route: requests", fuzz_bytes, 4_000, 1_000_000, 40),
     Campaign("flood", "more sign-ins than can be hashed: floods", flood, 1, 20, 4),
     Campaign("crowd", "more changes of passwords than can be hashed: crowds", crowd, 1, 20, 6),
     Campaign("outages", "servers that die, hang, fill up: of each kind", endure_outages, 1, 20, 11),
+    Campaign(
+        "hangs",
+        "PostgreSQL stopped in its commits, a standby lost; browsers ask again: rounds",
+        *(hang, 1, 4, 14),
+    ),
     Campaign("clock", "the host's clock is stepped: times", step_clock, 1, 100, 4),
     Campaign(
         "crashes",

@@ -296,14 +296,15 @@ class Site:
 
     async def hasty(self) -> Organization:
         """Make an organization whose grace is one second."""
-        return await self._with_policy(f"{HASTY}{next(self._made)}", _HURRY)
+        return await self.organization_with(_HURRY, HASTY)
 
     async def strict(self) -> Organization:
         """Make an organization without a grace."""
-        return await self._with_policy(f"strict-{next(self._made)}", _STRICT)
+        return await self.organization_with(_STRICT)
 
-    async def _with_policy(self, slug: str, overrides: str) -> Organization:
-        made = await self.organization(slug)
+    async def organization_with(self, overrides: str, prefix: str = "faults-") -> Organization:
+        """Make an organization with lifetimes of its own (JSON)."""
+        made = await self.organization(f"{prefix}{next(self._made)}")
         async with self.rt.pg.reading() as tx:
             await tx.execute(
                 "UPDATE auth_organizations SET policy = $2::text::jsonb WHERE tenant_id = $1",

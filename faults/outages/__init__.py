@@ -7,5 +7,6 @@ after the fault the first success comes within two seconds, and nobody restarts 
 
 from faults.outages.campaign import endure_outages
 from faults.outages.clock import step_clock
+from faults.outages.hangs import hang
 
-__all__ = ["endure_outages", "step_clock"]
+__all__ = ["endure_outages", "hang", "step_clock"]

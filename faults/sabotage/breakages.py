@@ -84,6 +84,33 @@ BREAKAGES = (
         "I1",
     ),
     Breakage(
+        "the grace is counted from the statement, not from its commit",
+        "sql/queries/families.sql",
+        (("THEN greatest(f.rotated_at, clock_timestamp()) ELSE", "THEN f.rotated_at ELSE"),),
+        "hangs",
+        1,
+        "I2",
+    ),
+    Breakage(
+        "the grace is counted from when the request arrived that rotated",
+        "sql/queries/families.sql",
+        (
+            ("rotated_at = greatest(a.at, clock_timestamp())", "rotated_at = a.at"),
+            ("THEN greatest(f.rotated_at, clock_timestamp()) ELSE", "THEN f.rotated_at ELSE"),
+        ),
+        "hangs",
+        1,
+        "I2",
+    ),
+    Breakage(
+        "a lost answer is given again wherever one asks from",
+        "service/domain/families/model.py",
+        ((" and not self.moved(where)", ""),),
+        "thefts",
+        2,
+        "I2",
+    ),
+    Breakage(
         "revocations stay on the worker that made them",
         "service/domain/revocations/follower.py",
         (

@@ -67,7 +67,7 @@ class _Routine(Asked, frozen=True):
     where: Where
 
 
-SLOW = 1.0
+SLOW = 0.5
 """After so many seconds a rotation is taken to have hung."""
 
 _MOST_UNCONFIRMED = 10_000
