@@ -19,6 +19,7 @@ from litestar.types import (
     Send,
 )
 
+from service.http import host
 from service.http.body import Body, Patience
 from service.http.hot import HOT, Hot
 from service.http.problem import STATUS, Problem
@@ -47,6 +48,9 @@ Headers: TypeAlias = list[tuple[bytes, bytes]]
 _VARY = (b"vary", b"Origin")
 _PUBLIC = (b"access-control-allow-origin", b"*")
 _NO_STORE = (b"cache-control", b"no-store")
+_WITHOUT_HOST = frozenset({"1", "1.0"})
+"""HTTP/1.0, which did not know `Host`: health checks of load balancers speak it."""
+_HOST = "Host: exactly one, a name or an address (IPv6 in brackets), with or without a port"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 _NOT_CANONICAL = re.compile(rb"//|%2[fF]|%5[cC]|(?<!\A)/\Z|/\.{1,2}(?:/|\Z)")
 """In time that grows with the path's length and no faster: a path may have 64 KiB."""
@@ -82,6 +86,9 @@ class Shell:
             # RFC 9110 section 9.3.2: whatever answers GET answers HEAD, without the body.
             scope, send = _as_get(scope), _without_body(send)
         exchange = _Exchange(scope, send, self._origins, self._clock)
+        if not exchange.names_a_host():
+            await exchange.refuse(Reason.INVALID_REQUEST, _HOST)
+            return
         if exchange.is_preflight():
             await exchange.answer(204, list(_PREFLIGHT), b"")
             return
@@ -150,6 +157,13 @@ class _Exchange:
             "headers": self._headers,
         }
 
+    def names_a_host(self) -> bool:
+        """Tell whether it names exactly one host, as RFC 9112 section 3.2 demands."""
+        named = self._headers.get(b"host", b"")
+        if [name for name, _ in self._scope["headers"]].count(b"host") > 1:
+            return False
+        return host.may_be(named) or (not named and self._scope["http_version"] in _WITHOUT_HOST)
+
     def announced(self) -> int | None:
         """Return how many bytes of a body are said to come; None when that is not said."""
         length = self._headers.get(b"content-length")
@@ -192,17 +206,17 @@ class _Exchange:
         self._note(status)
         return headers
 
-    async def refuse(self, reason: Reason) -> None:
+    async def refuse(self, reason: Reason, detail: str = "") -> None:
         """Answer with a problem document."""
         status, title = STATUS[reason]
-        await self._problem(f"urn:tesserra:refusal:{reason.value}", title, status)
+        await self._problem(f"urn:tesserra:refusal:{reason.value}", title, status, detail)
 
     async def fault(self) -> None:
         """Answer 500."""
         await self._problem("urn:tesserra:refusal:fault", "Something went wrong here", 500)
 
-    async def _problem(self, kind: str, title: str, status: int) -> None:
-        body = msgspec.json.encode(Problem(kind, title, status, self.request_id))
+    async def _problem(self, kind: str, title: str, status: int, detail: str = "") -> None:
+        body = msgspec.json.encode(Problem(kind, title, status, self.request_id, detail))
         headers = [
             (b"content-type", b"application/problem+json"),
             (b"content-length", str(len(body)).encode()),
