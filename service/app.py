@@ -84,7 +84,10 @@ def build(settings: Settings, opened: Runtime | None = None) -> Shell:
             upkeep = asyncio.create_task(tend(rt), name="upkeep")
             if settings.tls_cert is not None:
                 await stack.enter_async_context(connections.ending_silent(_port(settings)))
-                stack.enter_context(connections.giving_way(_port(settings)))
+            shared = settings.tls_cert is not None  # cli/server.py
+            stack.enter_context(
+                connections.giving_way(_port(settings), app.state.leaving, shared=shared)
+            )
             gc.collect()
             gc.freeze()  # what is here now stays; collections need not look at it again
             gc.set_threshold(50_000, 20, 20)
@@ -140,6 +143,7 @@ def litestar_app(
         request_max_body_size=_LARGEST_BODY,
         on_app_init=[_quiet],
     )
+    app.state.leaving = connections.Leaving()
     app.state.client_addresses = ClientAddresses(networks(settings.trusted_proxies), Clock())
     return app
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from service.embedded.servers import launched
 
 _READY_SECONDS = 30.0
-_STOP_SECONDS = 20.0
+_STOP_SECONDS = 25.0
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from litestar import Response, Router, get
 from litestar.di import Provide
+from litestar.types import Scope
 from msgspec import Struct
 
 from service.flows.upkeep.readiness import check_readiness
@@ -22,8 +23,10 @@ async def healthz() -> Health:
 
 
 @get("/readyz")
-async def readyz(asked: FromCaller) -> Response[Health]:
-    """Answer 200 when every dependency that must be there is, 503 otherwise."""
+async def readyz(asked: FromCaller, scope: Scope) -> Response[Health]:
+    """Answer 200 when every dependency that must be there is, 503 otherwise and when leaving."""
+    if scope["litestar_app"].state.leaving.begun:
+        raise unavailable("not ready: told to stop")
     readiness = await check_readiness(asked.rt)
     if not readiness.ready:
         failing = ", ".join(name for name, ok in readiness.checks.items() if not ok)

@@ -26,6 +26,7 @@ from service.http.problem import STATUS, Problem
 from service.kernel import ids, log, metrics
 from service.kernel.call import Standing
 from service.kernel.clock import Clock
+from service.kernel.connections import Leaving
 from service.kernel.refusal import Reason
 from service.settings import Settings
 
@@ -48,8 +49,11 @@ Headers: TypeAlias = list[tuple[bytes, bytes]]
 _VARY = (b"vary", b"Origin")
 _PUBLIC = (b"access-control-allow-origin", b"*")
 _NO_STORE = (b"cache-control", b"no-store")
+_CLOSE = (b"connection", b"close")
 _WITHOUT_HOST = frozenset({"1", "1.0"})
 """HTTP/1.0, which did not know `Host`: health checks of load balancers speak it."""
+_ONE_BY_ONE = _WITHOUT_HOST | {"1.1"}
+"""The versions of HTTP that know `Connection` (RFC 9113 section 8.2.2)."""
 _HOST = "Host: exactly one, a name or an address (IPv6 in brackets), with or without a port"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 _NOT_CANONICAL = re.compile(rb"//|%2[fF]|%5[cC]|(?<!\A)/\Z|/\.{1,2}(?:/|\Z)")
@@ -72,6 +76,7 @@ class Shell:
         hot: Iterable[tuple[str, str]] = HOT,
     ) -> None:
         self.app = app
+        self._leaving: Leaving = app.state.leaving
         self._hot = Hot(app, hot)
         self._clock = clock
         self._patience = Patience(clock)
@@ -85,7 +90,7 @@ class Shell:
         if scope["method"] == HttpMethod.HEAD:
             # RFC 9110 section 9.3.2: whatever answers GET answers HEAD, without the body.
             scope, send = _as_get(scope), _without_body(send)
-        exchange = _Exchange(scope, send, self._origins, self._clock)
+        exchange = _Exchange(scope, send, self._origins, self._clock, self._leaving)
         if not exchange.names_a_host():
             await exchange.refuse(Reason.INVALID_REQUEST, _HOST)
             return
@@ -140,8 +145,10 @@ class _Exchange:
         send: Send,
         origins: set[bytes],
         clock: Clock,
+        leaving: Leaving,
     ) -> None:
         self._clock = clock
+        self._leaving = leaving
         self._began = self._clock.monotonic()
         self._scope = scope
         self._send = send
@@ -201,6 +208,8 @@ class _Exchange:
             headers.append((b"access-control-allow-origin", self._allowed))
             headers.append((b"access-control-allow-credentials", b"true"))
             headers.append((b"access-control-expose-headers", _EXPOSED))
+        if self._leaving.begun and self._scope["http_version"] in _ONE_BY_ONE:
+            headers.append(_CLOSE)
         for one in self._scope["state"].get("budgets", ()):
             headers += _budget(one)
         self._note(status)

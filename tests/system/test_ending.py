@@ -127,6 +127,26 @@ async def test_told_to_stop_it_answers_what_it_was_asked() -> None:
         assert time.monotonic() - began < 20  # workers are given 15 s at most
 
 
+async def test_told_to_stop_it_lets_every_connection_end_with_an_answer() -> None:
+    """A proxy that keeps an idle connection may send a request that it must not send twice."""
+    async with service(policy=UNLIMITED) as running, visitors(running, 1) as (device,):
+        async with connection(running.url) as stranger:
+            assert (await stranger.get("/readyz")).status_code == httpx2.codes.OK
+            running.child.send_signal(signal.SIGTERM)
+            answer = await stranger.get("/readyz")
+            while answer.status_code == httpx2.codes.OK:
+                answer = await stranger.get("/readyz")
+            assert answer.status_code == httpx2.codes.SERVICE_UNAVAILABLE
+            assert answer.headers["connection"] == "close"
+            assert answer.headers["retry-after"] == "1"
+            answer = await stranger.get("/healthz")  # on a new connection
+            assert answer.status_code == httpx2.codes.OK
+        answer = await device.me()  # on the old one
+        assert answer.status_code == httpx2.codes.OK
+        assert answer.headers["connection"] == "close"
+        assert await running.stop() == 0
+
+
 async def test_a_killed_main_process_leaves_no_worker_serving_also_when_asked_something() -> None:
     async with service(workers=2, policy=UNLIMITED) as running, visitors(running, 1) as (device,):
         workers = {pid: command_line(pid) for pid in running.workers()}
