@@ -197,7 +197,7 @@ BREAKAGES = (
         (
             (
                 "        return began + self.step() * math.ceil((done - began) / self.step())",
-                "        return done",
+                "        return began",
             ),
             (
                 "        stored = on_file if usable",
