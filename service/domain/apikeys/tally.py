@@ -12,7 +12,7 @@ from msgspec import Struct
 from service.domain.apikeys.model import Why
 from service.domain.apikeys.store import Uses
 from service.kernel.call import Call
-from service.kernel.ids import ApiKeyId, TenantId
+from service.kernel.ids import ApiKeyId, TenantId, UserId
 
 MOST_PER_MINUTE = 20
 """Events of failures one worker writes in any minute; what comes beyond is counted in them."""
@@ -28,6 +28,7 @@ class Failure(Struct, frozen=True, kw_only=True):
     why: Why
     key_id: ApiKeyId | None
     tenant_id: TenantId | None
+    owner_id: UserId | None
     call: Call
     count: int
 
@@ -59,6 +60,7 @@ class Tally:
         why: Why,
         key_id: ApiKeyId | None = None,
         tenant_id: TenantId | None = None,
+        owner_id: UserId | None = None,
         count: int = 1,
     ) -> None:
         """Count a failure: by key, or by the address of whoever presents what does not exist.
@@ -68,12 +70,14 @@ class Tally:
         subject: tuple[object, ...] = (why, key_id or call.ip)
         most = _SUBJECTS if key_id else _STRANGERS
         if subject not in self._failures and len(self._failures) >= most:
-            subject, key_id, tenant_id, why = (None,), None, None, Why.UNKNOWN
+            subject, why = (None,), Why.UNKNOWN
+            key_id = tenant_id = owner_id = None
         before = self._failures.get(subject)
         self._failures[subject] = Failure(
             why=before.why if before else why,
             key_id=key_id,
             tenant_id=tenant_id,
+            owner_id=owner_id,
             call=before.call if before else call,
             count=before.count + count if before else count,
         )
@@ -97,4 +101,5 @@ class Tally:
             if isinstance(one, Uses):
                 self.note_use(one.key_id, one.last, one.count)
             else:
-                self.note_failure(one.call, one.why, one.key_id, one.tenant_id, one.count)
+                about = one.key_id, one.tenant_id, one.owner_id
+                self.note_failure(one.call, one.why, *about, one.count)

@@ -132,6 +132,7 @@ async def _note_failure(rt: Runtime, call: Call, shown: Shown, checked: Checked)
         checked.why or Why.UNKNOWN,
         key.key_id if key else None,
         key.tenant_id if key else None,
+        key.owner_id if key else None,
     )
     if shown.limited:
         await limiting.spend_address(rt, call, _BUCKET, rt.policy.limits.key_failures)

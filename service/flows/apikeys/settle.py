@@ -63,6 +63,7 @@ def _kept(rt: Runtime, taken: list[Taken]) -> Iterator[list[Taken]]:
 def _event(failure: Failure) -> events.ApiKeyRefused:
     return events.ApiKeyRefused(
         tenant_id=failure.tenant_id,
+        user_id=failure.owner_id,
         why=failure.why.value,
         count=failure.count,
         key_id=failure.key_id,

@@ -17,7 +17,8 @@ from service.flows.apikeys.issuing import IssuedKey
 from service.flows.apikeys.revoke import revoke_key
 from service.flows.apikeys.rotate import rotate_key
 from service.flows.apikeys.settle import end_expired_keys, settle_keys
-from service.kernel.call import Call, Person
+from service.flows.people.erase_person import erase_person
+from service.kernel.call import Call, Operator, Person
 from service.kernel.ids import SessionId, TenantId
 from service.kernel.postgres import Postgres
 from service.kernel.refusal import Reason, Refused
@@ -219,6 +220,25 @@ async def test_another_organization_s_service_leaves_no_trace_on_a_key(
     (told,) = await given.events(rt, "api_key.refused")
     assert (told["tenant_id"], told["detail"]["count"]) == (None, 2)
     assert told["detail"].get("key_id") is None
+
+
+async def test_a_key_refused_before_its_owner_was_erased_tells_of_no_address_afterwards(
+    rt: Runtime, call: Calls, owner: Person
+) -> None:
+    """What is recorded in the background, too, is about somebody: the owner of a key."""
+    await given.a_person(rt, "second@acme.example", role="owner")
+    new = NewKey(name="a machine", scopes=("agentes",), networks=("192.0.2.1",))
+    key = (await create_key(rt, call(actor=owner), new)).secret
+    elsewhere = Shown(text=key, address="198.51.100.77")
+    await check_key(rt, call(ip="198.51.100.77"), elsewhere)
+    await settle_keys(rt)
+    await check_key(rt, call(ip="198.51.100.77"), elsewhere)
+    await erase_person(rt, call(actor=Operator(), ip=None, user_agent=""), owner.user_id)
+    await settle_keys(rt)
+    told = await given.events(rt, "api_key.refused")
+    assert [(one["user_id"], one["ip"], one["user_agent"]) for one in told] == [
+        (owner.user_id, None, "")
+    ] * 2
 
 
 async def test_a_no_costs_one_query_whatever_it_is_for(
