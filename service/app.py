@@ -40,7 +40,7 @@ from service.http.gate import check_request
 from service.http.oauth import endpoints
 from service.http.openapi import OPENAPI, finished
 from service.http.shell import Shell
-from service.kernel import connections, log, metrics
+from service.kernel import connections, log, metrics, waiting
 from service.kernel.clock import Clock
 from service.kernel.postgres import LOST
 from service.kernel.refusal import Refused
@@ -171,19 +171,25 @@ async def _open(stack: contextlib.AsyncExitStack, settings: Settings) -> Runtime
     """Open the runtime, however long that takes.
 
     The main process has found everything in order when it started.  A worker that takes a dead
-    one's place while PostgreSQL is away must not end the others by failing again and again.
+    one's place while PostgreSQL is away, or after a newer release has migrated, must not end the
+    others by failing again and again; it says why, and their /readyz tells of it.
     """
-    told = False
+    told = ""
+    waits = contextlib.ExitStack()
     while True:
         async with contextlib.AsyncExitStack() as attempt:
             try:
                 rt = await attempt.enter_async_context(open_runtime(settings))
                 await learn_schemes(rt)
             except (StartError, Refused, *LOST) as exc:
+                why = f"{type(exc).__name__}: {exc}"
                 if not told:
-                    log.log().warning("worker waits", error=f"{type(exc).__name__}: {exc}")
-                told = True
+                    waits.enter_context(waiting.told())
+                if told != why:
+                    log.log().warning("worker waits", error=why)
+                told = why
             else:
+                waits.close()
                 stack.push_async_exit(attempt.pop_all())
                 return rt
         if not signal.sigpending().isdisjoint(_STOPS):

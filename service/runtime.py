@@ -19,9 +19,10 @@ from service.domain.tokens import Tokens
 from service.domain.users import KnownPasswords, Profiles
 from service.kernel import mail, migrate
 from service.kernel.clock import Clock
+from service.kernel.dialing import CannotConnectError
 from service.kernel.once import Once
 from service.kernel.passwords import Passwords
-from service.kernel.postgres import CannotConnectError, Postgres, connected
+from service.kernel.postgres import Postgres, connected
 from service.kernel.redis import Redis
 from service.kernel.refusal import Refused
 from service.kernel.seal import Seal, SealBrokenError
@@ -87,7 +88,8 @@ async def open_runtime(
     with blaming("AUTH_REDIS_URL"):
         redis = Redis(settings.redis_url, settings.database_schema, clock)
     await check_schema(settings)
-    pg = await Postgres.connect(settings.database_url, settings.database_schema)
+    with blaming("AUTH_DATABASE_URL"):
+        pg = await Postgres.connect(settings.database_url, settings.database_schema)
     rotations = Rotations(pg, clock)
     try:
         await clock.discipline(pg.now)

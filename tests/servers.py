@@ -268,13 +268,13 @@ def redis_database() -> Iterator[str]:
 
 
 @contextmanager
-def private_postgres(*, migrated: bool = True) -> Iterator[Postgres]:
+def private_postgres(*, migrated: bool = True, **more: str) -> Iterator[Postgres]:
     """A PostgreSQL that a test may `kill()`, `stop()` and `start()` again on the same port.
 
-    What it has committed survives `kill()`.  Call these in the main thread: a server ends with the
-    thread that started it.
+    What it has committed survives `kill()`; `more` are its settings.  Call these in the main
+    thread: a server ends with the thread that started it.
     """
-    options = {**_FAST, "synchronous_commit": "on"}
+    options = {**_FAST, "synchronous_commit": "on", **more}
     with _private_folder() as folder:
         server = _postgres(_own_kind(binaries.installed_postgres), folder, options)
         try:

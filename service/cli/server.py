@@ -26,6 +26,7 @@ from service.kernel import log, metrics
 from service.kernel import migrate as migrations
 from service.kernel.call import Call
 from service.kernel.postgres import connected
+from service.kernel.redis import RedisLostError
 from service.kernel.sites import surely_cross_site
 from service.runtime import Runtime, StartError, blaming, open_runtime
 from service.settings import Settings
@@ -263,11 +264,14 @@ async def _try(settings: Settings) -> None:
     async with open_runtime(settings, follow=False) as rt:
         if rt.keyring.broken:  # commands go on without it, so that one of them can
             raise StartError(f"{'; '.join(rt.keyring.broken)}: restore it, or `key kill` it")
-        for _ in range(_REDIS_TRIES):
-            if await rt.redis.ping():
-                return
+        for again in reversed(range(_REDIS_TRIES)):
+            try:
+                await rt.redis.check()
+                break
+            except RedisLostError as exc:
+                if not again:
+                    raise StartError(f"AUTH_REDIS_URL: {exc}") from None
             await asyncio.sleep(1)
-    raise StartError("AUTH_REDIS_URL: Redis does not answer")
 
 
 async def _migrate(settings: Settings, role: str | None) -> list[migrations.Migration]:

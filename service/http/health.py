@@ -1,4 +1,4 @@
-"""/healthz: the process lives.  /readyz: it is fit to serve.  No details to strangers."""
+"""/healthz: the process lives.  /readyz: it is fit to serve, or what is not, never why."""
 
 from litestar import Response, Router, get
 from litestar.di import Provide
@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from service.flows.upkeep.readiness import check_readiness
 from service.http.asked import FromCaller, provide_open
-from service.kernel.refusal import unavailable
+from service.kernel.refusal import Reason, Refused, unavailable
 
 
 class Health(Struct, frozen=True):
@@ -30,7 +30,7 @@ async def readyz(asked: FromCaller, scope: Scope) -> Response[Health]:
     readiness = await check_readiness(asked.rt)
     if not readiness.ready:
         failing = ", ".join(name for name, ok in readiness.checks.items() if not ok)
-        raise unavailable(f"not ready: {failing}")
+        raise Refused(Reason.UNAVAILABLE, f"not ready: {failing}", retry_after=1)
     return Response(Health())
 
 

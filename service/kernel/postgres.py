@@ -5,17 +5,30 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
 from asyncpg.pool import Pool
 
+from service.kernel import causes
+from service.kernel.dialing import Address, CannotConnectError, Session, dial, is_choice
 from service.kernel.refusal import Reason, Refused, unavailable
 from service.kernel.sql import Tx
 
-SCHEMA_VARIABLE = "search_path"
+_DIAL_SECONDS = 3.0
+_MOVE_SECONDS = 1.2
+"""Longer than a silent host is waited for, and short: the next look follows."""
+
+_OUTDATED = (
+    asyncpg.InvalidSQLStatementNameError,
+    asyncpg.DuplicatePreparedStatementError,
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.OutdatedSchemaCacheError,
+)
+"""What says that a session is not the one we prepared: a pooler took it away, or somebody migrated.
+Every connection is opened, and looked at, anew."""
 
 LOST = (
+    CannotConnectError,
     OSError,
     TimeoutError,
     asyncio.TimeoutError,
@@ -30,30 +43,16 @@ LOST = (
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InsufficientPrivilegeError,
     asyncpg.LockNotAvailableError,
-    asyncpg.DeadlockDetectedError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TransactionTimeoutError,
+    *_OUTDATED,
 )
-"""What a server raises that went away, is full, is only a replica, or has not granted us what we
-need (`migrate --grant-to`): 503, never a 500."""
+"""What a server raises that went away, is full, is only a replica, has not granted us what we need
+(`migrate --grant-to`), or that another transaction came in the way of: 503, never a 500."""
 
 _UNWRITABLE = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
 """What a text with a NUL in it raises: no text of ours has one, so it can name nothing here."""
-
-
-if TYPE_CHECKING:
-    _Connection = asyncpg.Connection[asyncpg.Record]
-else:
-    _Connection = asyncpg.Connection  # not subscriptable at run time
-
-
-class _Lean(_Connection):
-    """A connection that keeps no session state, so that giving it back costs no round trip."""
-
-    def get_reset_query(self) -> str:
-        return ""
-
-
-class CannotConnectError(Exception):
-    """The address is no PostgreSQL URL, or nothing usable answers; the message says which."""
 
 
 class DoomedError(Exception):
@@ -63,29 +62,54 @@ class DoomedError(Exception):
 class Postgres:
     """The pool.  Opened by `connect`, closed by `close`."""
 
-    def __init__(self, pool: "Pool[asyncpg.Record]") -> None:
-        self._pool = pool
+    def __init__(self, url: str, schema: str, most: int) -> None:
+        self._url = url
+        self._schema = schema
+        self._most = most
+        self._several = is_choice(url)
+        self._address: Address = ""
+        self._outdated = False
+        self._pool: Pool[asyncpg.Record]
 
     @classmethod
     async def connect(cls, url: str, schema: str, *, most: int = 12) -> "Postgres":
-        """Open the pool; raises what asyncpg raises when the server cannot be reached."""
-        pool = await asyncpg.create_pool(
-            url,
+        """Open the pool.  CannotConnectError says why it cannot be."""
+        opened = cls(url, schema, most)
+        opened._pool = await opened._fill()
+        return opened
+
+    async def _fill(self) -> "Pool[asyncpg.Record]":
+        async def connect(*_: object, **__: object) -> Session:
+            session = await dial(self._url, self._schema, _DIAL_SECONDS, command_timeout=10)
+            self._address = session.address
+            return session
+
+        return await asyncpg.create_pool(
             min_size=1,
-            max_size=most,
-            timeout=3,
-            command_timeout=10,
+            max_size=self._most,
             max_inactive_connection_lifetime=300,
-            connection_class=_Lean,
-            server_settings={
-                SCHEMA_VARIABLE: schema,
-                "timezone": "UTC",
-                "application_name": "tesserra-auth",
-                "jit": "off",
-                "idle_in_transaction_session_timeout": "15000",
-            },
+            connection_class=Session,
+            connect=connect,
         )
-        return cls(pool)
+
+    async def move(self) -> bool:
+        """Go over to another host of the URL, for when the one in use does not answer.
+
+        Only where another answers, takes writes, and the one in use still does not.  What is under
+        way there is cut off: its outcome is unknown, as with any lost connection.
+        """
+        if not self._several:
+            return False
+        try:
+            session = await dial(self._url, self._schema, _MOVE_SECONDS)
+        except CannotConnectError:
+            return False
+        session.terminate()
+        if session.address == self._address:
+            return False
+        left, self._pool = self._pool, await self._fill()
+        left.terminate()
+        return True
 
     async def close(self) -> None:
         """Close the pool, without waiting longer than 5 s for those who still use it."""
@@ -105,8 +129,9 @@ class Postgres:
 
         Refused(UNAVAILABLE) when it is lost.
         """
-        with _told():
-            async with self._pool.acquire(timeout=3) as tx:
+        with self._told():
+            pool = await self._current()
+            async with pool.acquire(timeout=3) as tx:
                 yield tx
 
     @asynccontextmanager
@@ -119,8 +144,9 @@ class Postgres:
         failed and the failure was swallowed: nothing was written.
         """
         refusal: Refused | None = None
-        with _told():
-            async with self._pool.acquire(timeout=3) as tx:
+        with self._told():
+            pool = await self._current()
+            async with pool.acquire(timeout=3) as tx:
                 await tx.execute("BEGIN")
                 try:
                     yield tx
@@ -144,20 +170,27 @@ class Postgres:
         """How many connections are open and how many of them idle."""
         return {"open": self._pool.get_size(), "idle": self._pool.get_idle_size()}
 
+    async def _current(self) -> "Pool[asyncpg.Record]":
+        if self._outdated:
+            self._outdated = False
+            await self._pool.expire_connections()
+        return self._pool
 
-@contextmanager
-def _told() -> Iterator[None]:
-    """Turn what is not ours into a refusal: the server's failures, and texts it cannot hold."""
-    try:
-        yield
-    except LOST as lost:
-        raise unavailable(f"postgresql: {type(lost).__name__}") from lost
-    except _UNWRITABLE as exc:
-        raise Refused(
-            Reason.INVALID_REQUEST,
-            "a text holds a NUL",
-            private=f"postgresql: {type(exc).__name__}",
-        ) from exc
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn what is not ours into a refusal: the server's failures, and texts it cannot hold."""
+        try:
+            yield
+        except LOST as lost:
+            self._outdated |= isinstance(lost, _OUTDATED)
+            why = f": {lost}" if isinstance(lost, CannotConnectError) else ""
+            raise unavailable(f"postgresql: {type(lost).__name__}{why}") from lost
+        except _UNWRITABLE as exc:
+            raise Refused(
+                Reason.INVALID_REQUEST,
+                "a text holds a NUL",
+                private=f"postgresql: {type(exc).__name__}",
+            ) from exc
 
 
 async def _commit(tx: Tx) -> None:
@@ -166,26 +199,18 @@ async def _commit(tx: Tx) -> None:
         raise DoomedError
 
 
-async def connect_once(url: str, schema: str) -> "asyncpg.Connection[asyncpg.Record]":
-    """Open one plain connection, to migrate or to look before starting.  CannotConnectError."""
-    try:
-        connection: Any = await asyncpg.connect(
-            url, timeout=5, server_settings={SCHEMA_VARIABLE: schema, "timezone": "UTC"}
-        )
-    except ValueError:  # before the others: asyncpg's own is both
-        raise CannotConnectError("not a PostgreSQL URL") from None
-    except (*LOST, asyncpg.PostgresError) as exc:
-        raise CannotConnectError(f"PostgreSQL cannot be used ({type(exc).__name__})") from None
-    return cast("asyncpg.Connection[asyncpg.Record]", connection)
+async def connect_once(url: str, schema: str) -> Session:
+    """Open one connection, to migrate or to look before starting.  CannotConnectError."""
+    return await dial(url, schema, 5)
 
 
 @asynccontextmanager
-async def connected(url: str, schema: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
-    """Lend one plain connection.  CannotConnectError, also when the server says no meanwhile."""
+async def connected(url: str, schema: str) -> AsyncIterator[Session]:
+    """Lend one connection.  CannotConnectError, also when the server says no meanwhile."""
     connection = await connect_once(url, schema)
     try:
         yield connection
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, ConnectionError, TimeoutError) as exc:
-        raise CannotConnectError(f"PostgreSQL cannot be used ({type(exc).__name__})") from None
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as exc:
+        raise CannotConnectError(causes.postgres(exc, url)) from None
     finally:
         await connection.close()

@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
+from service.kernel import causes
 from service.kernel.clock import Clock
 from service.kernel.log import log
 
@@ -24,6 +25,7 @@ while a command was on its way to it."""
 
 _TIMEOUT = 0.25
 _PAUSE = 1.0
+_CHECK_MS = 1000
 
 
 class RedisLostError(Exception):
@@ -53,12 +55,13 @@ class Redis:
                 retry=Retry(NoBackoff(), 0),
                 decode_responses=False,
             )
-        except ValueError:
-            raise ValueError("not a Redis URL") from None
+        except (ValueError, OSError) as exc:
+            raise ValueError(causes.redis_url(exc)) from None
         self.client = redis.asyncio.Redis(connection_pool=self._pool)
         self._clock = clock
         self._closed_until = 0.0
         self._lost = False
+        self._denied: set[str] = set()
         # One hash tag: every key of a script lives in one slot of a cluster.
         self.prefix = f"tesserra:{{{schema}}}:"
 
@@ -69,12 +72,16 @@ class Redis:
         try:
             answer = await question(self.client)
         except _LOST as exc:
+            if denied := causes.denied(exc):
+                self._note_denied(denied)
+                raise RedisLostError(denied) from exc
             self._closed_until = self._clock.monotonic() + _PAUSE
-            self._note(lost=True, error=type(exc).__name__)
+            why = causes.cache(exc)
+            self._note(lost=True, error=why)
             # A server that ended took the idle connections along; each would fail once more later.
             with contextlib.suppress(*_LOST):
                 await self._pool.disconnect(inuse_connections=False)
-            raise RedisLostError(type(exc).__name__) from exc
+            raise RedisLostError(why) from exc
         self._note(lost=False)
         return answer
 
@@ -86,7 +93,9 @@ class Redis:
         try:
             streams: Any = await self._blocking.xread({stream: last}, block=int(seconds * 1000))
         except _LOST as exc:
-            raise RedisLostError(type(exc).__name__) from exc
+            if denied := causes.denied(exc):
+                self._note_denied(denied)
+            raise RedisLostError(causes.cache(exc)) from exc
         newest: bytes = streams[0][1][-1][0] if streams else last
         return newest
 
@@ -97,6 +106,41 @@ class Redis:
         except RedisLostError:
             return False
         return True
+
+    async def check(self) -> None:
+        """Use every command we need once.  RedisLostError says why, or what is not allowed."""
+        key = f"{self.prefix}check"
+
+        async def use(client: redis.asyncio.Redis) -> list[Any]:
+            sha = await client.script_load("return redis.call('TIME')[1]")
+            pipe = client.pipeline(transaction=False)
+            pipe.time()
+            pipe.exists(key)
+            pipe.set(key, b"", px=_CHECK_MS)
+            pipe.get(key)
+            pipe.mget([key])
+            pipe.rpush(f"{key}:list", b"")
+            pipe.pexpire(f"{key}:list", _CHECK_MS)
+            pipe.ltrim(f"{key}:list", -1, -1)
+            pipe.lindex(f"{key}:list", 0)
+            pipe.lrange(f"{key}:list", 0, -1)
+            pipe.xadd(f"{key}:stream", {"seq": 0}, maxlen=1, approximate=True)
+            pipe.pexpire(f"{key}:stream", _CHECK_MS)
+            pipe.xread({f"{key}:stream": "0"})
+            pipe.evalsha(sha, 0)
+            told: list[Any] = await pipe.execute(raise_on_error=False)
+            return told
+
+        answers = await self.ask(use)
+        for answer in answers:
+            if isinstance(answer, ResponseError):
+                raise RedisLostError(causes.cache(answer))
+
+    def _note_denied(self, what: str) -> None:
+        """Say once what the user may not do: everything else goes on."""
+        if what not in self._denied:
+            self._denied.add(what)
+            log().warning("redis refuses", error=what)
 
     def _note(self, *, lost: bool, error: str | None = None) -> None:
         """Say once that it is lost, and once that it is back."""

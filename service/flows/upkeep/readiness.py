@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from service.kernel import waiting
 from service.kernel.clock import MAX_SKEW
 from service.kernel.refusal import Refused
 from service.runtime import Runtime
@@ -21,13 +22,14 @@ class Readiness(Struct, frozen=True):
 
 
 async def check_readiness(rt: Runtime) -> Readiness:
-    """Ask the servers and look at the clock, the key ring and the revocations."""
+    """Ask the servers; look at the clock, the keys, the revocations and the workers beside us."""
     return Readiness(
         {
             "postgresql": await _postgresql(rt),
             "redis": await rt.redis.ping(),
             "signing_key": _signs(rt),
             "revocations": rt.revocations.staleness() < _STALEST,
+            "workers": not waiting.is_any(),
             "clock": abs(rt.clock.skew()) < MAX_SKEW,
         }
     )

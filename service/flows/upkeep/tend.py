@@ -21,6 +21,7 @@ _PARTITION_MONTHS = 3
 async def tend(rt: Runtime) -> None:
     """Do it for ever.  A fault is logged once and the next round tries again."""
     await asyncio.gather(
+        _repeat("postgresql host", 0.25, lambda: leave_silent_host(rt)),
         _repeat("clock", 15, lambda: rt.clock.discipline(rt.pg.now)),
         _repeat("key ring", 5, lambda: rt.keyring.refresh(rt.pg)),
         _repeat("key schedule", 60, lambda: follow_key_schedule(rt)),
@@ -31,6 +32,12 @@ async def tend(rt: Runtime) -> None:
         _repeat("seals", 1, lambda: seal(rt)),
         _repeat("partitions", 3600, lambda: make_partitions(rt)),
     )
+
+
+async def leave_silent_host(rt: Runtime) -> None:
+    """Go over to another host of the database's URL when this one has not answered for a second."""
+    if not rt.revocations.is_fresh() and await rt.pg.move():
+        log().warning("postgresql: another host is used, since this one does not answer")
 
 
 async def finish(rt: Runtime) -> None:
