@@ -1,7 +1,7 @@
 """Another organization's object costs what none costs: no clock tells them apart.
 
 By the work that is done, which is the same on every machine: the same statements, and no row of
-another organization is held or written to.  `./dev faults --campaign walls` measures the time.
+another organization is held or written to.  `./dev faults --only walls` measures the time.
 """
 
 import asyncio
