@@ -56,7 +56,7 @@ async def climb_walls(site: Site, report: Report, dice: random.Random, rounds: i
         report.expect("I8", answer.ok, f"a stranger ended a session: {answer.status}")
         await _act_on_a_member_of_two(site, report, client)
         if number == 1:  # minutes, so not in a quick run
-            await tell_apart(report, client, spy, foreign, dice)
+            await tell_apart(site, report, client, foreign, dice)
         client.close()
         report.rounds += 1
 
