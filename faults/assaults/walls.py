@@ -61,6 +61,16 @@ async def climb_walls(site: Site, report: Report, dice: random.Random, rounds: i
         report.rounds += 1
 
 
+async def _renew(report: Report, client: Client, device: Device) -> None:
+    """I7: what is given out right after a change of role is good."""
+    renewed = await client.ask("POST", "/auth/refresh", cookie=device.refresh_token, json={})
+    if report.expect("I7", renewed.ok, f"no token after a change of role: {renewed.status}"):
+        device.keep(renewed)
+        await asyncio.sleep(_KNOWN_SECONDS)
+        answer = await client.ask("GET", "/auth/me", bearer=device.access_token)
+        report.expect("I7", answer.ok, f"a token that was given out: {answer.status}")
+
+
 async def _act_on_a_member_of_two(site: Site, report: Report, client: Client) -> None:
     """Do all that an owner may do to a member; where that one is a member too, nothing changes."""
     owner = await site.newcomer(role="owner")
@@ -85,6 +95,8 @@ async def _act_on_a_member_of_two(site: Site, report: Report, client: Client) ->
         answer = await client.ask(method, url, bearer=owner.access_token, json=told)
         report.expect("harness", answer.ok, f"{method} {url}: {answer.status}")
         report.faults["acts on a member of two"] += 1
+        if told == {"role": "admin"}:
+            await _renew(report, client, here)
     await asyncio.sleep(_KNOWN_SECONDS)
     report.expect("I8", before == await _state(site, elsewhere), "an act reached another one")
     answer = await client.ask("GET", "/auth/me", bearer=elsewhere.access_token)

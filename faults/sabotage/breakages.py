@@ -174,9 +174,9 @@ BREAKAGES = (
         "a token is issued without a look at the cutoffs",
         "service/flows/access/cutoff.py",
         (("        latest = cutoff(state, at)\n", "        latest = None\n"),),
-        "model",
-        120,
-        "model",
+        "walls",
+        1,
+        "I7",
     ),
     Breakage(
         "a lock reaches into the other organization",
