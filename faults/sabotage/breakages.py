@@ -179,19 +179,6 @@ BREAKAGES = (
         "I7",
     ),
     Breakage(
-        "a lock reaches into the other organization",
-        "sql/queries/apikeys.sql",
-        (
-            (
-                "   AND ($2::uuid IS NULL OR tenant_id = $2)\n",
-                "   AND ($2::uuid IS NULL OR $2 = $2)\n",
-            ),
-        ),
-        "walls",
-        2,
-        "I8",
-    ),
-    Breakage(
         "no hash for an unknown account, and refusals are not held",
         "service/kernel/passwords.py",
         (
