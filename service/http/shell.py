@@ -166,8 +166,8 @@ class _Exchange:
 
     def names_a_host(self) -> bool:
         """Tell whether it names exactly one host, as RFC 9112 section 3.2 demands."""
-        named = self._headers.get(b"host", b"")
-        if [name for name, _ in self._scope["headers"]].count(b"host") > 1:
+        named, fields = self._headers.get(b"host", b""), list(self._scope["headers"])
+        if len(self._headers) < len(fields) and sum(name == b"host" for name, _ in fields) > 1:
             return False
         return host.may_be(named) or (not named and self._scope["http_version"] in _WITHOUT_HOST)
 

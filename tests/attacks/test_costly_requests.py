@@ -58,11 +58,16 @@ async def test_a_body_in_crumbs_is_not_read_to_its_end(app: Shell, path: str) ->
 
     scope: Any = {
         "type": "http",
+        "http_version": "1.1",
         "method": "POST",
         "path": path,
         "raw_path": path.encode(),
         "query_string": b"",
-        "headers": [(b"content-type", kind), (b"transfer-encoding", b"chunked")],
+        "headers": [
+            (b"host", b"auth.test"),
+            (b"content-type", kind),
+            (b"transfer-encoding", b"chunked"),
+        ],
         "client": ("127.0.0.1", 1),
         "state": {},
     }

@@ -97,7 +97,10 @@ async def raw(
     query: bytes = b"",
     peer: str | None = "127.0.0.1",
 ) -> Answer:
-    """Ask with exactly these bytes; no client of ours tidies them up."""
+    """Ask with exactly these bytes, and a `Host` unless one is given; no client tidies them up."""
+    fields = headers or []
+    if all(name != b"host" for name, _ in fields):
+        fields = [(b"host", b"auth.test"), *fields]
     scope: Any = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -108,7 +111,7 @@ async def raw(
         "raw_path": path.encode(errors="surrogatepass") if raw_path is None else raw_path,
         "root_path": "",
         "query_string": query,
-        "headers": headers or [],
+        "headers": fields,
         "client": None if peer is None else (peer, 40_000),
         "server": ("auth.test", 443),
         "state": {},

@@ -241,11 +241,12 @@ async def in_pieces(app: Shell, pieces: list[bytes]) -> int:
 
     scope: Any = {
         "type": "http",
+        "http_version": "1.1",
         "method": "POST",
         "path": "/auth/refresh",
         "raw_path": b"/auth/refresh",
         "query_string": b"",
-        "headers": [JSON],
+        "headers": [(b"host", b"auth.test"), JSON],
         "client": ("127.0.0.1", 1),
         "state": {},
     }
