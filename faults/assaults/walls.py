@@ -130,7 +130,6 @@ async def _world(report: Report, client: Client, device: Device, canary: str) ->
         "session_id": device.session_id,
         "user_id": str(device.account.user_id),
         "tenant_id": str(device.organization.tenant_id),
-        "organization_id": str(device.organization.tenant_id),
         "organization": device.organization.slug,
         "key_id": key.json()["id"],
         "client_id": client_made.json()["client_id"],

@@ -103,7 +103,7 @@ QUERIES: tuple[bytes, ...] = (
     b"=&" * 500,
     b"a=b&a=c",
     b"%",
-    b"organization_id=%00",
+    b"tenant_id=%00",
     b"tenant_id=0196f0c0-0000-7000-8000-000000000000",
     b"first=2026-99-99&until=x",
 )

@@ -291,7 +291,7 @@ class House(RuleBasedStateMachine):
         who = self.people[number % len(self.people)]
         path = f"/admin/users/{who.account.user_id}/{word}"
         if word == "unlock":
-            path += f"?organization_id={who.home.organization.tenant_id}"
+            path += f"?tenant_id={who.home.organization.tenant_id}"
         self.must("an act of the platform", self.admin(path), 204)
         match word:
             case "disable":

@@ -14,6 +14,7 @@ from service.cli.grammar import Group
 from service.domain.seals import Checked, Checkpoint
 from service.flows.admin.exports import ToExport, begin
 from service.flows.admin.reach import THE_PLATFORM
+from service.flows.admin.trail import EVENT_TYPES
 from service.flows.people.find_organization import find_tenant
 from service.flows.upkeep.checkpoints import every_checkpoint
 from service.flows.upkeep.verify_trail import verify_trail
@@ -98,7 +99,7 @@ def verify(
 @_platform
 @click.option("--from", "first", type=_time, help="UTC; included.")
 @click.option("--to", "until", type=_time, help="UTC; not included.")
-@click.option("--type", "event_type")
+@click.option("--type", "event_type", type=click.Choice(EVENT_TYPES), metavar="TYPE")
 @_json
 def export(
     organization: str | None,
@@ -114,7 +115,7 @@ def export(
     async def act(rt: Runtime, call: Call) -> dict[str, Any]:
         there = await _there(rt, organization, platform=platform)
         if there is None:
-            edge.fail("name an organization, or --platform")
+            edge.fail("name an organization, or --platform", 2)
         begun = await begin(
             rt,
             call,
@@ -155,7 +156,7 @@ def checkpoints(organization: str | None, *, platform: bool) -> None:
 
 async def _there(rt: Runtime, organization: str | None, *, platform: bool) -> TenantId | None:
     if organization is not None and platform:
-        edge.fail("either an organization or --platform")
+        edge.fail("either an organization or --platform", 2)
     if organization is not None:
         return await find_tenant(rt, organization)
     return THE_PLATFORM if platform else None

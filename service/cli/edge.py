@@ -44,7 +44,10 @@ def run(act: Callable[[Runtime, Call], Awaitable[T]]) -> T:
 
 
 def finish(work: Awaitable[T]) -> T:
-    """Wait for it; every failure we foresee is one line and exit status 1."""
+    """Wait for it; every failure we foresee is one line and exit status 1.
+
+    What was asked for and cannot be is 2, as for a wrong option.
+    """
 
     async def inside() -> T:
         return await work
@@ -54,10 +57,10 @@ def finish(work: Awaitable[T]) -> T:
     except (StartError, MigrationError, SealBrokenError, SettingsError) as exc:
         fail(str(exc))
     except Refused as refused:
-        where = f"{', '.join(refused.fields)}: " if refused.fields else ""
+        where = f"{', '.join(refused.fields)}: " if refused.fields and not refused.faults else ""
         # An operator may hear which server is gone; whoever asks over HTTP is told to try again.
         told = "" if refused.reason is Reason.UNAVAILABLE else refused.public
-        fail(where + (told or str(refused)))
+        fail(where + (told or str(refused)), 2 if refused.reason is Reason.INVALID_REQUEST else 1)
 
 
 def operator_call(at: datetime) -> Call:
@@ -70,7 +73,7 @@ def tell(text: str, told: dict[str, Any], *, as_json: bool) -> None:
     click.echo(msgspec.json.encode(told).decode() if as_json else text)
 
 
-def fail(line: str) -> NoReturn:
+def fail(line: str, status: int = 1) -> NoReturn:
     """End with one line on standard error."""
     click.echo(f"tesserra-auth: {line}", err=True)
-    sys.exit(1)
+    sys.exit(status)

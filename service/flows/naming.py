@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from service.flows.authority import is_platform_admin
 from service.kernel.call import Person
-from service.kernel.refusal import Reason, Refused
+from service.kernel.refusal import Reason, Refused, wrong
 
 _LONGEST_NAME = 200
 
@@ -12,20 +12,14 @@ _LONGEST_NAME = 200
 def check_name(name: str) -> None:
     """Refuse a name that is none: INVALID_REQUEST."""
     if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable():
-        raise Refused(
-            Reason.INVALID_REQUEST, "a name has 1 to 200 printable characters", fields=("name",)
-        )
+        raise wrong("name", f"must be 1 to {_LONGEST_NAME} printable characters")
 
 
 def check_known(scopes: Sequence[str], catalogue: Iterable[str]) -> tuple[str, ...]:
     """Return scopes, each once.  Refused(INVALID_REQUEST) for none, or one that does not exist."""
     known = set(catalogue)
     if not scopes or not set(scopes) <= known:
-        raise Refused(
-            Reason.INVALID_REQUEST,
-            f"at least one scope, of: {', '.join(sorted(known))}",
-            fields=("scopes",),
-        )
+        raise wrong("scopes", f"must be at least one of: {', '.join(sorted(known))}")
     return tuple(dict.fromkeys(scopes))
 
 

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from service.kernel.clock import Clock
 from service.kernel.log import log
-from service.kernel.refusal import Reason, Refused
+from service.kernel.refusal import wrong
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -86,7 +86,7 @@ def given_address(text: str | None) -> str | None:
         return None
     address = _address(text)
     if address is None:
-        raise Refused(Reason.INVALID_REQUEST, "an IP address is expected", fields=("address",))
+        raise wrong("address", "must be an IP address such as 192.0.2.1 or 2001:db8::1")
     return str(address)
 
 

@@ -1,6 +1,5 @@
 """/api-keys: an organization's own, and whether one is good."""
 
-from datetime import datetime
 from typing import Annotated, Literal, TypeAlias
 
 from litestar import Router, delete, get, post
@@ -8,7 +7,7 @@ from litestar.di import Provide
 from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from service.domain.apikeys import ApiKey
+from service.domain.apikeys import ApiKey, Why
 from service.flows.apikeys.check import PATTERN, Checked
 from service.flows.apikeys.create import NewKey, create_key
 from service.flows.apikeys.delete import delete_key
@@ -20,11 +19,9 @@ from service.flows.apikeys.verify import verify_key
 from service.http.address import given_address
 from service.http.asked import Asked, FromCaller, provide_caller
 from service.http.named import path_id
-from service.http.paging import next_cursor, read_cursor, read_limit
-from service.http.text import Line
+from service.http.paging import USUAL, next_cursor, read_cursor
+from service.http.text import Cursor, Id, IpAddress, Limit, Line, Moment, Network, PathId, Scope
 from service.kernel.ids import ApiKeyId
-
-Moment: TypeAlias = Annotated[datetime, Meta(tz=True)]
 
 _LIST = "api-keys"
 _WHOLE = (
@@ -41,10 +38,10 @@ class KeyForm(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     name: Line
-    scopes: Annotated[list[Line], Meta(min_length=1, max_length=100)]
+    scopes: Annotated[list[Scope], Meta(min_length=1, max_length=100)]
     expires_at: Moment | None = None
     owner: Literal["person", "organization"] = "person"
-    addresses: Annotated[list[Line], Meta(max_length=50)] = []
+    addresses: Annotated[list[Network], Meta(max_length=50)] = []
 
 
 class RotateForm(Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,43 +51,46 @@ class RotateForm(Struct, frozen=True, forbid_unknown_fields=True):
     expires_at: Moment | None = None
 
 
+_AT_ONCE = RotateForm()
+
+
 class VerifyForm(Struct, frozen=True, forbid_unknown_fields=True):
     """A key as it was presented to a service, by whom it was asked for, and from where."""
 
     key: Annotated[str, Meta(max_length=4096)]
-    scope: Line | None = None
-    address: Line | None = None
+    scope: Scope | None = None
+    address: IpAddress | None = None
 
 
 class KeyAnswer(Struct, frozen=True):
     """A key, without its secret.  `owner_id` is null for the organization's own."""
 
-    id: str
+    id: Id
     prefix: str
     name: str
     scopes: tuple[str, ...]
-    owner_id: str | None
+    owner_id: Id | None
     addresses: tuple[str, ...]
     state: Literal["active", "expired", "revoked"]
-    created_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
-    successor_id: str | None
-    last_used_at: datetime | None
+    created_at: Moment
+    expires_at: Moment | None
+    revoked_at: Moment | None
+    successor_id: Id | None
+    last_used_at: Moment | None
     use_count: int
 
 
 class IssuedAnswer(Struct, frozen=True):
     """A new key and, this once, its secret; null when the same request made it before."""
 
-    id: str
+    id: Id
     prefix: str
     name: str
     scopes: tuple[str, ...]
-    owner_id: str | None
+    owner_id: Id | None
     addresses: tuple[str, ...]
-    created_at: datetime
-    expires_at: datetime | None
+    created_at: Moment
+    expires_at: Moment | None
     secret: Key | None
 
 
@@ -110,11 +110,11 @@ class VerifyAnswer(Struct, frozen=True):
     """
 
     valid: bool
-    key_id: str | None = None
-    tenant_id: str | None = None
+    key_id: Id | None = None
+    tenant_id: Id | None = None
     scopes: tuple[str, ...] | None = None
-    expires_at: datetime | None = None
-    reason: str | UnsetType = UNSET
+    expires_at: Moment | None = None
+    reason: Why | UnsetType = UNSET
 
 
 @post("/", status_code=201)
@@ -132,10 +132,10 @@ async def create(asked: FromCaller, data: JSONBody[KeyForm]) -> IssuedAnswer:
 
 @get("/")
 async def list_page(
-    asked: FromCaller, limit: FromQuery[str | None] = None, cursor: FromQuery[str | None] = None
+    asked: FromCaller, limit: FromQuery[Limit] = USUAL, cursor: FromQuery[Cursor | None] = None
 ) -> KeysAnswer:
     """Return the organization's keys, the newest first; to a member their own."""
-    before, most = read_cursor(asked.rt, _LIST, cursor), read_limit(limit)
+    before, most = read_cursor(asked.rt, _LIST, cursor), limit
     found = await list_keys(
         asked.rt, asked.call, None if before is None else ApiKeyId(before), most
     )
@@ -144,30 +144,29 @@ async def list_page(
 
 
 @get("/{key_id:str}")
-async def show(asked: FromCaller, key_id: FromPath[str]) -> KeyAnswer:
+async def show(asked: FromCaller, key_id: FromPath[PathId]) -> KeyAnswer:
     """Return a key, never its secret."""
     return _key(asked, await show_key(asked.rt, asked.call, _id(key_id)))
 
 
 @post("/{key_id:str}/revoke", status_code=200)
-async def revoke(asked: FromCaller, key_id: FromPath[str]) -> KeyAnswer:
+async def revoke(asked: FromCaller, key_id: FromPath[PathId]) -> KeyAnswer:
     """Revoke a key: it is dead everywhere within a second, and its record stays."""
     return _key(asked, await revoke_key(asked.rt, asked.call, _id(key_id)))
 
 
 @post("/{key_id:str}/rotate", status_code=201)
 async def rotate(
-    asked: FromCaller, key_id: FromPath[str], data: JSONBody[RotateForm | None] = None
+    asked: FromCaller, key_id: FromPath[PathId], data: JSONBody[RotateForm] = _AT_ONCE
 ) -> IssuedAnswer:
     """Issue a successor; the old key works on for the overlap, without a body for none."""
-    data = data or RotateForm()
     return _issued(
         await rotate_key(asked.rt, asked.call, _id(key_id), data.overlap_seconds, data.expires_at)
     )
 
 
 @delete("/{key_id:str}", status_code=204)
-async def remove(asked: FromCaller, key_id: FromPath[str]) -> None:
+async def remove(asked: FromCaller, key_id: FromPath[PathId]) -> None:
     """Delete a key, record and all; the events of it stay."""
     await delete_key(asked.rt, asked.call, _id(key_id))
 
@@ -184,7 +183,7 @@ async def verify(asked: FromCaller, data: JSONBody[VerifyForm]) -> VerifyAnswer:
 def _verdict(checked: Checked) -> VerifyAnswer:
     key = checked.good
     if key is None:
-        return VerifyAnswer(valid=False, reason=str(checked.why))
+        return VerifyAnswer(valid=False, reason=checked.why or UNSET)
     return VerifyAnswer(
         valid=True,
         key_id=str(key.key_id),

@@ -137,6 +137,12 @@ def media_type(scope: Scope) -> str:
     return (header(scope, b"content-type") or "").partition(";")[0].strip().lower()
 
 
+def may_have_body(scope: Scope) -> bool:
+    """Tell whether a body comes with the request (RFC 9112 section 6.3)."""
+    given = scope["state"]["headers"]
+    return given.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in given
+
+
 def bearer(scope: Scope) -> str | None:
     """Return the bearer token (RFC 6750 section 2.1), never from a query or a form."""
     given = headers(scope, b"authorization")

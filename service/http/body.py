@@ -11,6 +11,8 @@ from service.kernel.refusal import Reason, Refused
 _SECONDS = 10.0
 """From the first look at a body this long until it is here: as long as for a request's headers."""
 _LOOK_SECONDS = 0.5
+_MOST_DRAINED = 64 * 1024
+"""Bytes that are read of a body nobody wants."""
 _MOST_PIECES = 1024
 """Of a body: each is a way through the server's threads, and a chunk may hold a single byte."""
 
@@ -65,13 +67,31 @@ class Body:
     way through its threads, half of what reading a small body costs.
     """
 
-    def __init__(self, receive: Receive, announced: int | None, patience: Patience) -> None:
+    def __init__(
+        self, receive: Receive, announced: int | None, patience: Patience, *, whole: bool = False
+    ) -> None:
         self._receive = receive
         self._left = announced
         self._patience = patience
         self._until = 0.0
         self._pieces = 0
-        self._whole = False
+        self._whole = whole
+
+    async def drain(self) -> bool:
+        """Read what nobody read, unless it is long or slow; tell whether the body is whole then.
+
+        Where it is not, the connection's next request would begin in the middle of this body.
+        """
+        left = _MOST_DRAINED
+        try:
+            while not self._whole and (self._left or 0) <= left and left >= 0:
+                message = await self()
+                if message["type"] != "http.request":
+                    return False
+                left -= len(message["body"])
+        except Refused:
+            pass
+        return self._whole
 
     async def __call__(self) -> HTTPReceiveMessage | WebSocketReceiveMessage:
         """Return the next message."""

@@ -7,6 +7,7 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 
 from service.http import oauth_error, problem
+from service.http.gate import allowed, path_parameters, query_parameters
 from service.kernel.log import log, place
 from service.kernel.refusal import Reason, Refused
 
@@ -32,7 +33,9 @@ def on_refused(request: Request[Any, Any, State], refused: Refused) -> Response[
     state["refusal"] = f"{refused.reason.value}: {refused.private or refused.public}"
     if is_oauth(request):
         return oauth_error.render(refused)
-    return problem.render(refused, state["request_id"])
+    handler = request.scope.get("route_handler")
+    taken = (*query_parameters(handler), *path_parameters(handler)) if handler else ()
+    return problem.render(refused, state["request_id"], [one.name for one in taken])
 
 
 def is_oauth(request: Request[Any, Any, State]) -> bool:
@@ -49,7 +52,7 @@ def on_http_exception(request: Request[Any, Any, State], exc: HTTPException) -> 
         return on_refused(request, too_large(request.route_handler.resolve_request_max_body_size()))
     response = on_refused(request, Refused(reason or Reason.INVALID_REQUEST))
     if allow := (exc.headers or {}).get("allow"):
-        response.headers["Allow"] = allow
+        response.headers["Allow"] = allowed(allow.split(", "))
     return response
 
 

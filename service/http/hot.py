@@ -23,7 +23,7 @@ from litestar.utils.helpers import get_enum_string_value
 from msgspec import Struct
 
 from service.http import faults
-from service.http.asked import header
+from service.http.asked import header, may_have_body
 from service.http.gate import Expected
 from service.kernel.refusal import Reason, Refused
 
@@ -58,14 +58,16 @@ class _Wire(Struct, frozen=True):
         """Do what the framework would: check the body, provide the dependency, call."""
         given: dict[str, Any] = {"scope": scope} if self.takes_scope else {}
         body = b""
-        if self.expected is not None or self.provider_reads:
+        if self.expected is not None or self.provider_reads or may_have_body(scope):
             body = await _read(scope, receive, self.largest)
         if self.expected is not None:
             try:
-                given["data"] = self.expected.read(scope, body)
+                found = self.expected.read(scope, body)
             except Refused:
                 await self._dependency(scope, body)  # a stranger is told to sign in
                 raise
+            if found is not None:
+                given["data"] = found
         if self.provide is not None:
             given[self.provided] = await self._dependency(scope, body)
         return await self.handle(**given)

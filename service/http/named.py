@@ -1,13 +1,11 @@
-"""Objects, as a request names them."""
+"""Objects, as a request names them in texts whose types were checked."""
 
 from uuid import UUID
 
 from service.flows.admin.reach import THE_PLATFORM
+from service.http.text import PLATFORM
 from service.kernel.ids import TenantId
 from service.kernel.refusal import Reason, Refused
-
-PLATFORM = "platform"
-"""In the place of an organization's id: what belongs to none."""
 
 
 def path_id(text: str) -> UUID:
@@ -19,13 +17,13 @@ def path_id(text: str) -> UUID:
 
 
 def organization(text: str | None) -> TenantId | None:
-    """Read which organization is meant; None: one's own.  Refused(NOT_FOUND)."""
+    """Read whose is meant: an organization's, the platform's, or (None) one's own.
+
+    Whether the platform may be named, the parameter's type says.  Refused(NOT_FOUND).
+    """
+    if text == PLATFORM:
+        return THE_PLATFORM
     found = None if text is None else TenantId(path_id(text))
     if found == THE_PLATFORM:
         raise Refused(Reason.NOT_FOUND, private="the platform is no organization")
     return found
-
-
-def organization_or_platform(text: str | None) -> TenantId | None:
-    """Read the same where what belongs to no organization may be meant as well."""
-    return THE_PLATFORM if text == PLATFORM else organization(text)

@@ -1,6 +1,7 @@
 """The OpenAPI document: generated from the wires, checked in, compared by ./dev check."""
 
 from collections.abc import Callable, Iterable, Iterator
+from inspect import cleandoc
 from typing import Any, TypeAlias
 
 import msgspec
@@ -8,6 +9,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.routes import BaseRoute, HTTPRoute
+from msgspec import UNSET, Struct, inspect
 
 from service.http.asked import (
     provide_by_cookie,
@@ -20,7 +22,14 @@ from service.http.asked import (
     provide_signed_in,
 )
 from service.http.cookies import REFRESH
+from service.http.gate import (
+    Expected,
+    header_parameters,
+    path_parameters,
+    query_parameters,
+)
 from service.http.oauth.form import MEDIA_TYPE, provide_form
+from service.http.problem import Problem
 
 _Requirement: TypeAlias = dict[str, list[str]]
 
@@ -52,27 +61,13 @@ _IDEMPOTENCY_KEY = {
     "description": "Makes the request one that may come again: for 24 hours the same one makes"
     " nothing more and is told of what it made, without its secret. 409 while the first is under"
     " way, 422 for another request under the same key.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "schema": {"type": "string", "pattern": "^[ -~]{1,255}$"},
 }
 _JWKS_SCHEMA = {
     "type": "object",
     "required": ["keys"],
     "properties": {"keys": {"type": "array", "items": {"type": "object"}}},
 }
-_PROBLEM_SCHEMA = {
-    "type": "object",
-    "required": ["type", "title", "status", "request_id"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "request_id": {"type": "string"},
-        "detail": {"type": "string"},
-        "fields": {"type": "array", "items": {"type": "string"}},
-    },
-}
-
-
 _BEARER: _Requirement = {"bearer": []}
 _API_KEY: _Requirement = {"apiKey": []}
 _CLIENT: _Requirement = {"client": []}
@@ -116,39 +111,105 @@ _SCHEMES = {
 
 
 def finished(schema: dict[str, Any], routes: Iterable[BaseRoute]) -> dict[str, Any]:
-    """Say what the framework does not: our errors, credentials, forms, what is refused."""
-    components = schema.setdefault("components", {})
-    schemas = components.setdefault("schemas", {})
-    schemas["Problem"] = _PROBLEM_SCHEMA
-    schemas["OAuthError"] = _OAUTH_ERROR_SCHEMA
-    schemas["JWKS"] = _JWKS_SCHEMA
-    for name, model in schemas.items():
-        if name.endswith("Form"):
-            model["additionalProperties"] = False
-    components["securitySchemes"] = _SCHEMES
+    """Say what the framework does not: our types, errors, credentials, forms, what is refused."""
     handlers = dict(_handlers(routes))
+    schemas = _Schemas(handlers.values())
+    components = schema.setdefault("components", {})
+    components["schemas"] = schemas.components
+    components["securitySchemes"] = _SCHEMES
     for path, operations in schema["paths"].items():
         for method, operation in operations.items():
             handler = handlers[path, method]
             operation["operationId"] = _operation_id(method, path)
             operation["security"] = _security(handler)
-            content = _content(handler, schemas)
-            if content:
-                operation["requestBody"] = {"required": True, "content": content}
+            operation["parameters"] = schemas.parameters(handler)
+            operation.pop("requestBody", None)
+            if body := schemas.body(handler):
+                operation["requestBody"] = body
             responses = operation["responses"]
             responses.pop("400", None)
             for answer in responses.values():
                 _drop_nothing(answer)
+                schemas.answer(handler, answer)
             refused = _OAUTH_ERROR if path.startswith("/oauth/") else _PROBLEM
             if method == "post" and "application/json" in responses.get("201", {}).get(
                 "content", ()
             ):
-                operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
+                operation["parameters"].append(_IDEMPOTENCY_KEY)
             responses["4XX"] = responses["503"] = refused
     jwks = schema["paths"]["/.well-known/jwks.json"]["get"]["responses"]["200"]
     jwks["content"] = {"application/json": {"schema": {"$ref": "#/components/schemas/JWKS"}}}
-    _spell_patterns(schema)
+    _spell(schema)
     return schema
+
+
+class _Schemas:
+    """The types of the wires, as JSON Schema has them: exactly what the gate checks."""
+
+    def __init__(self, handlers: Iterable[HTTPRouteHandler]) -> None:
+        self.components: dict[str, Any] = {"OAuthError": _OAUTH_ERROR_SCHEMA, "JWKS": _JWKS_SCHEMA}
+        self._add(Problem)
+        for handler in handlers:
+            kind = _answered(handler)
+            if kind is not None:
+                self._add(kind)
+                for answer in _structs(inspect.type_info(kind)):
+                    self.components[answer.cls.__name__]["required"] = _always(answer)
+
+    def parameters(self, handler: HTTPRouteHandler) -> list[dict[str, Any]]:
+        """Return what a route takes beside its body."""
+        places = {
+            "path": path_parameters(handler),
+            "query": query_parameters(handler),
+            "header": header_parameters(handler),
+        }
+        return [
+            {
+                "name": one.name,
+                "in": place,
+                "required": place == "path" or one.required,
+                "schema": self._add(one.expected)
+                | ({} if one.default is None else {"default": one.default}),
+            }
+            for place, some in places.items()
+            for one in some
+        ]
+
+    def body(self, handler: HTTPRouteHandler) -> dict[str, Any]:
+        """Return the body that a route takes; empty for none."""
+        expected = Expected.of(handler)
+        if expected is not None:
+            content = {"application/json": {"schema": self._add(expected.form)}}
+        elif "form" in handler.opt:
+            content = {MEDIA_TYPE: {"schema": self._add(handler.opt["form"])}}
+        else:
+            kinds: tuple[str, ...] = handler.opt.get("files", ())
+            content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in kinds}
+        required = expected is None or not expected.optional
+        return {"required": required, "content": content} if content else {}
+
+    def answer(self, handler: HTTPRouteHandler, answer: dict[str, Any]) -> None:
+        """Say what a route answers with, where that is JSON; every member is always there."""
+        kind = _answered(handler)
+        if kind is not None and "content" in answer:
+            answer["content"] = {"application/json": {"schema": self._add(kind)}}
+
+    def _add(self, kind: Any) -> dict[str, Any]:
+        (found,), named = msgspec.json.schema_components(
+            [kind], ref_template="#/components/schemas/{name}"
+        )
+        for name, model in named.items():
+            self.components.setdefault(name, model)
+        return found
+
+
+def _answered(handler: HTTPRouteHandler) -> type[Struct] | None:
+    """Return the struct that a route answers with, or None."""
+    field = handler.parsed_return_field
+    for kind in (field.annotation, *field.args):
+        if isinstance(kind, type) and issubclass(kind, Struct):
+            return kind
+    return None
 
 
 def _handlers(routes: Iterable[BaseRoute]) -> Iterator[tuple[tuple[str, str], HTTPRouteHandler]]:
@@ -166,16 +227,30 @@ def _security(handler: HTTPRouteHandler) -> list[_Requirement]:
     return _ASKED[provided[0]] if provided else []
 
 
-def _content(handler: HTTPRouteHandler, schemas: dict[str, Any]) -> dict[str, Any]:
-    """Return the bodies, by media type, that a route reads by hand."""
-    files: tuple[str, ...] = handler.opt.get("files", ())
-    if "form" not in handler.opt:
-        return {kind: {"schema": {"type": "string", "format": "binary"}} for kind in files}
-    (form,), named = msgspec.json.schema_components(
-        [handler.opt["form"]], ref_template="#/components/schemas/{name}"
-    )
-    schemas.update(named)
-    return {MEDIA_TYPE: {"schema": form}}
+def _structs(info: inspect.Type) -> Iterator[inspect.StructType]:
+    """Yield the structs of which a type is made."""
+    match info:
+        case inspect.StructType(fields=fields):
+            yield info
+            for field in fields:
+                yield from _structs(field.type)
+        case inspect.Metadata(type=inner) | inspect.ListType(item_type=inner):
+            yield from _structs(inner)
+        case inspect.VarTupleType(item_type=inner) | inspect.DictType(value_type=inner):
+            yield from _structs(inner)
+        case inspect.UnionType(types=types):
+            for one in types:
+                yield from _structs(one)
+
+
+def _always(answer: inspect.StructType) -> list[str]:
+    """Return the members that an answer always has: those with a default are sent as well."""
+    omits = answer.cls.__struct_config__.omit_defaults
+    return [
+        field.encode_name
+        for field in answer.fields
+        if field.required or not (omits or field.default is UNSET)
+    ]
 
 
 def _drop_nothing(answer: dict[str, Any]) -> None:
@@ -185,17 +260,22 @@ def _drop_nothing(answer: dict[str, Any]) -> None:
         del answer["content"]
 
 
-def _spell_patterns(found: object) -> None:
-    """Spell the end of a text as ECMA 262 does, where `$` is no line's end as Python's is."""
+def _spell(found: object) -> None:
+    """Spell the end of a text as ECMA 262 does, where `$` is no line's end as Python's is.
+
+    And docstrings without what indents them.
+    """
     if isinstance(found, list):
         for one in found:
-            _spell_patterns(one)
+            _spell(one)
     elif isinstance(found, dict):
-        pattern = found.get("pattern")
+        pattern, told = found.get("pattern"), found.get("description")
         if isinstance(pattern, str):
             found["pattern"] = pattern.replace(r"\Z", "$")
+        if isinstance(told, str):
+            found["description"] = cleandoc(told)
         for one in found.values():
-            _spell_patterns(one)
+            _spell(one)
 
 
 def _operation_id(method: str, path: str) -> str:

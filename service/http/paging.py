@@ -6,24 +6,11 @@ from uuid import UUID
 
 from service.domain.keyring import Usage
 from service.kernel import cursor
-from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
 
 Item = TypeVar("Item")
 
-MOST = 200
 USUAL = 50
-
-
-def read_limit(text: str | None) -> int:
-    """Read `limit`.  Refused(INVALID_REQUEST) unless it is a whole number from 1 to 200."""
-    if text is None:
-        return USUAL
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MOST))):
-        raise _no()
-    if not 1 <= int(text) <= MOST:
-        raise _no()
-    return int(text)
 
 
 def read_cursor(rt: Runtime, list_name: str, text: str | None) -> UUID | None:
@@ -51,9 +38,3 @@ def next_cursor(
     if len(found) < limit:
         return None
     return cursor.write(rt.keyring.derived(Usage.CURSOR), list_name, id_of(found[-1]))
-
-
-def _no() -> Refused:
-    return Refused(
-        Reason.INVALID_REQUEST, f"a whole number from 1 to {MOST} is expected", fields=("limit",)
-    )

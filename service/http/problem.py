@@ -1,9 +1,12 @@
 """A refusal, to everyone but OAuth clients: problem+json (RFC 9457)."""
 
-from litestar import Response
-from msgspec import Struct
+from collections.abc import Collection
+from typing import Annotated
 
-from service.kernel.refusal import Reason, Refused
+from litestar import Response
+from msgspec import Meta, Struct
+
+from service.kernel.refusal import Fault, Reason, Refused
 
 STATUS: dict[Reason, tuple[int, str]] = {
     Reason.INVALID_REQUEST: (400, "The request is not valid"),
@@ -30,19 +33,38 @@ STATUS: dict[Reason, tuple[int, str]] = {
 """Every reason (tested)."""
 
 
-class Problem(Struct, frozen=True, omit_defaults=True):
-    """RFC 9457, with the request's id and the members of the request at fault."""
+HEADERS = frozenset({"idempotency-key", "Last-Event-ID"})
+"""Those that a refusal may name."""
 
-    type: str
+
+class Wrong(Struct, frozen=True, omit_defaults=True):
+    """One thing that is wrong with the request, and what it must be."""
+
+    detail: str
+    pointer: Annotated[str, Meta(description="into the body, a JSON pointer (RFC 6901)")] = ""
+    parameter: Annotated[str, Meta(description="of the query or the path")] = ""
+    header: str = ""
+
+
+class Problem(Struct, frozen=True, omit_defaults=True):
+    """RFC 9457, with the request's id and all that is wrong with the request.
+
+    `fields` are the outermost names in `errors`; neither ever holds a value that was sent.
+    """
+
+    type: Annotated[str, Meta(description="`urn:tesserra:refusal:` and the reason")]
     title: str
     status: int
     request_id: str
     detail: str = ""
     fields: tuple[str, ...] = ()
+    errors: tuple[Wrong, ...] = ()
 
 
-def render(refused: Refused, request_id: str) -> Response[Problem]:
-    """Render a refusal; only `public` is shown."""
+def render(
+    refused: Refused, request_id: str, parameters: Collection[str] = ()
+) -> Response[Problem]:
+    """Render a refusal; only `public` is shown.  `parameters`: those of the query and the path."""
     status, title = STATUS[refused.reason]
     problem = Problem(
         type=f"urn:tesserra:refusal:{refused.reason.value}",
@@ -51,6 +73,7 @@ def render(refused: Refused, request_id: str) -> Response[Problem]:
         request_id=request_id,
         detail=refused.public,
         fields=refused.fields,
+        errors=tuple(_wrong(fault, parameters) for fault in _faults(refused)),
     )
     return Response(
         problem,
@@ -58,6 +81,19 @@ def render(refused: Refused, request_id: str) -> Response[Problem]:
         media_type="application/problem+json",
         headers=headers(refused, status),
     )
+
+
+def _faults(refused: Refused) -> tuple[Fault, ...]:
+    return refused.faults or tuple(Fault(name, refused.public) for name in refused.fields)
+
+
+def _wrong(fault: Fault, parameters: Collection[str]) -> Wrong:
+    if fault.at in HEADERS:
+        return Wrong(fault.detail, header=fault.at)
+    name = fault.at.removeprefix("#/")
+    if name in parameters:
+        return Wrong(fault.detail, parameter=name)
+    return Wrong(fault.detail, pointer=f"#/{name}" if name not in ("", "#") else name)
 
 
 def headers(refused: Refused, status: int) -> dict[str, str]:

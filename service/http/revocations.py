@@ -2,8 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -26,11 +25,27 @@ from service.flows.revocations.read import (
 from service.flows.revocations.revoke_by_hand import Asked as ToRevoke
 from service.flows.revocations.revoke_by_hand import revoke_by_hand
 from service.http.asked import Asked, FromCaller, provide_caller
-from service.http.text import Line
+from service.http.text import Line, Moment
 from service.kernel.ids import TenantId
-from service.kernel.refusal import Reason, Refused
+from service.kernel.refusal import Refused
 
-LONGEST_JTI = 200
+_LARGEST_CHECK = 256 * 1024
+"""Bytes: a thousand of the longest ids fit."""
+After: TypeAlias = Annotated[int, Meta(ge=0, le=2**62)]
+Jti: TypeAlias = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[!-~]+\Z",
+        description="a `jti`: 1 to 200 characters of ASCII without spaces",
+    ),
+]
+Resumed: TypeAlias = Annotated[
+    str, Meta(pattern=r"^[0-9]{0,18}\Z", description="the `id` of an event of this stream")
+]
+Revocable: TypeAlias = Literal["jti", "sid", "sub", "tenant_id", "client_id", "akid"]
+"""A signing key is killed, not revoked."""
 _STREAM_SECONDS = 29.0
 _HEARTBEAT_SECONDS = 1.0
 _encode = msgspec.json.Encoder().encode
@@ -45,9 +60,9 @@ class EntryAnswer(Struct, frozen=True):
     tenant_id: TenantId | None
     """If set: it concerns tokens with this `tenant_id` alone.  A verifier that does not know this
     member refuses more than it must, and lets nothing through."""
-    cutoff: datetime | None
-    revoked_at: datetime
-    expires_at: datetime
+    cutoff: Moment | None
+    revoked_at: Moment
+    expires_at: Moment
 
 
 class FeedAnswer(Struct, frozen=True):
@@ -61,7 +76,7 @@ class FeedAnswer(Struct, frozen=True):
     next: int
     has_more: bool
     epoch: str
-    now: datetime
+    now: Moment
     """The service's time, which entries and tokens live by; the Date header is a proxy's."""
 
 
@@ -70,15 +85,15 @@ class JtiAnswer(Struct, frozen=True, omit_defaults=True):
 
     jti: str
     revoked: bool
-    revoked_at: datetime | None = None
+    revoked_at: Moment | None = None
     reason: str | None = None
-    expires_at: datetime | None = None
+    expires_at: Moment | None = None
 
 
 class CheckForm(Struct, frozen=True, forbid_unknown_fields=True):
     """Up to 1,000 token ids."""
 
-    jtis: Annotated[list[Line], Meta(max_length=1000)]
+    jtis: Annotated[list[Jti], Meta(max_length=1000)]
 
 
 class CheckAnswer(Struct, frozen=True):
@@ -90,7 +105,7 @@ class CheckAnswer(Struct, frozen=True):
 class RevokeForm(Struct, frozen=True, forbid_unknown_fields=True):
     """What to revoke, and why."""
 
-    kind: Kind
+    kind: Revocable
     value: Line
     tenant_id: UUID | None = None
     """Of kind `sub`: in this organization alone."""
@@ -101,18 +116,12 @@ class RevokeForm(Struct, frozen=True, forbid_unknown_fields=True):
 async def feed(
     asked: FromCaller,
     scope: Scope,
-    after: FromQuery[str | None] = None,
-    wait: FromQuery[str | None] = None,
-    limit: FromQuery[str | None] = None,
+    after: FromQuery[After | None] = None,
+    wait: FromQuery[Annotated[int, Meta(ge=0, le=int(LONGEST_WAIT))]] = 0,
+    limit: FromQuery[Annotated[int, Meta(ge=1, le=MOST)]] = 1000,
 ) -> FeedAnswer:
     """Return revocations newer than a cursor; without one, everything still in force."""
-    page = await _read_on(
-        asked,
-        scope,
-        None if after is None else _number("after", after, 2**62),
-        wait=0 if wait is None else _number("wait", wait, int(LONGEST_WAIT)),
-        limit=1000 if limit is None else _number("limit", limit, MOST, least=1),
-    )
+    page = await _read_on(asked, scope, after, wait=wait, limit=limit)
     entries = [_entry(entry) for entry in page.entries]
     return FeedAnswer(entries, page.next, page.has_more, page.epoch, asked.rt.clock.now())
 
@@ -121,15 +130,14 @@ async def feed(
 async def stream(
     asked: FromCaller,
     scope: Scope,
-    last_event_id: Annotated[str | None, HeaderParameter(name="Last-Event-ID")] = None,
-    after: FromQuery[str | None] = None,
+    last_event_id: Annotated[Resumed | None, HeaderParameter(name="Last-Event-ID")] = None,
+    after: FromQuery[After | None] = None,
 ) -> Stream:
     """Stream the same as Server-Sent Events; each stream ends within 30 s, and is resumed.
 
     The header `Revocations-Epoch` names what its ids count in.  It ends early with that epoch.
     """
-    given = last_event_id or after
-    cursor = None if given is None else _number("after", given, 2**62)
+    cursor = int(last_event_id) if last_event_id else after
     first = await read_feed(asked.rt, asked.call, cursor, wait=0, limit=MOST)
 
     async def events() -> AsyncIterator[bytes]:
@@ -156,10 +164,8 @@ async def stream(
 
 
 @get("/{jti:str}")
-async def one(asked: FromCaller, jti: FromPath[str]) -> JtiAnswer:
+async def one(asked: FromCaller, jti: FromPath[Jti]) -> JtiAnswer:
     """Tell whether one token was revoked by its `jti`."""
-    if len(jti) > LONGEST_JTI or not jti.isprintable():
-        raise Refused(Reason.INVALID_REQUEST, "not a token id", fields=("jti",))
     entry = await find_jti(asked.rt, asked.call, jti)
     if entry is None:
         return JtiAnswer(jti=jti, revoked=False)
@@ -172,7 +178,7 @@ async def one(asked: FromCaller, jti: FromPath[str]) -> JtiAnswer:
     )
 
 
-@post("/check", status_code=200)
+@post("/check", status_code=200, request_max_body_size=_LARGEST_CHECK)
 async def check(asked: FromCaller, data: JSONBody[CheckForm]) -> CheckAnswer:
     """Tell which of up to 1,000 tokens were revoked."""
     return CheckAnswer(await find_revoked(asked.rt, asked.call, data.jtis))
@@ -182,7 +188,7 @@ async def check(asked: FromCaller, data: JSONBody[CheckForm]) -> CheckAnswer:
 async def revoke(asked: FromCaller, data: JSONBody[RevokeForm]) -> Response[EntryAnswer]:
     """Revoke by hand."""
     there = TenantId(data.tenant_id) if data.tenant_id else None
-    wanted = ToRevoke(data.kind, data.value, data.reason, there)
+    wanted = ToRevoke(Kind(data.kind), data.value, data.reason, there)
     entry = await revoke_by_hand(asked.rt, asked.call, wanted)
     return Response(_entry(entry), status_code=201)
 
@@ -206,17 +212,6 @@ def _entry(entry: Revocation) -> EntryAnswer:
         entry.cutoff,
         entry.revoked_at,
         entry.expires_at,
-    )
-
-
-def _number(name: str, text: str, most: int, *, least: int = 0) -> int:
-    """Read a whole number of a query.  Refused(INVALID_REQUEST) names the parameter."""
-    if text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most:  # noqa: PLR2004
-        return int(text)
-    raise Refused(
-        Reason.INVALID_REQUEST,
-        f"a whole number from {least} to {most} is expected",
-        fields=(name,),
     )
 
 

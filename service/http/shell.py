@@ -20,6 +20,7 @@ from litestar.types import (
 )
 
 from service.http import host
+from service.http.asked import may_have_body
 from service.http.body import Body, Patience
 from service.http.hot import HOT, Hot
 from service.http.problem import STATUS, Problem
@@ -91,6 +92,7 @@ class Shell:
             # RFC 9110 section 9.3.2: whatever answers GET answers HEAD, without the body.
             scope, send = _as_get(scope), _without_body(send)
         exchange = _Exchange(scope, send, self._origins, self._clock, self._leaving)
+        body = exchange.receive(receive, self._patience)
         if not exchange.names_a_host():
             await exchange.refuse(Reason.INVALID_REQUEST, _HOST)
             return
@@ -100,11 +102,10 @@ class Shell:
         if _NOT_CANONICAL.search(scope.get("raw_path") or scope["path"].encode()):
             await exchange.refuse(Reason.NOT_FOUND)
             return
-        receive = Body(receive, exchange.announced(), self._patience)
         try:
-            answer = await self._hot.answer(scope, receive)
+            answer = await self._hot.answer(scope, body)
             if answer is None:
-                await self.app(scope, receive, exchange.send)
+                await self.app(scope, body, exchange.send)
             else:
                 await exchange.answer(*answer)
         except Exception as exc:  # noqa: BLE001 - nothing leaves without an answer
@@ -158,6 +159,7 @@ class _Exchange:
         self._origin = self._headers.get(b"origin")
         self._allowed = self._origin if self._origin in origins else None
         self.started = False
+        self._body: Body
         scope["state"] = {
             **scope.get("state", {}),
             "request_id": self.request_id,
@@ -171,7 +173,13 @@ class _Exchange:
             return False
         return host.may_be(named) or (not named and self._scope["http_version"] in _WITHOUT_HOST)
 
-    def announced(self) -> int | None:
+    def receive(self, receive: Receive, patience: Patience) -> Body:
+        """Return what is received of the request's body, of which nothing is left in the end."""
+        whole = not may_have_body(self._scope)
+        self._body = Body(receive, self._announced(), patience, whole=whole)
+        return self._body
+
+    def _announced(self) -> int | None:
         """Return how many bytes of a body are said to come; None when that is not said."""
         length = self._headers.get(b"content-length")
         if length is None or b"transfer-encoding" in self._headers:  # RFC 9112 section 6.3
@@ -189,26 +197,28 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         """Pass a message on, with what every answer carries."""
         if message["type"] == "http.response.start":
-            message["headers"] = self._begin(message["status"], message["headers"])
+            message["headers"] = await self._begin(message["status"], message["headers"])
         await self._send(message)
 
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """Answer here, without the framework."""
-        headers = self._begin(status, headers)
+        headers = await self._begin(status, headers)
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
-    def _begin(self, status: int, given: Iterable[tuple[bytes, bytes]]) -> Headers:
+    async def _begin(self, status: int, given: Iterable[tuple[bytes, bytes]]) -> Headers:
         """Note an answer, and return its headers with what every answer carries."""
         self.started = True
         headers = [*given, *HEADERS, _VARY, (b"x-request-id", self.request_id.encode())]
+        closes = not await self._body.drain() or self._leaving.begun
         if not any(name.lower() == b"cache-control" for name, _ in given):
             headers.append(_NO_STORE)
         if self._allowed is not None and _PUBLIC not in headers:
             headers.append((b"access-control-allow-origin", self._allowed))
             headers.append((b"access-control-allow-credentials", b"true"))
             headers.append((b"access-control-expose-headers", _EXPOSED))
-        if self._leaving.begun and self._scope["http_version"] in _ONE_BY_ONE:
+        said = any(name.lower() == _CLOSE[0] for name, _ in given)
+        if closes and not said and self._scope["http_version"] in _ONE_BY_ONE:
             headers.append(_CLOSE)
         for one in self._scope["state"].get("budgets", ()):
             headers += _budget(one)

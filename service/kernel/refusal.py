@@ -1,6 +1,8 @@
 """How the service says no: a reason the wires translate, and what may be shown of it."""
 
+from collections.abc import Callable
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Reason(StrEnum):
@@ -28,10 +30,34 @@ class Reason(StrEnum):
     UNAVAILABLE = "unavailable"
 
 
+class Fault(NamedTuple):
+    """One thing that is wrong with a request: where, and what it must be; never what it was."""
+
+    at: str
+    """A JSON pointer into the body (`#/scopes/0`), or the name of a parameter or a header."""
+    detail: str
+    names: tuple[str, ...] = ()
+    """Members that are not known, where these are what is wrong."""
+    unknown: bool = False
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Return the names of the members of the request at fault, the outermost."""
+        if self.unknown:
+            return self.names
+        return (self.at.removeprefix("#/").partition("/")[0],) if self.at not in ("", "#") else ()
+
+    def said(self) -> str:
+        """Return it as a sentence."""
+        name = "the body" if self.at == "#" else self.at.removeprefix("#/").replace("/", ".")
+        return f"{name} {self.detail}".lstrip()
+
+
 class Refused(Exception):  # noqa: N818 - a decision, not an error
     """We decided no.  `public` may be shown to anyone; `private` is only logged.
 
-    `fields` names the members of the request at fault, never their values.
+    `fields` names the members of the request at fault, never their values; `faults` says of each
+    what it must be, where more is known than `public` tells.
     `retry_after` is in whole seconds.
     """
 
@@ -43,6 +69,7 @@ class Refused(Exception):  # noqa: N818 - a decision, not an error
         private: str = "",
         fields: tuple[str, ...] = (),
         retry_after: int | None = None,
+        faults: tuple[Fault, ...] = (),
     ) -> None:
         super().__init__(private or public or reason.value)
         self.reason = reason
@@ -50,6 +77,39 @@ class Refused(Exception):  # noqa: N818 - a decision, not an error
         self.private = private
         self.fields = fields
         self.retry_after = retry_after
+        self.faults = faults
+
+
+def faulty(faults: tuple[Fault, ...], reason: Reason = Reason.INVALID_REQUEST) -> Refused:
+    """Refuse a request for all that is wrong with it, at once."""
+    return Refused(
+        reason,
+        "; ".join(fault.said() for fault in faults),
+        fields=tuple(dict.fromkeys(name for fault in faults for name in fault.fields)),
+        faults=faults,
+    )
+
+
+def wrong(name: str, detail: str) -> Refused:
+    """Refuse a request for one of its members, and say what that must be."""
+    return faulty((Fault(f"#/{name}", detail),))
+
+
+def check_all(*checks: Callable[[], object]) -> None:
+    """Make every check, and refuse for all that is wrong at once.
+
+    Refused: INVALID_REQUEST; whatever else one of them refuses for.
+    """
+    faults: list[Fault] = []
+    for check in checks:
+        try:
+            check()
+        except Refused as refused:
+            if not refused.faults:
+                raise
+            faults += refused.faults
+    if faults:
+        raise faulty(tuple(faults))
 
 
 def unavailable(private: str, retry_after: int = 1) -> Refused:

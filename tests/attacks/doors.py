@@ -86,11 +86,8 @@ class Door:
         return await client.request(self.method, url, params=query, **content, **more)
 
     def _kind(self, parameter: str) -> str:
-        match parameter:
-            case "name":
-                return "export" if "/exports/" in self.path else "secret"
-            case "organization_id":
-                return "tenant_id"
+        if parameter == "name":
+            return "export" if "/exports/" in self.path else "secret"
         return parameter
 
 
@@ -110,7 +107,7 @@ def doors() -> Iterator[Door]:
     yield from (Door("POST", path, body=body) for path, body in NAMED_IN_THE_BODY)
 
 
-_IDS = frozenset({"tenant_id", "organization_id", "user_id", "session_id"})
+_IDS = frozenset({"tenant_id", "user_id", "session_id"})
 
 
 @functools.cache

@@ -142,7 +142,7 @@ async def test_nobody_who_stays_at_home_is_said_to_cross(rt: Runtime, browser: B
     for path in ("/admin/users", "/admin/clients", "/admin/audit-events"):
         assert (await root.get(path)).status_code == 200
     member = await given.a_person(rt, "m@top.example", slug="top")
-    own = f"?organization_id={told['organization']['id']}"
+    own = f"?tenant_id={told['organization']['id']}"
     assert (await root.post(f"/admin/users/{member.user_id}/disable{own}")).status_code == 204
     assert not [one for one in await given.events(rt) if "crossing_from" in one["detail"]]
     assert "organization.crossed" not in await given.kinds(rt)

@@ -33,9 +33,9 @@ async def test_a_key_that_is_shown_while_its_owner_is_disabled_dies_with_it(
     who, there = member.person.user_id, member.person.tenant_id
     acts: dict[str, tuple[str, str, dict[str, Any]]] = {
         "account": ("POST", f"/admin/users/{who}/disable", {}),
-        "membership": ("DELETE", f"/admin/users/{who}?organization_id={there}", {}),
+        "membership": ("DELETE", f"/admin/users/{who}?tenant_id={there}", {}),
         "role": (
-            *("PUT", f"/admin/users/{who}/role?organization_id={there}"),
+            *("PUT", f"/admin/users/{who}/role?tenant_id={there}"),
             {"json": {"role": "auditor"}},
         ),
         "organization": ("POST", f"/admin/organizations/{there}/disable", {}),

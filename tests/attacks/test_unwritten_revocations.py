@@ -92,11 +92,9 @@ async def test_an_end_that_cannot_be_written_is_not_acknowledged_and_ends_nothin
         ),
         "disable person": (root.http, "POST", "/admin/users/{user}/disable", {}),
         "disable membership": (
-            *(root.http, "POST", "/admin/users/{user}/disable?organization_id={acme}", {}),
+            *(root.http, "POST", "/admin/users/{user}/disable?tenant_id={acme}", {}),
         ),
-        "remove membership": (
-            *(root.http, "DELETE", "/admin/users/{user}?organization_id={acme}", {}),
-        ),
+        "remove membership": (*(root.http, "DELETE", "/admin/users/{user}?tenant_id={acme}", {}),),
         "disable organization": (root.http, "POST", "/admin/organizations/{acme}/disable", {}),
         "disable client": (root.http, "POST", "/admin/clients/{client}/disable", {}),
         "rotate client": (

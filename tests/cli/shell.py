@@ -43,9 +43,9 @@ def run(
     )
 
 
-def refusal(done: "subprocess.CompletedProcess[str]") -> str:
-    """Return the one line a command ends with when it cannot."""
-    assert done.returncode == 1, (done.returncode, done.stderr)
+def refusal(done: "subprocess.CompletedProcess[str]", status: int = 1) -> str:
+    """Return the one line a command ends with when it cannot; 2 when it was asked for wrongly."""
+    assert done.returncode == status, (done.returncode, done.stderr)
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith("tesserra-auth: ")

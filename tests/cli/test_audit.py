@@ -136,3 +136,11 @@ async def test_what_cannot_be_done_is_one_line(rt: Runtime, settings: Settings) 
 async def test_prune_says_how_many_months_went(rt: Runtime, settings: Settings) -> None:
     told = json.loads(shell(settings, "prune", "--json").stdout)
     assert told["dropped"]["months of events"] == 0
+
+
+async def test_an_export_of_a_type_that_does_not_exist_names_those_that_do(
+    settings: Settings,
+) -> None:
+    done = shell(settings, "audit", "export", "--platform", "--type", "nosuch")
+    assert done.returncode == 2
+    assert "'sign_in.failed'" in done.stderr

@@ -62,21 +62,25 @@ async def test_what_cannot_be_is_one_line_and_changes_nothing(
     no_text = tmp_path / "keys"
     no_text.write_bytes(b"\xff\xfe\x00")
     keys = ("client", "create", "--name", "a", "--scope", "agentes", "--jwks", str(no_text))
-    cases: list[tuple[str, tuple[str, ...], bytes]] = [
-        ("slug is taken", ("organization", "create", "--name", "A", "--slug", "acme"), b""),
-        ("e-mail is taken", (*USER, "ADA@acme.example"), PASSWORD),
-        ("too easy to guess", of_bob, b"password\n"),
-        ("password has 8", of_bob, b""),
-        ("not UTF-8", of_bob, b"\xff\xfe\xff\xfe\xff\xfe\xff\xfe\xff\n"),
-        ("no such organization", (*of_bob, "--organization", "nowhere"), PASSWORD),
-        ("jwks", keys, b""),
-        ("slug has 1 to 63", ("organization", "create", "--name", "-a", "--slug", "-b"), b""),
+    slug = ("organization", "create", "--name", "-a", "--slug", "-b")
+    scopes = ("client", "create", "--name", "\u202e", "--scope", "nosuch")
+    cases: list[tuple[str, int, tuple[str, ...], bytes]] = [
+        ("slug is taken", 1, ("organization", "create", "--name", "A", "--slug", "acme"), b""),
+        ("e-mail is taken", 1, (*USER, "ADA@acme.example"), PASSWORD),
+        ("too easy to guess", 2, of_bob, b"password\n"),
+        ("password has 8", 2, of_bob, b""),
+        ("not UTF-8", 1, of_bob, b"\xff\xfe\xff\xfe\xff\xfe\xff\xfe\xff\n"),
+        ("no such organization", 1, (*of_bob, "--organization", "nowhere"), PASSWORD),
+        ("jwks must be a JWK set", 2, keys, b""),
+        ("slug must be 1 to 63", 2, slug, b""),
+        ("must be 1 to 200 printable characters; scopes must be at least", 2, scopes, b""),
     ]
     tried = [
-        asyncio.to_thread(run, settings, *arguments, stdin=stdin) for _, arguments, stdin in cases
+        asyncio.to_thread(run, settings, *arguments, stdin=stdin)
+        for _, _, arguments, stdin in cases
     ]
-    for (why, _, _), done in zip(cases, await asyncio.gather(*tried), strict=True):
-        assert why in refusal(done)
+    for (why, status, _, _), done in zip(cases, await asyncio.gather(*tried), strict=True):
+        assert why in refusal(done, status)
     assert await given.events(rt) == []
 
 

@@ -125,7 +125,7 @@ async def test_the_query_is_part_of_the_request(rt: Runtime, root: Owner) -> Non
     globex = await given.an_organization(rt, "globex")
     sent = {"name": "a service", "scopes": ["agentes"]}
     here = await root.ask("POST", "/admin/clients", headers=KEY, json=sent)
-    there = f"/admin/clients?organization_id={globex}"
+    there = f"/admin/clients?tenant_id={globex}"
     answer = await root.ask("POST", there, headers=KEY, json=sent)
     assert (here.status_code, answer.status_code) == (201, 422)
 

@@ -237,3 +237,61 @@ async def test_the_refresh_cookie_is_the_one_that_is_set(
     client.cookies.clear()
     headers = {"cookie": f"{name}={value}"}
     assert (await client.post("/auth/refresh", json={}, headers=headers)).status_code == 200
+
+
+def test_an_organization_has_one_name() -> None:
+    """`tenant_id`, in every parameter and every member."""
+    assert "organization_id" not in json.dumps(DOCUMENT)
+
+
+async def test_its_name_of_before_is_still_taken(rt: Runtime, client: httpx2.AsyncClient) -> None:
+    told = await signed_in(rt, client, role="owner")
+    there = told["organization"]["id"]
+    listed = await client.get(f"/admin/users?organization_id={there}&limit=5")
+    assert (listed.status_code, len(listed.json()["items"])) == (200, 1)
+    both = await client.get(f"/admin/users?organization_id={there}&tenant_id={there}")
+    assert (both.status_code, both.json()["fields"]) == (400, ["tenant_id"])
+    wrong = await client.get("/admin/users?organization_id=acme")
+    assert (wrong.status_code, wrong.json()["fields"]) == (400, ["tenant_id"])
+
+
+async def test_left_out_it_is_the_same_at_both_doors_of_a_platform_administrator(
+    rt: Runtime, client: httpx2.AsyncClient
+) -> None:
+    await signed_in(rt, client, role="owner", platform_admin=True)
+    made = await client.post("/admin/clients", json={"name": "n", "scopes": ["agentes"]})
+    kept = await client.put("/admin/secrets/db", json={"value": "x" * 9})
+    named = await client.get("/admin/secrets/db?tenant_id=platform")
+    assert made.json()["tenant_id"] is kept.json()["tenant_id"] is None
+    assert named.json() == kept.json()
+
+
+def test_what_is_sent_is_bounded_and_what_is_answered_is_whole() -> None:
+    """Every text has a bound, a pattern or a choice; an answer's members are always there."""
+    names = {name for name in DOCUMENT["components"]["schemas"] if name.endswith("Form")}
+    unbounded = {
+        (name, member)
+        for name in names
+        for member, schema in DOCUMENT["components"]["schemas"][name]["properties"].items()
+        for one in schema.get("anyOf", [schema])
+        if one.get("type") == "string"
+        and not one.keys() & {"maxLength", "pattern", "enum", "format", "const"}
+    }
+    assert unbounded == set()
+    for name in names:
+        assert DOCUMENT["components"]["schemas"][name]["additionalProperties"] is False, name
+    for _, path, operation in operations():
+        for one in operation["parameters"]:
+            schema = one["schema"]
+            bounds = {"maxLength", "pattern", "enum", "maximum", "format", "anyOf", "$ref"}
+            assert schema.keys() & bounds, (path, one["name"])
+    page = DOCUMENT["components"]["schemas"]["SessionsAnswer"]
+    assert page["required"] == ["items", "next_cursor"]
+
+
+def test_what_the_lists_of_sessions_and_overlaps_take_is_as_the_service_has_it() -> None:
+    (who,) = DOCUMENT["paths"]["/admin/sessions"]["get"]["parameters"]
+    assert (who["name"], who["required"], who["schema"]["format"]) == ("user_id", True, "uuid")
+    overlap = DOCUMENT["components"]["schemas"]["RotateSecretForm"]["properties"]["overlap_seconds"]
+    assert overlap["anyOf"] == [{"const": 0}, {"minimum": 60}]
+    assert not DOCUMENT["paths"]["/auth/refresh"]["post"]["requestBody"]["required"]

@@ -32,7 +32,7 @@ async def test_what_a_route_does_not_take_or_not_twice_is_refused(
     routes = list(_routes())
     assert len(routes) > 30
     for method, path, name in routes:
-        where = re.sub(r"\{\w+\}", lambda _: str(uuid4()), path)
+        where = re.sub(r"\{\w+\}", lambda _: str(uuid4()), path.replace("{version}", "1"))
         unknown = await owner.ask(method, where, params={f"{name}_": "1"})
         assert (unknown.status_code, name in unknown.json()["detail"]) == (400, True), where
         twice = await owner.ask(method, f"{where}?{name}=1&{name}=1")

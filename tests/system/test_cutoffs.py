@@ -39,7 +39,7 @@ async def test_what_another_worker_issues_right_after_a_cutoff_is_good() -> None
         async def one(n: int) -> list[str]:
             """Cut a person off on the first worker; return what the second issues at once."""
             who, there = people[n].user_id, people[n].tenant_id
-            url = f"/admin/users/{who}/role?organization_id={there}"
+            url = f"/admin/users/{who}/role?tenant_id={there}"
             body = {"role": "admin"}
             assert (
                 await workers[0].put(url, json=body, headers=_bearing(admin))

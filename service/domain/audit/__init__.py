@@ -5,7 +5,7 @@ takes a person's addresses and agents.
 """
 
 from service.domain.audit import events
-from service.domain.audit.events import Event
+from service.domain.audit.events import TYPES, Event
 from service.domain.audit.store import make_partitions, record
 from service.domain.audit.trail import (
     Entry,
@@ -21,6 +21,7 @@ from service.domain.audit.trail import (
 )
 
 __all__ = [
+    "TYPES",
     "Entry",
     "Event",
     "Filter",

@@ -5,6 +5,7 @@ The first three fields are columns; the others become `detail`.  What a platform
 in an organization that is not theirs says so there by itself: `crossing_from` is whence they came.
 """
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Literal, TypeAlias
 from uuid import UUID
@@ -357,3 +358,13 @@ class LogoChanged(Event, tag="organization.logo_changed", frozen=True):
     """The picture on the sign-in page was replaced, or taken away."""
 
     removed: bool = False
+
+
+def _kinds(kind: type[Event]) -> Iterator[type[Event]]:
+    for one in kind.__subclasses__():
+        yield one
+        yield from _kinds(one)
+
+
+TYPES = tuple(sorted(str(kind.__struct_config__.tag) for kind in _kinds(Event)))
+"""The types of all events there are."""

@@ -9,14 +9,14 @@ from service.domain.keyring import Usage
 from service.domain.revocations import Kind, Revocation
 from service.flows.access import limiting
 from service.flows.access.cutoff import announce, cut_off
-from service.flows.admin.reach import enter, record_look
+from service.flows.admin.reach import enter, own, record_look
 from service.flows.authority import Act, is_platform_admin, reach, reaches, require
 from service.flows.idempotency import find_made, keep_made
 from service.flows.naming import check_held
 from service.flows.people.create_client import Created, NewClient, check_client, insert_client
 from service.kernel.call import Call, Person
 from service.kernel.ids import TenantId
-from service.kernel.refusal import Reason, Refused
+from service.kernel.refusal import Reason, Refused, wrong
 from service.kernel.sql import Tx
 from service.policy import seconds
 from service.runtime import Runtime
@@ -24,6 +24,7 @@ from service.runtime import Runtime
 SHORTEST_OVERLAP = int(BELIEVED.total_seconds())
 LONGEST_OVERLAP = 7 * 86_400
 """Seconds."""
+OVERLAPS = f"0, or a number of seconds from {SHORTEST_OVERLAP} to {LONGEST_OVERLAP}"
 
 
 async def list_clients(
@@ -31,7 +32,7 @@ async def list_clients(
 ) -> list[Client]:
     """Return the services of an organization, or of the platform, disabled ones too."""
     async with rt.pg.decision() as tx:
-        there = await enter(tx, call, tenant_id, Act.READ_CLIENTS)
+        there = await enter(tx, call, own(call, tenant_id), Act.READ_CLIENTS)
         await record_look(tx, call, there, Act.READ_CLIENTS)
         return await clients.list_page(tx, there, after, most)
 
@@ -60,7 +61,7 @@ async def create(rt: Runtime, call: Call, tenant_id: TenantId | None, new: NewCl
             found = _reached(person, await clients.find(tx, made))
             await record_look(tx, call, found.tenant_id, Act.KEEP_CLIENTS)
             return Created(found, None)
-        there = await enter(tx, call, tenant_id, Act.KEEP_CLIENTS)
+        there = await enter(tx, call, own(call, tenant_id), Act.KEEP_CLIENTS)
         created = await insert_client(rt, call, tx, new, there)
         await keep_made(rt, tx, call, created.client.client_id)
     return created
@@ -108,9 +109,7 @@ async def rotate_secret(rt: Runtime, call: Call, client_id: str, overlap: int) -
     person = require(call, Act.KEEP_CLIENTS)
     await limiting.spend_own(rt, call, "rotate_client", person)
     if overlap and not SHORTEST_OVERLAP <= overlap <= LONGEST_OVERLAP:
-        raise Refused(
-            Reason.INVALID_REQUEST, "0, or a minute to 7 days", fields=("overlap_seconds",)
-        )
+        raise wrong("overlap_seconds", f"must be {OVERLAPS}")
     secret = clients.new_secret()
     mac = clients.secret_mac(rt.keyring.derived(Usage.CLIENT), secret)
     until: datetime | None = call.at + seconds(overlap) if overlap else None

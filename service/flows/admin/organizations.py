@@ -26,8 +26,9 @@ from service.flows.naming import check_name
 from service.flows.people.create_organization import create_organization
 from service.kernel.call import Call, Operator
 from service.kernel.ids import TenantId
-from service.kernel.refusal import Reason, Refused
-from service.policy import Policy
+from service.kernel.refusal import faulty
+from service.kernel.shape import find_faults
+from service.policy import Policy, Tokens
 from service.runtime import Runtime
 
 
@@ -116,9 +117,8 @@ async def enable(rt: Runtime, call: Call, tenant_id: TenantId) -> None:
 
 
 def _check(policy: Policy, overrides: str) -> None:
-    try:
-        policy.tokens_for(overrides)
-    except msgspec.MsgspecError:
-        raise Refused(
-            Reason.INVALID_REQUEST, "a lifetime is unknown or out of bounds", fields=("policy",)
-        ) from None
+    """Refuse lifetimes that are unknown or out of bounds.  Refused(INVALID_REQUEST)."""
+    faults = find_faults(msgspec.json.decode(overrides), Tokens, "#/policy")
+    if faults:
+        raise faulty(faults)
+    policy.tokens_for(overrides)

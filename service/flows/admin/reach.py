@@ -40,6 +40,16 @@ def target(person: Person, tenant_id: TenantId | None) -> TenantId:
     return tenant_id
 
 
+def own(call: Call, tenant_id: TenantId | None) -> TenantId | None:
+    """Return whose things are meant, of a kind that may be the platform's, when none is named.
+
+    A platform administrator's own are the platform's, everybody else's their organization's.
+    """
+    if tenant_id is None and isinstance(call.actor, Person) and is_platform_admin(call.actor):
+        return THE_PLATFORM
+    return tenant_id
+
+
 async def enter(tx: Tx, call: Call, tenant_id: TenantId | None, act: Act) -> TenantId | None:
     """Return the organization that is meant: one's own, or another within reach; None: no one's.
 

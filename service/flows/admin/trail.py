@@ -11,6 +11,9 @@ from service.kernel.call import Call
 from service.kernel.ids import TenantId
 from service.runtime import Runtime
 
+EVENT_TYPES = audit.TYPES
+"""Of the events that are read, every one there is."""
+
 
 async def read_trail(
     rt: Runtime,

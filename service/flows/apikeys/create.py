@@ -9,15 +9,21 @@ from service.domain.apikeys import ApiKey
 from service.domain.audit import events
 from service.flows.access import limiting
 from service.flows.admin.reach import hold_oneself
-from service.flows.apikeys.issuing import IssuedKey, check_expiry, check_scopes, insert_key
+from service.flows.apikeys.issuing import (
+    IssuedKey,
+    catalogue,
+    check_expiry,
+    check_scopes,
+    insert_key,
+)
 from service.flows.apikeys.reach import find_key
 from service.flows.authority import Act, may, require
 from service.flows.idempotency import find_made, keep_made
-from service.flows.naming import check_name
+from service.flows.naming import check_known, check_name
 from service.kernel import ids
 from service.kernel.call import Call
 from service.kernel.ids import ApiKeyId
-from service.kernel.refusal import Reason, Refused
+from service.kernel.refusal import Reason, Refused, check_all, wrong
 from service.runtime import Runtime
 
 _MOST_NETWORKS = 50
@@ -46,7 +52,12 @@ async def create_key(rt: Runtime, call: Call, new: NewKey) -> IssuedKey:
     await limiting.spend_own(rt, call, "create_api_key", person)
     if new.shared and not may(person, Act.WRITE_ALL_API_KEYS):
         raise Refused(Reason.FORBIDDEN, "your role does not allow this", fields=("owner",))
-    check_name(new.name)
+    check_all(
+        lambda: check_name(new.name),
+        lambda: check_known(new.scopes, catalogue(rt)),
+        lambda: check_expiry(call, new.expires_at),
+        lambda: _checked_networks(new.networks),
+    )
     key = ApiKey(
         key_id=ApiKeyId(ids.new(call.at)),
         tenant_id=person.tenant_id,
@@ -92,9 +103,6 @@ def _checked_networks(given: tuple[str, ...]) -> tuple[str, ...]:
     except ValueError:
         networks = set()
     if len(given) > _MOST_NETWORKS or bool(networks) != bool(given):
-        raise Refused(
-            Reason.INVALID_REQUEST,
-            f"up to {_MOST_NETWORKS} addresses or networks (192.0.2.0/24) are expected",
-            fields=("addresses",),
-        )
+        told = f"must be up to {_MOST_NETWORKS} addresses or networks such as 192.0.2.0/24"
+        raise wrong("addresses", told)
     return tuple(sorted(networks))

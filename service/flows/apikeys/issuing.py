@@ -9,7 +9,7 @@ from service.domain.apikeys import ApiKey, KeyText
 from service.domain.keyring import Usage
 from service.flows.naming import check_held, check_known
 from service.kernel.call import Call, Person
-from service.kernel.refusal import Reason, Refused
+from service.kernel.refusal import wrong
 from service.kernel.sql import Tx
 from service.policy import KEY_SCOPES
 from service.runtime import Runtime
@@ -30,19 +30,20 @@ def check_scopes(rt: Runtime, person: Person, scopes: tuple[str, ...]) -> tuple[
     Refused: INVALID_REQUEST for none, or one that is not in the catalogue; FORBIDDEN for more than
     the person may do.  A platform administrator may grant all of the catalogue.
     """
-    known = check_known(scopes, (*rt.policy.scopes, *KEY_SCOPES))
+    known = check_known(scopes, catalogue(rt))
     check_held(person, known, "scopes")
     return known
+
+
+def catalogue(rt: Runtime) -> tuple[str, ...]:
+    """Return the scopes that a key may have."""
+    return (*rt.policy.scopes, *KEY_SCOPES)
 
 
 def check_expiry(call: Call, expires_at: datetime | None) -> datetime | None:
     """Return an expiry that lies ahead.  Refused(INVALID_REQUEST)."""
     if expires_at is not None and not call.at < expires_at <= call.at + _LONGEST:
-        raise Refused(
-            Reason.INVALID_REQUEST,
-            "a moment to come is expected, within 100 years",
-            fields=("expires_at",),
-        )
+        raise wrong("expires_at", "must be a moment to come, within 100 years")
     return expires_at
 
 

@@ -18,7 +18,7 @@ from service.flows.idempotency import find_made, keep_made
 from service.kernel import ids
 from service.kernel.call import Call
 from service.kernel.ids import ApiKeyId
-from service.kernel.refusal import Reason, Refused
+from service.kernel.refusal import Reason, Refused, wrong
 from service.policy import seconds
 from service.runtime import Runtime
 
@@ -41,9 +41,7 @@ async def rotate_key(
     person = require(call, Act.WRITE_API_KEYS)
     await limiting.spend_own(rt, call, "rotate_api_key", person)
     if not 0 <= overlap <= LONGEST_OVERLAP:
-        raise Refused(
-            Reason.INVALID_REQUEST, "0 seconds to 7 days are expected", fields=("overlap_seconds",)
-        )
+        raise wrong("overlap_seconds", f"must be a number of seconds from 0 to {LONGEST_OVERLAP}")
     check_expiry(call, expires_at)
     entries: list[Revocation] = []
     async with rt.pg.decision() as tx:

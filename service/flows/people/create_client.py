@@ -13,7 +13,7 @@ from service.flows.people.find_organization import find_organization
 from service.kernel import jose
 from service.kernel.call import Call
 from service.kernel.ids import TenantId
-from service.kernel.refusal import Reason, Refused
+from service.kernel.refusal import check_all, wrong
 from service.kernel.sql import Tx
 from service.policy import SERVICE_SCOPES
 from service.runtime import Runtime
@@ -75,9 +75,13 @@ async def insert_client(
 
 def check_client(rt: Runtime, new: NewClient) -> None:
     """Check what was asked for.  Refused(INVALID_REQUEST)."""
-    check_name(new.name)
-    check_known(new.scopes, (*rt.policy.scopes, *SERVICE_SCOPES))
-    if new.jwks is not None and not jose.is_public_set(new.jwks):
-        raise Refused(
-            Reason.INVALID_REQUEST, "a JWK set of public keys is expected", fields=("jwks",)
-        )
+    check_all(
+        lambda: check_name(new.name),
+        lambda: check_known(new.scopes, (*rt.policy.scopes, *SERVICE_SCOPES)),
+        lambda: _check_keys(new.jwks),
+    )
+
+
+def _check_keys(jwks: str | None) -> None:
+    if jwks is not None and not jose.is_public_set(jwks):
+        raise wrong("jwks", "must be a JWK set of 1 to 20 public keys (RFC 7517), none private")

@@ -11,21 +11,16 @@ from service.flows.naming import check_name
 from service.kernel import ids
 from service.kernel.call import Call
 from service.kernel.ids import TenantId
-from service.kernel.refusal import Reason, Refused
+from service.kernel.refusal import Reason, Refused, check_all, wrong
 from service.runtime import Runtime
 
-_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+SLUG = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+"""What a slug is, as a pattern."""
 
 
 async def create_organization(rt: Runtime, call: Call, slug: str, name: str) -> Organization:
     """Create it.  Refused: INVALID_REQUEST, or CONFLICT when the slug is taken."""
-    if not _SLUG.fullmatch(slug):
-        raise Refused(
-            Reason.INVALID_REQUEST,
-            "a slug has 1 to 63 lower-case letters, digits and inner hyphens",
-            fields=("slug",),
-        )
-    check_name(name)
+    check_all(lambda: _check_slug(slug), lambda: check_name(name))
     async with rt.pg.decision() as tx:
         before = await find_made(rt, tx, call)
         if before is not None:
@@ -37,3 +32,8 @@ async def create_organization(rt: Runtime, call: Call, slug: str, name: str) -> 
         await audit.record(tx, call, events.OrganizationCreated(tenant_id=tenant_id, slug=slug))
         await keep_made(rt, tx, call, tenant_id)
     return made
+
+
+def _check_slug(slug: str) -> None:
+    if not re.fullmatch(SLUG, slug):
+        raise wrong("slug", "must be 1 to 63 lower-case letters, digits and inner hyphens")

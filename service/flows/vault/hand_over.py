@@ -7,6 +7,7 @@ from service.domain import audit, vault
 from service.domain.audit import events
 from service.domain.keyring import Usage
 from service.domain.vault import Handover, Recipient
+from service.flows.admin.reach import THE_PLATFORM
 from service.flows.authority import Act, require_scope
 from service.flows.vault.reach import check_name, not_found
 from service.kernel import seal
@@ -41,7 +42,7 @@ async def hand_over(
     if not isinstance(caller, Machine):
         raise Refused(Reason.FORBIDDEN, "only a client can be a recipient of secrets")
     check_name(name)
-    tenant_id = given if given is not None else caller.tenant_id
+    tenant_id = caller.tenant_id if given is None else None if given == THE_PLATFORM else given
     async with rt.pg.decision() as tx:
         recipient = await vault.find_recipient(tx, caller.client_id)
         if recipient is None:

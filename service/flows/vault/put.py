@@ -16,7 +16,7 @@ from service.kernel import ids, jose
 from service.kernel.call import Call
 from service.kernel.ids import TenantId
 from service.kernel.mac import hmac_sha256
-from service.kernel.refusal import Reason, Refused
+from service.kernel.refusal import wrong
 from service.kernel.sql import Tx
 from service.runtime import Runtime
 
@@ -87,9 +87,7 @@ async def put_secret(rt: Runtime, call: Call, new: NewSecret) -> Secret:
 
 def _check_value(value: bytes) -> None:
     if not 1 <= len(value) <= vault.LARGEST:
-        raise Refused(
-            Reason.INVALID_REQUEST, f"a value has 1 to {vault.LARGEST} bytes", fields=("value",)
-        )
+        raise wrong("value", f"must be 1 to {vault.LARGEST} bytes")
 
 
 def _fingerprint(rt: Runtime, value: bytes) -> str:
@@ -104,5 +102,7 @@ async def _find_recipients(tx: Tx, tenant_id: TenantId | None, names: Sequence[s
         if one.may_have(tenant_id)
     }
     if not set(names) <= known.keys():
-        raise Refused(Reason.INVALID_REQUEST, "no such recipient", fields=("recipients",))
+        raise wrong(
+            "recipients", f"must be of: {', '.join(sorted(known)) or 'none, there is none'}"
+        )
     return [known[name] for name in dict.fromkeys(names)]

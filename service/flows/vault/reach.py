@@ -1,22 +1,31 @@
 """The shared start of acts on secrets: whose secret is meant, and what is said when it is not."""
 
 from service.domain import vault
-from service.flows.admin.reach import lock_organization
-from service.flows.authority import Act, is_platform_admin, reaches, require
+from service.flows.admin.reach import THE_PLATFORM, lock_organization, own, require_platform
+from service.flows.authority import Act, reaches, require
 from service.kernel.call import Call, Person
 from service.kernel.ids import TenantId
-from service.kernel.refusal import Reason, Refused
+from service.kernel.refusal import Reason, Refused, wrong
 from service.kernel.sql import Tx
+
+SECRET_NAME = vault.NAME.pattern
+"""What the name of a secret is, as a pattern."""
+
+LARGEST = vault.LARGEST
+"""Bytes of a value."""
 
 
 def reach(call: Call, act: Act, given: TenantId | None) -> tuple[Person, TenantId | None]:
-    """Return who acts, and in whose vault: the organization given, or one's own.
+    """Return who acts, and in whose vault: that which is named, or one's own; None: the platform's.
 
-    A platform administrator's own is the platform's (None).  Refused(NOT_FOUND) out of reach.
+    Refused: FORBIDDEN for the platform's; NOT_FOUND out of reach.
     """
     person = require(call, act)
+    given = own(call, given)
+    if given == THE_PLATFORM:
+        return require_platform(call, act), None
     if given is None:
-        return person, None if is_platform_admin(person) else person.tenant_id
+        return person, person.tenant_id
     if not reaches(person, given):
         raise not_found()
     return person, given
@@ -31,12 +40,8 @@ async def enter(tx: Tx, person: Person, tenant_id: TenantId | None) -> None:
 def check_name(name: str) -> None:
     """Refused(INVALID_REQUEST) for a name that no secret can have."""
     if not vault.NAME.fullmatch(name):
-        raise Refused(
-            Reason.INVALID_REQUEST,
-            "a name has 1 to 64 characters of a-z, 0-9, dot, hyphen and underscore, and is neither"
-            " `.` nor `..`",
-            fields=("name",),
-        )
+        told = "must be 1 to 64 characters of a-z, 0-9, dot, hyphen and underscore, not `.` or `..`"
+        raise wrong("name", told)
 
 
 def not_found() -> Refused:

@@ -7,12 +7,13 @@ from msgspec import Meta, Struct
 
 from service.flows.access.granting import Granted
 from service.http import cookies
+from service.http.text import Id, RoleName
 
 
 class UserAnswer(Struct, frozen=True):
     """A person."""
 
-    id: str
+    id: Id
     email: str
     name: str
 
@@ -20,10 +21,10 @@ class UserAnswer(Struct, frozen=True):
 class OrganizationAnswer(Struct, frozen=True):
     """An organization, and the person's role in it."""
 
-    id: str
+    id: Id
     slug: str
     name: str
-    role: str
+    role: RoleName
 
 
 class SignedInAnswer(Struct, frozen=True):
@@ -32,7 +33,7 @@ class SignedInAnswer(Struct, frozen=True):
     access_token: str
     token_type: str
     expires_in: Annotated[int, Meta(description="seconds")]
-    session_id: str
+    session_id: Id
     user: UserAnswer
     organization: OrganizationAnswer
 

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from service.flows.people.invite import accept
 from service.http.asked import FromCaller, provide_optional
-from service.http.text import Line, Password
+from service.http.text import Id, Line, Password, Slug
 
 
 class AcceptForm(Struct, frozen=True, forbid_unknown_fields=True):
@@ -23,9 +23,9 @@ class AcceptForm(Struct, frozen=True, forbid_unknown_fields=True):
 class AcceptedAnswer(Struct, frozen=True):
     """Who may now sign in, and where."""
 
-    user_id: str
+    user_id: Id
     email: str
-    organization: str
+    organization: Slug
 
 
 @post("/accept", status_code=200)

@@ -36,6 +36,9 @@ class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
     """An empty object: the cookie says it all."""
 
 
+_NOTHING = Nothing()
+
+
 class OrganizationForm(Struct, frozen=True, forbid_unknown_fields=True):
     """The slug of another of one's organizations."""
 
@@ -52,7 +55,7 @@ async def login(asked: FromCaller, data: JSONBody[SignInForm]) -> Response[Signe
 @post("/refresh", status_code=200, dependencies={"asked": Provide(provide_by_cookie)})
 async def renew(
     asked: FromCaller,
-    data: JSONBody[Nothing],  # noqa: ARG001 - checked at the gate
+    data: JSONBody[Nothing] = _NOTHING,  # noqa: ARG001 - checked at the gate
 ) -> Response[SignedInAnswer]:
     """Renew the session of the refresh cookie."""
     if asked.refresh_token is None:

@@ -1,7 +1,5 @@
 """/auth: what a signed-in person sees and changes of their own."""
 
-from datetime import datetime
-
 from litestar import Response, Router, delete, get, put
 from litestar.di import Provide
 from litestar.params import FromPath, JSONBody
@@ -14,7 +12,7 @@ from service.flows.account.sessions import end_own_session, list_own_sessions
 from service.http.access.answers import OrganizationAnswer, UserAnswer
 from service.http.asked import FromCaller, provide_password, provide_signed_in
 from service.http.named import path_id
-from service.http.text import Password
+from service.http.text import Id, Moment, Password, PathId
 from service.kernel.call import Person
 from service.kernel.ids import SessionId
 
@@ -26,18 +24,18 @@ class MeAnswer(Struct, frozen=True):
     organization: OrganizationAnswer
     roles: tuple[str, ...]
     scopes: tuple[str, ...]
-    session_id: str
-    expires_at: datetime
+    session_id: Id
+    expires_at: Moment
 
 
 class SessionAnswer(Struct, frozen=True):
     """One of one's sessions: a device."""
 
-    id: str
-    tenant_id: str
-    created_at: datetime
-    last_seen_at: datetime
-    expires_at: datetime
+    id: Id
+    tenant_id: Id
+    created_at: Moment
+    last_seen_at: Moment
+    expires_at: Moment
     address: str | None
     agent: str
     current: bool
@@ -83,7 +81,7 @@ async def list_sessions(asked: FromCaller) -> SessionsAnswer:
 
 
 @delete("/sessions/{session_id:str}", status_code=204)
-async def end_session(asked: FromCaller, session_id: FromPath[str]) -> None:
+async def end_session(asked: FromCaller, session_id: FromPath[PathId]) -> None:
     """End one of one's sessions."""
     await end_own_session(asked.rt, asked.call, asked.person, SessionId(path_id(session_id)))
 

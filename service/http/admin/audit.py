@@ -1,7 +1,6 @@
 """/admin/audit-events: the audit trail, read and exported."""
 
 import base64
-import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -11,7 +10,7 @@ from litestar import Router, delete, get, post
 from litestar.di import Provide
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import Stream
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from service.domain.audit import Entry, Filter
 from service.domain.seals import Checkpoint
@@ -22,34 +21,41 @@ from service.flows.admin.trail import read_checkpoints, read_trail
 from service.http.address import given_address
 from service.http.admin.progress import written
 from service.http.asked import FromCaller, provide_signed_in
-from service.http.named import organization_or_platform
-from service.http.paging import next_cursor, read_cursor, read_limit
+from service.http.named import organization
+from service.http.paging import USUAL, next_cursor, read_cursor
+from service.http.text import (
+    Cursor,
+    EventType,
+    ExportName,
+    Id,
+    IdOrPlatform,
+    IpAddress,
+    Limit,
+    Moment,
+    RequestId,
+)
 from service.kernel.folders import Kept
 from service.kernel.ids import SessionId, UserId
-from service.kernel.refusal import Reason, Refused
-
-_TYPE = re.compile(r"[a-z0-9_.]{1,64}")
-_A_TIME = "a time as of RFC 3339 is expected, with its offset"
-_REQUEST = re.compile(r"[A-Za-z0-9._-]{1,64}")
+from service.kernel.refusal import Fault, faulty
 
 
 class ActorAnswer(Struct, frozen=True):
     """Who did it."""
 
     kind: str
-    id: str | None
+    id: Id | None
 
 
 class EventAnswer(Struct, frozen=True):
     """One event."""
 
-    id: str
-    occurred_at: datetime
+    id: Id
+    occurred_at: Moment
     type: str
-    tenant_id: str | None
+    tenant_id: Id | None
     actor: ActorAnswer
-    user_id: str | None
-    session_id: str | None
+    user_id: Id | None
+    session_id: Id | None
     address: str | None
     user_agent: str
     request_id: str
@@ -66,11 +72,11 @@ class EventsAnswer(Struct, frozen=True):
 class CheckpointAnswer(Struct, frozen=True):
     """What was signed, and the key that verifies it.  A line of a file for `audit verify`."""
 
-    id: str
-    tenant_id: str | None
+    id: Id
+    tenant_id: Id | None
     position: int
     kind: str
-    signed_at: datetime
+    signed_at: Moment
     kid: str
     public_jwk: dict[str, str]
     token: str
@@ -86,10 +92,13 @@ class CheckpointsAnswer(Struct, frozen=True):
 class ExportForm(Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
     """Which events to export."""
 
-    tenant_id: Annotated[str, Meta(max_length=36)] | None = None
-    from_: Annotated[datetime, Meta(tz=True)] | None = None
-    to: Annotated[datetime, Meta(tz=True)] | None = None
-    type: Annotated[str, Meta(pattern=r"^[a-z0-9_.]{1,64}\Z")] | None = None
+    tenant_id: IdOrPlatform | None = None
+    from_: Moment | None = None
+    to: Moment | None = None
+    type: EventType | None = None
+
+
+_ALL = ExportForm()
 
 
 class ExportAnswer(Struct, frozen=True):
@@ -97,7 +106,7 @@ class ExportAnswer(Struct, frozen=True):
 
     name: str
     bytes: int
-    finished_at: datetime
+    finished_at: Moment
 
 
 class ExportsAnswer(Struct, frozen=True):
@@ -111,34 +120,33 @@ class ExportsAnswer(Struct, frozen=True):
 async def events(  # noqa: PLR0913 - one per filter
     asked: FromCaller,
     *,
-    from_: Annotated[str | None, QueryParameter(name="from")] = None,
-    to: FromQuery[str | None] = None,
-    event_type: Annotated[str | None, QueryParameter(name="type")] = None,
-    user_id: FromQuery[str | None] = None,
-    session_id: FromQuery[str | None] = None,
-    address: FromQuery[str | None] = None,
-    request_id: FromQuery[str | None] = None,
-    tenant_id: FromQuery[str | None] = None,
-    limit: FromQuery[str | None] = None,
-    cursor: FromQuery[str | None] = None,
+    from_: Annotated[Moment | None, QueryParameter(name="from")] = None,
+    to: FromQuery[Moment | None] = None,
+    event_type: Annotated[EventType | None, QueryParameter(name="type")] = None,
+    user_id: FromQuery[Id | None] = None,
+    session_id: FromQuery[Id | None] = None,
+    address: FromQuery[IpAddress | None] = None,
+    request_id: FromQuery[RequestId | None] = None,
+    tenant_id: FromQuery[IdOrPlatform | None] = None,
+    limit: FromQuery[Limit] = USUAL,
+    cursor: FromQuery[Cursor | None] = None,
 ) -> EventsAnswer:
     """List events, the newest first; `from` is included, `to` is not.
 
     Platform administrators read another organization's by `tenant_id`, which leaves an event, and
     by `platform` what concerns none.
     """
-    there = organization_or_platform(tenant_id)
-    person, session = _uuid("user_id", user_id), _uuid("session_id", session_id)
+    there = organization(tenant_id)
     wanted = Filter(
-        first=_time("from", from_),
-        until=_time("to", to),
-        event_type=_matching("type", _TYPE, event_type),
-        user_id=None if person is None else UserId(person),
-        session_id=None if session is None else SessionId(session),
+        first=_utc("from", from_),
+        until=_utc("to", to),
+        event_type=event_type,
+        user_id=None if user_id is None else UserId(UUID(user_id)),
+        session_id=None if session_id is None else SessionId(UUID(session_id)),
         address=given_address(address),
-        request_id=_matching("request_id", _REQUEST, request_id),
+        request_id=request_id,
     )
-    most, list_name = read_limit(limit), f"audit-events {there or asked.person.tenant_id}"
+    most, list_name = limit, f"audit-events {there or asked.person.tenant_id}"
     before = read_cursor(asked.rt, list_name, cursor)
     found = await read_trail(asked.rt, asked.call, there, wanted, before, most)
     return EventsAnswer(
@@ -150,13 +158,13 @@ async def events(  # noqa: PLR0913 - one per filter
 @get("/audit-events/checkpoints")
 async def checkpoints(
     asked: FromCaller,
-    tenant_id: FromQuery[str | None] = None,
-    limit: FromQuery[str | None] = None,
-    cursor: FromQuery[str | None] = None,
+    tenant_id: FromQuery[IdOrPlatform | None] = None,
+    limit: FromQuery[Limit] = USUAL,
+    cursor: FromQuery[Cursor | None] = None,
 ) -> CheckpointsAnswer:
     """List signed checkpoints, the newest first.  Kept elsewhere, they prove what was recorded."""
-    there = organization_or_platform(tenant_id)
-    most, list_name = read_limit(limit), f"checkpoints {there or asked.person.tenant_id}"
+    there = organization(tenant_id)
+    most, list_name = limit, f"checkpoints {there or asked.person.tenant_id}"
     before = read_cursor(asked.rt, list_name, cursor)
     found = await read_checkpoints(asked.rt, asked.call, there, before, most)
     return CheckpointsAnswer(
@@ -166,14 +174,14 @@ async def checkpoints(
 
 
 @post("/audit-events/exports", status_code=201, media_type="application/x-ndjson")
-async def export(asked: FromCaller, data: JSONBody[ExportForm]) -> Stream:
+async def export(asked: FromCaller, data: JSONBody[ExportForm] = _ALL) -> Stream:
     """Write events to a file of the organization's folder, telling how far it is.
 
     Lines of JSON `{name, events, fraction}`; the last one has `bytes` and `sha256` (hex), or
     `error` when there is no file.  Whoever stops listening leaves none.
     """
     wanted = ToExport(
-        tenant_id=organization_or_platform(data.tenant_id),
+        tenant_id=organization(data.tenant_id),
         first=_utc("from", data.from_),
         until=_utc("to", data.to),
         event_type=data.type,
@@ -182,18 +190,20 @@ async def export(asked: FromCaller, data: JSONBody[ExportForm]) -> Stream:
 
 
 @get("/audit-events/exports")
-async def exports(asked: FromCaller, tenant_id: FromQuery[str | None] = None) -> ExportsAnswer:
+async def exports(
+    asked: FromCaller, tenant_id: FromQuery[IdOrPlatform | None] = None
+) -> ExportsAnswer:
     """List the exports that are kept: of events, and of what is kept of people."""
-    found = await flows.list_exports(asked.rt, asked.call, organization_or_platform(tenant_id))
+    found = await flows.list_exports(asked.rt, asked.call, organization(tenant_id))
     return ExportsAnswer([_export(one) for one in found])
 
 
 @get("/audit-events/exports/{name:str}", media_type="application/gzip")
 async def download(
-    asked: FromCaller, name: FromPath[str], tenant_id: FromQuery[str | None] = None
+    asked: FromCaller, name: FromPath[ExportName], tenant_id: FromQuery[IdOrPlatform | None] = None
 ) -> Stream:
     """Send an export, with the digest of its bytes (RFC 9530 section 3)."""
-    there = organization_or_platform(tenant_id)
+    there = organization(tenant_id)
     opened = await flows.open_export(asked.rt, asked.call, there, name)
     digest = base64.b64encode(opened.sha256).decode()
     headers = {
@@ -206,10 +216,10 @@ async def download(
 
 @delete("/audit-events/exports/{name:str}", status_code=204)
 async def remove(
-    asked: FromCaller, name: FromPath[str], tenant_id: FromQuery[str | None] = None
+    asked: FromCaller, name: FromPath[ExportName], tenant_id: FromQuery[IdOrPlatform | None] = None
 ) -> None:
     """Delete an export; the events stay."""
-    await flows.delete_export(asked.rt, asked.call, organization_or_platform(tenant_id), name)
+    await flows.delete_export(asked.rt, asked.call, organization(tenant_id), name)
 
 
 def _event(one: Entry) -> EventAnswer:
@@ -249,42 +259,15 @@ def _text(found: UUID | None) -> str | None:
     return None if found is None else str(found)
 
 
-def _uuid(name: str, text: str | None) -> UUID | None:
-    try:
-        return None if text is None else UUID(text)
-    except ValueError:
-        raise _wrong(name, "an id is expected") from None
-
-
-def _time(name: str, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        return _utc(name, msgspec.convert(text, datetime))
-    except msgspec.ValidationError:
-        raise _wrong(name, _A_TIME) from None
-
-
 def _utc(name: str, given: datetime | None) -> datetime | None:
     """Return a time as of UTC, where the first and the last hours of all years are none."""
     if given is None:
         return None
-    if given.tzinfo is None:
-        raise _wrong(name, _A_TIME)
     try:
         return given.astimezone(UTC)
     except OverflowError:
-        raise _wrong(name, _A_TIME) from None
-
-
-def _matching(name: str, pattern: re.Pattern[str], text: str | None) -> str | None:
-    if text is not None and not pattern.fullmatch(text):
-        raise _wrong(name, "it has letters that do not belong there, or too many")
-    return text
-
-
-def _wrong(name: str, told: str) -> Refused:
-    return Refused(Reason.INVALID_REQUEST, told, fields=(name,))
+        told = "must be a time that is between the years 1 and 9999 in UTC as well"
+        raise faulty((Fault(name, told),)) from None
 
 
 router = Router(

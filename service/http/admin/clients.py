@@ -1,10 +1,9 @@
 """/admin/clients: the services of an organization.
 
-`?organization_id=` is for platform administrators, who may act in another's organization;
-`?organization_id=platform` names the services that belong to none.
+`?tenant_id=` is for platform administrators, who may act in another's organization;
+`?tenant_id=platform` names the services that belong to none.
 """
 
-from datetime import datetime
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
@@ -17,14 +16,12 @@ from service.domain.clients import Client
 from service.flows.admin import clients
 from service.flows.people.create_client import NewClient
 from service.http.asked import FromCaller, provide_signed_in
-from service.http.named import organization_or_platform
-from service.http.paging import next_cursor, read_limit, read_name_cursor
-from service.http.text import Line, Member
+from service.http.named import organization
+from service.http.paging import USUAL, next_cursor, read_name_cursor
+from service.http.text import ClientId, Cursor, Id, IdOrPlatform, Limit, Line, Member, Moment, Scope
 from service.kernel.ids import TenantId
-from service.kernel.refusal import Reason, Refused
 
 _LIST = "clients"
-_LONGEST_ID = 80
 
 Jwk: TypeAlias = Annotated[dict[Line, Member], Meta(max_length=20)]
 
@@ -39,27 +36,38 @@ class ClientForm(Struct, frozen=True, forbid_unknown_fields=True):
     """A service to come."""
 
     name: Line
-    scopes: Annotated[list[Line], Meta(min_length=1, max_length=100)]
+    scopes: Annotated[list[Scope], Meta(min_length=1, max_length=100)]
     jwks: KeySetForm | None = None
 
 
 class RotateSecretForm(Struct, frozen=True, forbid_unknown_fields=True):
     """How many seconds the old secret works on: none, or a minute to 7 days."""
 
-    overlap_seconds: Annotated[int, Meta(ge=0, le=clients.LONGEST_OVERLAP)] = 0
+    overlap_seconds: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=clients.LONGEST_OVERLAP,
+            description=clients.OVERLAPS,
+            extra_json_schema={"anyOf": [{"const": 0}, {"minimum": clients.SHORTEST_OVERLAP}]},
+        ),
+    ] = 0
+
+
+_AT_ONCE = RotateSecretForm()
 
 
 class ClientAnswer(Struct, frozen=True):
     """A service, without its secret.  `tenant_id` is null for one of the platform."""
 
     client_id: str
-    tenant_id: str | None
+    tenant_id: Id | None
     name: str
     scopes: tuple[str, ...]
     proves_itself_by: Literal["secret", "keys"]
-    created_at: datetime
-    disabled_at: datetime | None
-    old_secret_until: datetime | None
+    created_at: Moment
+    disabled_at: Moment | None
+    old_secret_until: Moment | None
 
 
 class CreatedAnswer(Struct, frozen=True):
@@ -70,10 +78,10 @@ class CreatedAnswer(Struct, frozen=True):
 
     client_id: str
     client_secret: str | None
-    tenant_id: str | None
+    tenant_id: Id | None
     name: str
     scopes: tuple[str, ...]
-    created_at: datetime
+    created_at: Moment
 
 
 class RotatedAnswer(Struct, frozen=True):
@@ -93,13 +101,13 @@ class ClientsAnswer(Struct, frozen=True):
 @get("/clients")
 async def list_all(
     asked: FromCaller,
-    organization_id: FromQuery[str | None] = None,
-    limit: FromQuery[str | None] = None,
-    cursor: FromQuery[str | None] = None,
+    tenant_id: FromQuery[IdOrPlatform | None] = None,
+    limit: FromQuery[Limit] = USUAL,
+    cursor: FromQuery[Cursor | None] = None,
 ) -> ClientsAnswer:
     """List the services of an organization."""
-    most, after = read_limit(limit), read_name_cursor(asked.rt, _LIST, cursor)
-    there = organization_or_platform(organization_id)
+    most, after = limit, read_name_cursor(asked.rt, _LIST, cursor)
+    there = organization(tenant_id)
     found = await clients.list_clients(asked.rt, asked.call, there, after, most)
     return ClientsAnswer(
         [_client(one) for one in found],
@@ -108,16 +116,16 @@ async def list_all(
 
 
 @get("/clients/{client_id:str}")
-async def read(asked: FromCaller, client_id: FromPath[str]) -> ClientAnswer:
+async def read(asked: FromCaller, client_id: FromPath[ClientId]) -> ClientAnswer:
     """Return one."""
-    return _client(await clients.read_client(asked.rt, asked.call, _id(client_id)))
+    return _client(await clients.read_client(asked.rt, asked.call, client_id))
 
 
 @post("/clients", status_code=201)
 async def create(
     asked: FromCaller,
     data: JSONBody[ClientForm],
-    organization_id: FromQuery[str | None] = None,
+    tenant_id: FromQuery[IdOrPlatform | None] = None,
 ) -> Response[CreatedAnswer]:
     """Create a service; its secret is shown this once."""
     new = NewClient(
@@ -125,7 +133,7 @@ async def create(
         scopes=tuple(data.scopes),
         jwks=None if data.jwks is None else msgspec.json.encode(data.jwks).decode(),
     )
-    there = organization_or_platform(organization_id)
+    there = organization(tenant_id)
     made = await clients.create(asked.rt, asked.call, there, new)
     client = made.client
     answer = CreatedAnswer(
@@ -140,31 +148,24 @@ async def create(
 
 
 @post("/clients/{client_id:str}/disable", status_code=204)
-async def disable(asked: FromCaller, client_id: FromPath[str]) -> None:
+async def disable(asked: FromCaller, client_id: FromPath[ClientId]) -> None:
     """Disable a service: its tokens die everywhere within a second."""
-    await clients.disable(asked.rt, asked.call, _id(client_id))
+    await clients.disable(asked.rt, asked.call, client_id)
 
 
 @post("/clients/{client_id:str}/enable", status_code=204)
-async def enable(asked: FromCaller, client_id: FromPath[str]) -> None:
+async def enable(asked: FromCaller, client_id: FromPath[ClientId]) -> None:
     """Enable it again."""
-    await clients.enable(asked.rt, asked.call, _id(client_id))
+    await clients.enable(asked.rt, asked.call, client_id)
 
 
 @post("/clients/{client_id:str}/rotate-secret", status_code=200)
 async def rotate(
-    asked: FromCaller, client_id: FromPath[str], data: JSONBody[RotateSecretForm]
+    asked: FromCaller, client_id: FromPath[ClientId], data: JSONBody[RotateSecretForm] = _AT_ONCE
 ) -> RotatedAnswer:
     """Give it another secret; without an overlap the old one's tokens die with it."""
-    name = _id(client_id)
-    secret = await clients.rotate_secret(asked.rt, asked.call, name, data.overlap_seconds)
-    return RotatedAnswer(name, secret)
-
-
-def _id(text: str) -> str:
-    if len(text) > _LONGEST_ID or not (text.isascii() and text.isprintable()):
-        raise Refused(Reason.NOT_FOUND, "no such client")
-    return text
+    secret = await clients.rotate_secret(asked.rt, asked.call, client_id, data.overlap_seconds)
+    return RotatedAnswer(client_id, secret)
 
 
 def _text(tenant_id: TenantId | None) -> str | None:

@@ -1,9 +1,7 @@
 """/admin/invitations: what is open; inviting is POST /admin/users.
 
-`?organization_id=` is for platform administrators, who may look into another's organization.
+`?tenant_id=` is for platform administrators, who may look into another's organization.
 """
-
-from datetime import datetime
 
 from litestar import Router, delete, get
 from litestar.di import Provide
@@ -13,18 +11,19 @@ from msgspec import Struct
 from service.flows.admin import invitations
 from service.http.asked import FromCaller, provide_signed_in
 from service.http.named import organization, path_id
-from service.http.paging import next_cursor, read_cursor, read_limit
+from service.http.paging import USUAL, next_cursor, read_cursor
+from service.http.text import Cursor, Id, Limit, Moment, PathId, RoleName
 
 
 class InvitationAnswer(Struct, frozen=True):
     """An open invitation; its link was shown once, or mailed, and is kept nowhere."""
 
-    id: str
+    id: Id
     email: str
-    role: str
-    invited_by: str | None
-    created_at: datetime
-    expires_at: datetime
+    role: RoleName
+    invited_by: Id | None
+    created_at: Moment
+    expires_at: Moment
 
 
 class InvitationsAnswer(Struct, frozen=True):
@@ -37,13 +36,13 @@ class InvitationsAnswer(Struct, frozen=True):
 @get("/invitations")
 async def list_open(
     asked: FromCaller,
-    organization_id: FromQuery[str | None] = None,
-    limit: FromQuery[str | None] = None,
-    cursor: FromQuery[str | None] = None,
+    tenant_id: FromQuery[Id | None] = None,
+    limit: FromQuery[Limit] = USUAL,
+    cursor: FromQuery[Cursor | None] = None,
 ) -> InvitationsAnswer:
     """List the invitations of an organization that can still be accepted."""
-    most, after = read_limit(limit), read_cursor(asked.rt, "invitations", cursor)
-    there = organization(organization_id)
+    most, after = limit, read_cursor(asked.rt, "invitations", cursor)
+    there = organization(tenant_id)
     found = await invitations.list_open(asked.rt, asked.call, there, after, most)
     return InvitationsAnswer(
         [
@@ -62,7 +61,7 @@ async def list_open(
 
 
 @delete("/invitations/{invitation_id:str}", status_code=204)
-async def withdraw(asked: FromCaller, invitation_id: FromPath[str]) -> None:
+async def withdraw(asked: FromCaller, invitation_id: FromPath[PathId]) -> None:
     """Withdraw an invitation: its link opens nothing from now on."""
     await invitations.withdraw(asked.rt, asked.call, path_id(invitation_id))
 

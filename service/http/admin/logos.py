@@ -15,6 +15,7 @@ from service.flows.admin.logos import (
 )
 from service.http.asked import FromCaller, provide_signed_in
 from service.http.named import path_id
+from service.http.text import PathId
 from service.kernel.ids import TenantId
 
 _PATH = "/organizations/{tenant_id:str}/logo"
@@ -33,21 +34,21 @@ async def provide_logo(request: "Request[object, object, State]") -> Logo:
     opt={"files": MEDIA_TYPES},
 )
 async def put_one(
-    asked: FromCaller, tenant_id: FromPath[str], logo: NamedDependency[SkipValidation[Logo]]
+    asked: FromCaller, tenant_id: FromPath[PathId], logo: NamedDependency[SkipValidation[Logo]]
 ) -> None:
     """Replace the logo: the body is a PNG or WebP picture of at most 256 KiB."""
     await put_logo(asked.rt, asked.call, TenantId(path_id(tenant_id)), logo)
 
 
 @get(_PATH, media_type="image/*")
-async def read_one(asked: FromCaller, tenant_id: FromPath[str]) -> Response[bytes]:
+async def read_one(asked: FromCaller, tenant_id: FromPath[PathId]) -> Response[bytes]:
     """Return the logo."""
     found = await read_logo(asked.rt, asked.call, TenantId(path_id(tenant_id)))
     return Response(found.content, media_type=found.media_type)
 
 
 @delete(_PATH, status_code=204)
-async def delete_one(asked: FromCaller, tenant_id: FromPath[str]) -> None:
+async def delete_one(asked: FromCaller, tenant_id: FromPath[PathId]) -> None:
     """Take the logo away."""
     await delete_logo(asked.rt, asked.call, TenantId(path_id(tenant_id)))
 

@@ -1,7 +1,5 @@
 """/admin/organizations."""
 
-from datetime import datetime
-
 import msgspec
 from litestar import Response, Router, get, post, put
 from litestar.di import Provide
@@ -12,8 +10,8 @@ from service.domain.organizations import Organization
 from service.flows.admin import organizations as flows
 from service.http.asked import FromCaller, provide_signed_in
 from service.http.named import path_id
-from service.http.paging import next_cursor, read_cursor, read_limit
-from service.http.text import Line, Slug
+from service.http.paging import USUAL, next_cursor, read_cursor
+from service.http.text import Cursor, Id, Limit, Line, Moment, PathId, Slug
 from service.kernel.ids import TenantId
 
 
@@ -31,15 +29,18 @@ class OrganizationChangeForm(Struct, frozen=True, forbid_unknown_fields=True):
     policy: dict[str, int | bool] | None = None
 
 
+_NOTHING = OrganizationChangeForm()
+
+
 class OrganizationRecord(Struct, frozen=True):
     """An organization, as administrators see it."""
 
-    id: str
+    id: Id
     slug: str
     name: str
     policy: dict[str, int | bool]
-    created_at: datetime
-    disabled_at: datetime | None
+    created_at: Moment
+    disabled_at: Moment | None
 
 
 class OrganizationsAnswer(Struct, frozen=True):
@@ -60,10 +61,10 @@ async def create(
 
 @get("/organizations")
 async def list_all(
-    asked: FromCaller, limit: FromQuery[str | None] = None, cursor: FromQuery[str | None] = None
+    asked: FromCaller, limit: FromQuery[Limit] = USUAL, cursor: FromQuery[Cursor | None] = None
 ) -> OrganizationsAnswer:
     """List organizations (platform administrators)."""
-    most, after = read_limit(limit), read_cursor(asked.rt, "organizations", cursor)
+    most, after = limit, read_cursor(asked.rt, "organizations", cursor)
     found = await flows.list_all(asked.rt, asked.call, after, most)
     return OrganizationsAnswer(
         [_record(one) for one in found],
@@ -72,14 +73,16 @@ async def list_all(
 
 
 @get("/organizations/{tenant_id:str}")
-async def read(asked: FromCaller, tenant_id: FromPath[str]) -> OrganizationRecord:
+async def read(asked: FromCaller, tenant_id: FromPath[PathId]) -> OrganizationRecord:
     """Return one's own organization, or any as a platform administrator."""
     return _record(await flows.read(asked.rt, asked.call, TenantId(path_id(tenant_id))))
 
 
 @put("/organizations/{tenant_id:str}")
 async def change(
-    asked: FromCaller, tenant_id: FromPath[str], data: JSONBody[OrganizationChangeForm]
+    asked: FromCaller,
+    tenant_id: FromPath[PathId],
+    data: JSONBody[OrganizationChangeForm] = _NOTHING,
 ) -> OrganizationRecord:
     """Rename an organization, or replace its lifetimes (platform administrators)."""
     policy = None if data.policy is None else msgspec.json.encode(data.policy).decode()
@@ -88,13 +91,13 @@ async def change(
 
 
 @post("/organizations/{tenant_id:str}/disable", status_code=204)
-async def disable(asked: FromCaller, tenant_id: FromPath[str]) -> None:
+async def disable(asked: FromCaller, tenant_id: FromPath[PathId]) -> None:
     """Disable an organization: sessions end, tokens die everywhere (platform administrators)."""
     await flows.disable(asked.rt, asked.call, TenantId(path_id(tenant_id)))
 
 
 @post("/organizations/{tenant_id:str}/enable", status_code=204)
-async def enable(asked: FromCaller, tenant_id: FromPath[str]) -> None:
+async def enable(asked: FromCaller, tenant_id: FromPath[PathId]) -> None:
     """Enable an organization again (platform administrators)."""
     await flows.enable(asked.rt, asked.call, TenantId(path_id(tenant_id)))
 

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-from datetime import datetime
 from typing import Annotated
 
 from litestar import Router, delete, get, put
@@ -15,20 +14,30 @@ from service.flows.vault import read
 from service.flows.vault.drop import delete_secret, drop_version
 from service.flows.vault.hand_over import hand_over
 from service.flows.vault.put import NewSecret, put_secret
+from service.flows.vault.reach import LARGEST
 from service.http.asked import FromCaller, provide_caller
 from service.http.named import organization
-from service.http.paging import next_cursor, read_cursor, read_limit
-from service.http.text import Line
+from service.http.paging import USUAL, next_cursor, read_cursor
+from service.http.text import (
+    Base64,
+    Cursor,
+    Id,
+    IdOrPlatform,
+    Limit,
+    Line,
+    Moment,
+    PathVersion,
+    SecretName,
+    Version,
+)
 from service.kernel.refusal import Reason, Refused
-
-_LONGEST_VERSION = 9
 
 
 class SecretForm(Struct, frozen=True, forbid_unknown_fields=True):
     """A value: text in `value`, or any bytes in `value_base64`; up to 16 KiB."""
 
-    value: str | None = None
-    value_base64: str | None = None
+    value: Annotated[str, Meta(min_length=1, max_length=LARGEST)] | None = None
+    value_base64: Base64 | None = None
     recipients: Annotated[list[Line], Meta(max_length=100)] | None = None
 
     def __repr__(self) -> str:
@@ -36,20 +45,23 @@ class SecretForm(Struct, frozen=True, forbid_unknown_fields=True):
         return "SecretForm(...)"
 
 
+_NOTHING = SecretForm()
+
+
 class SecretRecord(Struct, frozen=True):
     """What is known of a secret's newest version."""
 
     name: str
-    tenant_id: str | None
+    tenant_id: Id | None
     version: int
     fingerprint: str
     kind: str
     mode: str | None
     last_four: str
     recipients: tuple[str, ...]
-    created_at: datetime
+    created_at: Moment
     created_by: str
-    opened_at: datetime | None
+    opened_at: Moment | None
     opened_by: str | None
     warning: str | None
 
@@ -69,9 +81,9 @@ class VersionRecord(Struct, frozen=True):
     kind: str
     mode: str | None
     last_four: str
-    created_at: datetime
+    created_at: Moment
     created_by: str
-    opened_at: datetime | None
+    opened_at: Moment | None
     opened_by: str | None
     warning: str | None
 
@@ -87,7 +99,7 @@ class SealedAnswer(Struct, frozen=True):
     """A secret for one recipient: a Fernet token under that recipient's key."""
 
     name: str
-    tenant_id: str | None
+    tenant_id: Id | None
     version: int
     kind: str
     recipient: str
@@ -101,9 +113,9 @@ class SealedAnswer(Struct, frozen=True):
 )
 async def store(
     asked: FromCaller,
-    name: FromPath[str],
-    data: JSONBody[SecretForm],
-    tenant_id: FromQuery[str | None] = None,
+    name: FromPath[SecretName],
+    data: JSONBody[SecretForm] = _NOTHING,
+    tenant_id: FromQuery[IdOrPlatform | None] = None,
 ) -> SecretRecord:
     """Store a value as the newest version; it never comes out again."""
     new = NewSecret(
@@ -118,12 +130,12 @@ async def store(
 @get("/secrets")
 async def list_all(
     asked: FromCaller,
-    tenant_id: FromQuery[str | None] = None,
-    limit: FromQuery[str | None] = None,
-    cursor: FromQuery[str | None] = None,
+    tenant_id: FromQuery[IdOrPlatform | None] = None,
+    limit: FromQuery[Limit] = USUAL,
+    cursor: FromQuery[Cursor | None] = None,
 ) -> SecretsAnswer:
     """List secrets: names, versions, fingerprints; never a value."""
-    most, after = read_limit(limit), read_cursor(asked.rt, "secrets", cursor)
+    most, after = limit, read_cursor(asked.rt, "secrets", cursor)
     found = await read.list_secrets(asked.rt, asked.call, organization(tenant_id), after, most)
     return SecretsAnswer(
         [_record(one) for one in found],
@@ -133,7 +145,7 @@ async def list_all(
 
 @get("/secrets/{name:str}")
 async def read_one(
-    asked: FromCaller, name: FromPath[str], tenant_id: FromQuery[str | None] = None
+    asked: FromCaller, name: FromPath[SecretName], tenant_id: FromQuery[IdOrPlatform | None] = None
 ) -> SecretRecord:
     """Return what is known of one secret."""
     return _record(await read.read_secret(asked.rt, asked.call, organization(tenant_id), name))
@@ -141,7 +153,7 @@ async def read_one(
 
 @get("/secrets/{name:str}/versions")
 async def versions(
-    asked: FromCaller, name: FromPath[str], tenant_id: FromQuery[str | None] = None
+    asked: FromCaller, name: FromPath[SecretName], tenant_id: FromQuery[IdOrPlatform | None] = None
 ) -> VersionsAnswer:
     """Return what is known of each version that is kept."""
     found = await read.list_versions(asked.rt, asked.call, organization(tenant_id), name)
@@ -166,7 +178,7 @@ async def versions(
 
 @delete("/secrets/{name:str}", status_code=204)
 async def remove(
-    asked: FromCaller, name: FromPath[str], tenant_id: FromQuery[str | None] = None
+    asked: FromCaller, name: FromPath[SecretName], tenant_id: FromQuery[IdOrPlatform | None] = None
 ) -> None:
     """Delete a secret with all its versions."""
     await delete_secret(asked.rt, asked.call, organization(tenant_id), name)
@@ -175,25 +187,24 @@ async def remove(
 @delete("/secrets/{name:str}/versions/{version:str}", status_code=204)
 async def drop(
     asked: FromCaller,
-    name: FromPath[str],
-    version: FromPath[str],
-    tenant_id: FromQuery[str | None] = None,
+    name: FromPath[SecretName],
+    version: FromPath[PathVersion],
+    tenant_id: FromQuery[IdOrPlatform | None] = None,
 ) -> None:
     """Drop an old version."""
-    number = _version(version)
-    await drop_version(asked.rt, asked.call, organization(tenant_id), name, number)
+    there = organization(tenant_id)
+    await drop_version(asked.rt, asked.call, there, name, int(version))
 
 
 @get("/secrets/{name:str}/sealed")
 async def sealed(
     asked: FromCaller,
-    name: FromPath[str],
-    tenant_id: FromQuery[str | None] = None,
-    version: FromQuery[str | None] = None,
+    name: FromPath[SecretName],
+    tenant_id: FromQuery[IdOrPlatform | None] = None,
+    version: FromQuery[Version | None] = None,
 ) -> SealedAnswer:
     """Return the secret under the calling recipient's key (clients with scope secrets:sealed)."""
-    number = None if version is None else _version(version)
-    handed = await hand_over(asked.rt, asked.call, organization(tenant_id), name, number)
+    handed = await hand_over(asked.rt, asked.call, organization(tenant_id), name, version)
     return SealedAnswer(
         name=handed.name,
         tenant_id=str(handed.tenant_id) if handed.tenant_id else None,
@@ -219,12 +230,6 @@ def _value(data: SecretForm) -> bytes:
         raise Refused(
             Reason.INVALID_REQUEST, "base64 is expected (RFC 4648)", fields=("value_base64",)
         ) from None
-
-
-def _version(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_VERSION):
-        raise Refused(Reason.NOT_FOUND, "no such secret")
-    return int(text)
 
 
 def _record(secret: Secret) -> SecretRecord:

@@ -14,8 +14,8 @@ from service.flows.admin.sessions import (
 from service.http.account.own import SessionAnswer, SessionsAnswer, render_session
 from service.http.asked import FromCaller, provide_signed_in
 from service.http.named import path_id
+from service.http.text import Id, PathId
 from service.kernel.ids import SessionId, TenantId, UserId
-from service.kernel.refusal import Reason, Refused
 
 
 class EndedAnswer(Struct, frozen=True):
@@ -25,29 +25,27 @@ class EndedAnswer(Struct, frozen=True):
 
 
 @get("/sessions")
-async def sessions_of(asked: FromCaller, user_id: FromQuery[str | None] = None) -> SessionsAnswer:
+async def sessions_of(asked: FromCaller, user_id: FromQuery[Id]) -> SessionsAnswer:
     """Return the live sessions of a person, per device."""
-    if user_id is None:
-        raise Refused(Reason.INVALID_REQUEST, "name a person", fields=("user_id",))
     live = await list_sessions(asked.rt, asked.call, UserId(path_id(user_id)))
     items: list[SessionAnswer] = [render_session(one, asked.person) for one in live]
     return SessionsAnswer(items)
 
 
 @delete("/sessions/{session_id:str}", status_code=204)
-async def end_one(asked: FromCaller, session_id: FromPath[str]) -> None:
+async def end_one(asked: FromCaller, session_id: FromPath[PathId]) -> None:
     """End one session."""
     await end_session(asked.rt, asked.call, SessionId(path_id(session_id)))
 
 
 @post("/users/{user_id:str}/end-sessions", status_code=200)
-async def end_of_person(asked: FromCaller, user_id: FromPath[str]) -> EndedAnswer:
+async def end_of_person(asked: FromCaller, user_id: FromPath[PathId]) -> EndedAnswer:
     """End all sessions of a person."""
     return EndedAnswer(await end_person_sessions(asked.rt, asked.call, UserId(path_id(user_id))))
 
 
 @post("/organizations/{tenant_id:str}/end-sessions", status_code=200)
-async def end_of_organization(asked: FromCaller, tenant_id: FromPath[str]) -> EndedAnswer:
+async def end_of_organization(asked: FromCaller, tenant_id: FromPath[PathId]) -> EndedAnswer:
     """End every session of an organization."""
     return EndedAnswer(
         await end_organization_sessions(asked.rt, asked.call, TenantId(path_id(tenant_id)))

@@ -12,6 +12,7 @@ from service.flows.keys.kill import kill_key
 from service.flows.keys.read import list_keys
 from service.flows.keys.rotate import rotate_keys
 from service.http.asked import FromCaller, provide_signed_in
+from service.http.text import KeyId, Moment
 from service.kernel.jose import Algorithm
 
 
@@ -21,11 +22,11 @@ class SigningKeyRecord(Struct, frozen=True):
     kid: str
     algorithm: Algorithm
     state: State
-    created_at: datetime
-    activates_at: datetime
-    retires_at: datetime | None
-    removes_at: datetime | None
-    killed_at: datetime | None
+    created_at: Moment
+    activates_at: Moment
+    retires_at: Moment | None
+    removes_at: Moment | None
+    killed_at: Moment | None
 
 
 class SigningKeysAnswer(Struct, frozen=True):
@@ -50,7 +51,7 @@ async def rotate(asked: FromCaller) -> Response[SigningKeyRecord]:
 
 
 @delete("/signing-keys/{kid:str}", status_code=204)
-async def kill(asked: FromCaller, kid: FromPath[str]) -> None:
+async def kill(asked: FromCaller, kid: FromPath[KeyId]) -> None:
     """Kill a key: a fresh one signs at once, and every token of this one is refused."""
     await kill_key(asked.rt, asked.call, kid)
 

@@ -1,9 +1,8 @@
 """/admin/users: the people of an organization.
 
-`?organization_id=` is for platform administrators, who may act in another's organization.
+`?tenant_id=` is for platform administrators, who may act in another's organization.
 """
 
-from datetime import datetime
 from typing import Annotated
 
 from litestar import Response, Router, delete, get, post, put
@@ -20,15 +19,15 @@ from service.flows.people.invite import invite
 from service.http.admin.progress import written
 from service.http.asked import FromCaller, provide_signed_in
 from service.http.named import organization, path_id
-from service.http.paging import next_cursor, read_cursor, read_limit
-from service.http.text import Email
+from service.http.paging import USUAL, next_cursor, read_cursor
+from service.http.text import Address, Cursor, Id, Limit, Moment, PathId, RoleName
 from service.kernel.ids import UserId
 
 
 class InviteForm(Struct, frozen=True, forbid_unknown_fields=True):
     """Whom to invite, as what."""
 
-    email: Email
+    email: Address
     role: Role = "member"
 
 
@@ -41,24 +40,24 @@ class RoleForm(Struct, frozen=True, forbid_unknown_fields=True):
 class InvitedAnswer(Struct, frozen=True):
     """An invitation; `link` is shown when it is made and no mail was sent, and never again."""
 
-    id: str
+    id: Id
     email: str
-    role: str
-    expires_at: datetime
+    role: RoleName
+    expires_at: Moment
     link: Annotated[str | None, Meta(description="null when it was mailed, or made before")]
 
 
 class MemberAnswer(Struct, frozen=True):
     """A person, as the administrators of an organization see them."""
 
-    id: str
+    id: Id
     email: str
     name: str
-    role: str
+    role: RoleName
     platform_admin: bool
-    member_since: datetime
-    disabled_at: datetime | None
-    suspended_at: datetime | None
+    member_since: Moment
+    disabled_at: Moment | None
+    suspended_at: Moment | None
     has_password: bool
 
 
@@ -72,13 +71,13 @@ class MembersAnswer(Struct, frozen=True):
 @get("/users")
 async def list_members(
     asked: FromCaller,
-    organization_id: FromQuery[str | None] = None,
-    limit: FromQuery[str | None] = None,
-    cursor: FromQuery[str | None] = None,
+    tenant_id: FromQuery[Id | None] = None,
+    limit: FromQuery[Limit] = USUAL,
+    cursor: FromQuery[Cursor | None] = None,
 ) -> MembersAnswer:
     """List the people of an organization."""
-    most, after = read_limit(limit), read_cursor(asked.rt, "users", cursor)
-    there = organization(organization_id)
+    most, after = limit, read_cursor(asked.rt, "users", cursor)
+    there = organization(tenant_id)
     found = await people.list_members(asked.rt, asked.call, there, after, most)
     return MembersAnswer(
         [_member(one) for one in found],
@@ -88,11 +87,11 @@ async def list_members(
 
 @get("/users/{user_id:str}")
 async def read_member(
-    asked: FromCaller, user_id: FromPath[str], organization_id: FromQuery[str | None] = None
+    asked: FromCaller, user_id: FromPath[PathId], tenant_id: FromQuery[Id | None] = None
 ) -> MemberAnswer:
     """Return a person of an organization."""
     who = UserId(path_id(user_id))
-    there = organization(organization_id)
+    there = organization(tenant_id)
     return _member(await people.read_member(asked.rt, asked.call, there, who))
 
 
@@ -100,10 +99,10 @@ async def read_member(
 async def invite_user(
     asked: FromCaller,
     data: JSONBody[InviteForm],
-    organization_id: FromQuery[str | None] = None,
+    tenant_id: FromQuery[Id | None] = None,
 ) -> Response[InvitedAnswer]:
     """Invite a person: by mail where AUTH_SMTP_URL is set, else by the link in the answer."""
-    made = await invite(asked.rt, asked.call, organization(organization_id), data.email, data.role)
+    made = await invite(asked.rt, asked.call, organization(tenant_id), data.email, data.role)
     answer = InvitedAnswer(
         str(made.invitation_id), made.email, made.role, made.expires_at, made.link
     )
@@ -113,49 +112,49 @@ async def invite_user(
 @put("/users/{user_id:str}/role")
 async def change_role(
     asked: FromCaller,
-    user_id: FromPath[str],
+    user_id: FromPath[PathId],
     data: JSONBody[RoleForm],
-    organization_id: FromQuery[str | None] = None,
+    tenant_id: FromQuery[Id | None] = None,
 ) -> MemberAnswer:
     """Give a member another role."""
-    who, there = UserId(path_id(user_id)), organization(organization_id)
+    who, there = UserId(path_id(user_id)), organization(tenant_id)
     return _member(await people.change_role(asked.rt, asked.call, there, who, data.role))
 
 
 @post("/users/{user_id:str}/disable", status_code=204)
 async def disable(
-    asked: FromCaller, user_id: FromPath[str], organization_id: FromQuery[str | None] = None
+    asked: FromCaller, user_id: FromPath[PathId], tenant_id: FromQuery[Id | None] = None
 ) -> None:
     """Suspend a membership; a platform administrator who names none disables the account."""
     who = UserId(path_id(user_id))
-    await people.disable(asked.rt, asked.call, organization(organization_id), who)
+    await people.disable(asked.rt, asked.call, organization(tenant_id), who)
 
 
 @post("/users/{user_id:str}/enable", status_code=204)
 async def enable(
-    asked: FromCaller, user_id: FromPath[str], organization_id: FromQuery[str | None] = None
+    asked: FromCaller, user_id: FromPath[PathId], tenant_id: FromQuery[Id | None] = None
 ) -> None:
     """Take that back."""
     who = UserId(path_id(user_id))
-    await people.enable(asked.rt, asked.call, organization(organization_id), who)
+    await people.enable(asked.rt, asked.call, organization(tenant_id), who)
 
 
 @post("/users/{user_id:str}/unlock", status_code=204)
 async def unlock(
-    asked: FromCaller, user_id: FromPath[str], organization_id: FromQuery[str | None] = None
+    asked: FromCaller, user_id: FromPath[PathId], tenant_id: FromQuery[Id | None] = None
 ) -> None:
     """Lift the lockout of an account."""
     who = UserId(path_id(user_id))
-    await people.unlock(asked.rt, asked.call, organization(organization_id), who)
+    await people.unlock(asked.rt, asked.call, organization(tenant_id), who)
 
 
 @delete("/users/{user_id:str}", status_code=204)
 async def remove(
-    asked: FromCaller, user_id: FromPath[str], organization_id: FromQuery[str | None] = None
+    asked: FromCaller, user_id: FromPath[PathId], tenant_id: FromQuery[Id | None] = None
 ) -> None:
     """End a membership; the account stays its owner's."""
     who = UserId(path_id(user_id))
-    await people.remove(asked.rt, asked.call, organization(organization_id), who)
+    await people.remove(asked.rt, asked.call, organization(tenant_id), who)
 
 
 @post(
@@ -164,19 +163,19 @@ async def remove(
     media_type="application/x-ndjson",
 )
 async def export(
-    asked: FromCaller, user_id: FromPath[str], organization_id: FromQuery[str | None] = None
+    asked: FromCaller, user_id: FromPath[PathId], tenant_id: FromQuery[Id | None] = None
 ) -> Stream:
     """Write what an organization keeps of a person to a file of its folder, telling how far it is.
 
     The account, sessions, API keys, invitations and the events that concern them, as lines of JSON
     with their `kind`.  The answer, and where the file is then, are as of an export of events.
     """
-    who, there = UserId(path_id(user_id)), organization(organization_id)
+    who, there = UserId(path_id(user_id)), organization(tenant_id)
     return written(asked, await begin_person(asked.rt, asked.call, there, who))
 
 
 @delete("/users/{user_id:str}/personal-data", status_code=204)
-async def erase(asked: FromCaller, user_id: FromPath[str]) -> None:
+async def erase(asked: FromCaller, user_id: FromPath[PathId]) -> None:
     """Erase a person for good: account, sessions, keys, and what is personal in the audit trail.
 
     For platform administrators.  Ids and acts stay; may be repeated.

@@ -37,7 +37,7 @@ async def cut(root: httpx2.AsyncClient, what: str, person: given.Given) -> None:
     """Do what cuts a person off."""
     who, there = person.user_id, person.tenant_id
     asked: dict[str, list[tuple[str, str, dict[str, str] | None]]] = {
-        "role": [("PUT", f"/admin/users/{who}/role?organization_id={there}", {"role": "member"})],
+        "role": [("PUT", f"/admin/users/{who}/role?tenant_id={there}", {"role": "member"})],
         "disabled and enabled": [
             ("POST", f"/admin/users/{who}/disable", None),
             ("POST", f"/admin/users/{who}/enable", None),
@@ -119,7 +119,7 @@ async def test_who_waited_is_given_what_holds_after_the_wait(rt: Runtime, browse
     await cut(root, "role", person)
     waiting = asyncio.create_task(http.post("/auth/refresh", json={}))
     await asyncio.sleep(0.05)
-    url = f"/admin/users/{person.user_id}/role?organization_id={person.tenant_id}"
+    url = f"/admin/users/{person.user_id}/role?tenant_id={person.tenant_id}"
     assert (await root.put(url, json={"role": "auditor"})).status_code == 200
     token = (await waiting).json()["access_token"]
     assert given.claims(token)["roles"] == ["auditor"]
@@ -138,7 +138,7 @@ async def test_who_may_not_act_any_more_after_the_wait_is_given_nothing(
     await cut(root, "role", person)
     waiting = asyncio.create_task(http.post("/auth/refresh", json={}))
     await asyncio.sleep(0.05)
-    url = f"/admin/users/{person.user_id}?organization_id={person.tenant_id}"
+    url = f"/admin/users/{person.user_id}?tenant_id={person.tenant_id}"
     await given.a_person(rt, "owner@acme.example", role="owner")
     assert (await root.delete(url)).status_code == 204
     told = await waiting

@@ -270,13 +270,15 @@ async def test_who_may_what(
 async def test_services_of_the_platform_are_the_platform_s(
     rt: Runtime, owner: httpx2.AsyncClient, root: httpx2.AsyncClient
 ) -> None:
-    made = await make(root, "?organization_id=platform", scopes=["revocations:read"])
+    made = await make(root, "?tenant_id=platform", scopes=["revocations:read"])
     assert made["tenant_id"] is None
-    listed = await root.get("/admin/clients?organization_id=platform")
+    listed = await root.get("/admin/clients?tenant_id=platform")
     assert made["client_id"] in [one["client_id"] for one in listed.json()["items"]]
-    assert (await root.get("/admin/clients")).json()["items"] == []
+    mine = (await root.get("/auth/me")).json()["organization"]["id"]
+    assert (await root.get("/admin/clients")).json() == listed.json()  # as of /admin/secrets
+    assert (await root.get(f"/admin/clients?tenant_id={mine}")).json()["items"] == []
     path = f"/admin/clients/{made['client_id']}"
-    assert (await owner.get("/admin/clients?organization_id=platform")).status_code == 403
+    assert (await owner.get("/admin/clients?tenant_id=platform")).status_code == 403
     assert (await owner.get(path)).status_code == 404
     assert (await owner.post(f"{path}/disable")).status_code == 404
     assert (await root.post(f"{path}/disable")).status_code == 204
@@ -288,10 +290,10 @@ async def test_every_crossing_names_both(
 ) -> None:
     there = (await owner.get("/auth/me")).json()["organization"]["id"]
     here = (await root.get("/auth/me")).json()["organization"]["id"]
-    made = await make(root, f"?organization_id={there}")
+    made = await make(root, f"?tenant_id={there}")
     path = f"/admin/clients/{made['client_id']}"
     await root.get(path)
-    await root.get(f"/admin/clients?organization_id={there}")
+    await root.get(f"/admin/clients?tenant_id={there}")
     await root.post(f"{path}/rotate-secret", json={})
     await root.post(f"{path}/disable")
     await root.post(f"{path}/enable")
@@ -334,7 +336,7 @@ async def test_services_of_a_disabled_organization_get_no_token_on_any_worker(
 ) -> None:
     """Nor on one that has just seen the client; enabled again, they get good ones at once."""
     made = await make(owner)
-    own = await make(root, "?organization_id=platform", scopes=["revocations:read"])
+    own = await make(root, "?tenant_id=platform", scopes=["revocations:read"])
     mine = presented(made)
     async with open_runtime(
         rt.settings, clock=rt.clock, policy=rt.policy, passwords=rt.passwords
@@ -358,7 +360,7 @@ async def test_nobody_takes_scopes_they_do_not_hold_by_another_s_service(
     owner: httpx2.AsyncClient, root: httpx2.AsyncClient
 ) -> None:
     there = (await owner.get("/auth/me")).json()["organization"]["id"]
-    made = await make(root, f"?organization_id={there}", scopes=["revocations:read"])
+    made = await make(root, f"?tenant_id={there}", scopes=["revocations:read"])
     path = f"/admin/clients/{made['client_id']}"
     for body in ({}, {"overlap_seconds": 60}):
         assert (await owner.post(f"{path}/rotate-secret", json=body)).status_code == 403

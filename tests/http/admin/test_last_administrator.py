@@ -19,8 +19,8 @@ Browser = Callable[..., httpx2.AsyncClient]
 ACTS: dict[str, tuple[str, str]] = {
     "their account is disabled": ("POST", "/admin/users/{user}/disable"),
     "they are erased": ("DELETE", "/admin/users/{user}/personal-data"),
-    "their membership is suspended": ("POST", "/admin/users/{user}/disable?organization_id={top}"),
-    "their membership is ended": ("DELETE", "/admin/users/{user}?organization_id={top}"),
+    "their membership is suspended": ("POST", "/admin/users/{user}/disable?tenant_id={top}"),
+    "their membership is ended": ("DELETE", "/admin/users/{user}?tenant_id={top}"),
     "their organization is disabled": ("POST", "/admin/organizations/{top}/disable"),
 }
 """Every act that takes a way in; nothing takes the platform's own role."""

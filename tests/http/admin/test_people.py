@@ -193,7 +193,7 @@ async def test_who_sees_and_withdraws_invitations(
         "admin": [200, 403, 204],
     }
     assert (await root.get("/admin/invitations")).json()["items"] == []
-    assert len((await root.get(f"/admin/invitations?organization_id={there}")).json()["items"]) == 1
+    assert len((await root.get(f"/admin/invitations?tenant_id={there}")).json()["items"]) == 1
     assert (await root.delete(f"/admin/invitations/{high['id']}")).status_code == 204
     (event, _) = reversed(await given.events(rt, "invitation.withdrawn"))
     assert (str(event["tenant_id"]), "crossing_from" in event["detail"]) == (there, True)
@@ -373,7 +373,7 @@ async def test_the_last_owner_stays(
         await owner.post(f"/admin/users/{who}/disable"),
         await owner.delete(f"/admin/users/{who}"),
         await root.post(f"/admin/users/{who}/disable"),
-        await root.delete(f"/admin/users/{who}?organization_id={there}"),
+        await root.delete(f"/admin/users/{who}?tenant_id={there}"),
     ]
     assert [answer.status_code for answer in tries] == [409] * 5
     assert (await owner.get("/auth/me")).status_code == 200
@@ -552,7 +552,7 @@ async def test_foreign_people_answer_like_nobody(
         ("POST", "/admin/users/{}/enable", None),
         ("POST", "/admin/users/{}/unlock", None),
         ("DELETE", "/admin/users/{}", None),
-        ("GET", "/admin/users?organization_id={}", None),
+        ("GET", "/admin/users?tenant_id={}", None),
         ("GET", "/admin/organizations/{}", None),
     ):
         there = foreign["organization" if "organ" in path else "user"]["id"]

@@ -259,7 +259,7 @@ async def test_who_cannot_be_erased_from_the_folder_is_not_erased_at_all(
 async def test_an_export_from_outside_is_on_record_inside(
     rt: Runtime, wren: Owner, root: Owner
 ) -> None:
-    there = {"organization_id": str(wren.person.tenant_id)}
+    there = {"tenant_id": str(wren.person.tenant_id)}
     assert (await root.ask("POST", path(wren.person.user_id))).status_code == 404
     answer = await root.ask("POST", path(wren.person.user_id), params=there)
     assert answer.status_code == 201, answer.text
