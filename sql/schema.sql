@@ -534,6 +534,7 @@ CREATE TABLE public.auth_users (
     created_at timestamp with time zone NOT NULL,
     disabled_at timestamp with time zone,
     erased_at timestamp with time zone,
+    folded_before boolean DEFAULT false NOT NULL,
     CONSTRAINT auth_users_email_check CHECK (((char_length(email) >= 3) AND (char_length(email) <= 320))),
     CONSTRAINT auth_users_erased CHECK (((erased_at IS NULL) OR ((disabled_at IS NOT NULL) AND (password_hash IS NULL) AND (name = ''::text) AND (NOT platform_admin)))),
     CONSTRAINT auth_users_name_check CHECK ((char_length(name) <= 200)),
@@ -699,6 +700,8 @@ CREATE INDEX auth_eventos_default_user_id_chain_id_event_id_idx ON public.auth_e
 CREATE INDEX auth_idempotency_expires ON public.auth_idempotency USING btree (expires_at);
 
 CREATE INDEX auth_invitations_invited_by ON public.auth_invitations USING btree (invited_by);
+
+CREATE INDEX auth_invitations_open ON public.auth_invitations USING btree (tenant_id, email) WHERE (used_at IS NULL);
 
 CREATE INDEX auth_invitations_tenant ON public.auth_invitations USING btree (tenant_id, invitation_id);
 

@@ -27,6 +27,17 @@ SELECT invitation_id, tenant_id, email, role, invited_by, created_at, expires_at
    AND expires_at > $3
    FOR UPDATE;
 
+-- name: lock_sent(tenant_id, emails, at)
+-- What is open for one address, in all its spellings.
+SELECT invitation_id, tenant_id, email, role, invited_by, created_at, expires_at
+  FROM auth_invitations
+ WHERE tenant_id = $1
+   AND email = ANY ($2::text[])
+   AND used_at IS NULL
+   AND expires_at > $3
+ ORDER BY invitation_id
+   FOR UPDATE;
+
 -- name: list_open(tenant_id, after, at, most)
 SELECT invitation_id, tenant_id, email, role, invited_by, created_at, expires_at
   FROM auth_invitations
@@ -50,18 +61,18 @@ UPDATE auth_invitations
    AND ($1::uuid IS NULL OR tenant_id = $1)
    AND used_at IS NULL;
 
--- name: withdraw_to(tenant_id, email, at)
+-- name: withdraw_to(tenant_id, emails, at)
 -- Whoever was removed does not come back by a link they have from before.
 UPDATE auth_invitations
    SET used_at = $3
  WHERE tenant_id = $1
-   AND email = $2
+   AND email = ANY ($2::text[])
    AND used_at IS NULL;
 
--- name: forget(email)
+-- name: forget(emails)
 -- Whoever is erased was invited by an address that is theirs.
 DELETE FROM auth_invitations
- WHERE email = $1;
+ WHERE email = ANY ($1::text[]);
 
 -- name: prune(before)
 DELETE FROM auth_invitations

@@ -14,11 +14,16 @@ VALUES ($1, $2, $3, $4)
 ON CONFLICT (user_id, tenant_id) DO NOTHING
 RETURNING user_id;
 
--- name: find_by_email(email)
+-- name: find_by_email(emails, folded_before)
+-- Of several spellings the first that somebody has.  What folding made of another address finds an
+-- account of before alone.
 SELECT user_id, email, name, password_hash, password_changed_at, platform_admin, disabled_at,
        erased_at
   FROM auth_users
- WHERE email = $1;
+ WHERE email = ANY ($1::text[])
+    OR (email = $2::text AND folded_before)
+ ORDER BY array_position($1::text[], email)
+ LIMIT 1;
 
 -- name: find(user_id)
 SELECT user_id, email, name, password_hash, password_changed_at, platform_admin, disabled_at,

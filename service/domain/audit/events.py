@@ -278,10 +278,11 @@ class Invited(Event, tag="invitation.created", frozen=True):
 
 
 class InvitationWithdrawn(Event, tag="invitation.withdrawn", frozen=True):
-    """An open invitation was withdrawn."""
+    """An open invitation was withdrawn, or a later one to the same address took its place."""
 
     role: str
     invitation_id: UUID
+    replaced_by: UUID | None = None
 
 
 class RoleChanged(Event, tag="membership.role_changed", frozen=True):

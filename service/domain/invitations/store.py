@@ -11,6 +11,7 @@ queries = Queries("invitations")
 _insert = queries.command("insert")
 _lock_open = queries.rows("lock_open", Invitation)
 _lock_one = queries.rows("lock_one", Open)
+_lock_sent = queries.rows("lock_sent", Open)
 _list_open = queries.rows("list_open", Open)
 _use = queries.command("use")
 _withdraw = queries.command("withdraw")
@@ -58,6 +59,13 @@ async def lock_one(
     return await _lock_one.maybe(tx, invitation_id=invitation_id, tenant_id=tenant_id, at=at)
 
 
+async def lock_sent(
+    tx: Tx, tenant_id: TenantId, emails: tuple[str, ...], at: datetime
+) -> list[Open]:
+    """Return an organization's open invitations to an address, in all its spellings; hold them."""
+    return await _lock_sent.all(tx, tenant_id=tenant_id, emails=list(emails), at=at)
+
+
 async def list_open(
     tx: Tx, tenant_id: TenantId, after: UUID | None, at: datetime, most: int
 ) -> list[Open]:
@@ -75,14 +83,14 @@ async def withdraw(tx: Tx, tenant_id: TenantId | None, invited_by: UserId, at: d
     await _withdraw.run(tx, tenant_id=tenant_id, invited_by=invited_by, at=at)
 
 
-async def withdraw_to(tx: Tx, tenant_id: TenantId, email: str, at: datetime) -> None:
-    """Close the open invitations of an organization to an e-mail."""
-    await _withdraw_to.run(tx, tenant_id=tenant_id, email=email, at=at)
+async def withdraw_to(tx: Tx, tenant_id: TenantId, emails: tuple[str, ...], at: datetime) -> None:
+    """Close the open invitations of an organization to an address, in all its spellings."""
+    await _withdraw_to.run(tx, tenant_id=tenant_id, emails=list(emails), at=at)
 
 
-async def forget(tx: Tx, email: str) -> None:
-    """Drop every invitation to an e-mail, open or not."""
-    await _forget.run(tx, email=email)
+async def forget(tx: Tx, emails: tuple[str, ...]) -> None:
+    """Drop every invitation to an address, in all its spellings, open or not."""
+    await _forget.run(tx, emails=list(emails))
 
 
 async def prune(tx: Tx, before: datetime) -> int:

@@ -1,5 +1,12 @@
 """People and their memberships.  Tables auth_users, auth_memberships."""
 
+from service.domain.users.emails import (
+    Address,
+    LoginName,
+    login_name,
+    parse_email,
+    spellings,
+)
 from service.domain.users.known import KnownPasswords
 from service.domain.users.model import (
     ROLES,
@@ -10,7 +17,6 @@ from service.domain.users.model import (
     Membership,
     Role,
     Scheme,
-    canonical_email,
     token_roles,
 )
 from service.domain.users.passwords import refuse_weak
@@ -46,16 +52,17 @@ from service.domain.users.store import (
 __all__ = [
     "ROLES",
     "Account",
+    "Address",
     "Held",
     "KnownPasswords",
     "Left",
+    "LoginName",
     "Member",
     "Membership",
     "Profile",
     "Profiles",
     "Role",
     "Scheme",
-    "canonical_email",
     "change_password",
     "change_role",
     "count_owners",
@@ -77,10 +84,13 @@ __all__ = [
     "lock",
     "lock_member",
     "lock_memberships",
+    "login_name",
+    "parse_email",
     "refuse_weak",
     "remove_member",
     "replace_password_hash",
     "set_disabled",
+    "spellings",
     "suspend",
     "token_roles",
 ]

@@ -1,7 +1,5 @@
 """What a person is, and what they are where."""
 
-import re
-import unicodedata
 from datetime import datetime
 from typing import Literal, TypeAlias, get_args
 
@@ -12,10 +10,6 @@ from service.kernel.ids import TenantId, UserId
 
 Role: TypeAlias = Literal["owner", "admin", "member", "auditor"]
 ROLES: tuple[Role, ...] = get_args(Role)
-
-_EMAIL = re.compile(
-    r"[^\s@<>()\[\]\\,;:\"\x00-\x1f\x7f]{1,64}@[^\s@<>()\[\]\\,;:\"\x00-\x1f\x7f]{1,255}"
-)
 
 
 class Account(Struct, frozen=True, kw_only=True):
@@ -97,13 +91,3 @@ class Scheme(Struct, frozen=True):
 def nobody(user_id: UserId) -> str:
     """Return the address of an erased account: unique, and nobody's (RFC 2606 section 2)."""
     return f"{user_id}@erased.invalid"
-
-
-def canonical_email(given: str) -> str | None:
-    """Fold an e-mail to the one form it is stored and counted under; None when it is none.
-
-    NFKC and case folding: every spelling of one address shares one account and one lockout.
-    """
-    folded = unicodedata.normalize("NFKC", given).strip().casefold()
-    folded = unicodedata.normalize("NFKC", folded)
-    return folded if _EMAIL.fullmatch(folded) else None

@@ -91,9 +91,14 @@ async def insert_membership(
     return found is not None
 
 
-async def find_by_email(tx: Tx, email: str) -> Account | None:
-    """Return who has this canonical e-mail."""
-    return await _find_by_email.maybe(tx, email=email)
+async def find_by_email(
+    tx: Tx, emails: tuple[str, ...], folded_before: str | None = None
+) -> Account | None:
+    """Return who is stored under the first of these spellings that anybody is stored under.
+
+    `folded_before` finds an account of before IDNA 2008 alone.
+    """
+    return await _find_by_email.maybe(tx, emails=list(emails), folded_before=folded_before)
 
 
 async def find(tx: Tx, user_id: UserId) -> Account | None:

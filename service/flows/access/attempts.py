@@ -17,7 +17,7 @@ from service.domain import audit, devices, lockouts, users
 from service.domain.audit import events
 from service.domain.keyring import Usage
 from service.domain.lockouts import Admission, Outcome, Rules
-from service.domain.users import Account, Membership
+from service.domain.users import Account, LoginName, Membership
 from service.kernel import ids
 from service.kernel.call import Call
 from service.kernel.ids import DeviceId
@@ -46,12 +46,12 @@ class Attempt(Struct, frozen=True):
     """The moment (`Clock.monotonic`) from which the time of a refusal is counted."""
 
 
-async def reserve_by_email(rt: Runtime, email: str, device: str | None) -> Attempt:
+async def reserve_by_email(rt: Runtime, name: LoginName, device: str | None) -> Attempt:
     """Reserve an attempt at the account of an e-mail, or of nobody."""
     began = rt.clock.monotonic()
     async with rt.pg.autocommit() as tx:
-        account = await users.find_by_email(tx, email)
-        attempt, reserved = await _recognise(rt, tx, account, email, device, began)
+        account = await users.find_by_email(tx, name.spellings, name.folded_before)
+        attempt, reserved = await _recognise(rt, tx, account, name.subject, device, began)
     return attempt if reserved else await _reserve(rt, attempt)
 
 

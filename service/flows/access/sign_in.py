@@ -41,8 +41,8 @@ async def sign_in(rt: Runtime, call: Call, given: Credentials) -> Granted:
     limiting.refuse_barred(rt, call, "login", rt.policy.limits.login)
     with rt.passwords.coming():
         await limiting.spend_address(rt, call, "login", rt.policy.limits.login)
-        email = users.canonical_email(given.email) or given.email.casefold()
-        attempt = await attempts.reserve_by_email(rt, email, given.device)
+        name = users.login_name(given.email)
+        attempt = await attempts.reserve_by_email(rt, name, given.device)
 
     async def settle(attempt: Attempt, verdict: Verdict) -> Granted:
         return await _settle(rt, call, given, attempt, verdict)

@@ -144,7 +144,7 @@ async def remove(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: U
         if member.platform_admin:
             await refuse_last_way_in(tx, user_id, there)
         await users.remove_member(tx, there, user_id)
-        await invitations.withdraw_to(tx, there, member.email, call.at)
+        await invitations.withdraw_to(tx, there, users.spellings(member.email), call.at)
         removed = events.MembershipEnded(tenant_id=there, user_id=user_id, role=member.role)
         keys = await _end_keys(tx, call, there, user_id)
         entries = await _end_here(tx, call, there, removed, "membership ended")

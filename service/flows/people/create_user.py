@@ -5,7 +5,7 @@ from msgspec import Struct
 from service.domain import audit, users
 from service.domain.audit import events
 from service.domain.organizations import Organization
-from service.domain.users import ROLES, Account, Role
+from service.domain.users import ROLES, Account, Address, Role
 from service.flows.naming import check_name
 from service.flows.people.find_organization import find_organization
 from service.kernel import ids
@@ -33,7 +33,7 @@ async def create_user(rt: Runtime, call: Call, new: NewUser, password: str) -> A
 
     Refused: INVALID_REQUEST, NOT_FOUND (no such organization), CONFLICT (the e-mail is taken).
     """
-    email = checked_email(new.email)
+    email = checked_email(new.email).identity
     async with rt.pg.reading() as tx:
         organization = await find_organization(tx, new.organization)
     users.refuse_weak(
@@ -68,7 +68,8 @@ async def insert(
         platform_admin=new.platform_admin,
         disabled_at=None,
     )
-    if not await users.insert(tx, account, call.at):
+    taken = await users.find_by_email(tx, users.spellings(email))
+    if taken is not None or not await users.insert(tx, account, call.at):
         raise Refused(Reason.CONFLICT, "this e-mail is taken", fields=("email",))
     tenant_id = organization.tenant_id if organization else None
     await audit.record(
@@ -88,12 +89,17 @@ async def insert(
     return account
 
 
-def checked_email(given: str) -> str:
-    """Return the canonical form.  Refused(INVALID_REQUEST) when it is no address."""
-    email = users.canonical_email(given)
-    if email is None:
-        raise Refused(Reason.INVALID_REQUEST, "not an e-mail address", fields=("email",))
-    return email
+def checked_email(given: str) -> Address:
+    """Read an address that an account may have.  Refused(INVALID_REQUEST) when it is none."""
+    address = users.parse_email(given)
+    if address is None:
+        raise Refused(
+            Reason.INVALID_REQUEST,
+            "not an e-mail address: it is name@domain, with a domain by IDNA 2008 (in small letters"
+            " or as xn--) and a name of visible letters, numbers and ASCII signs without quotes",
+            fields=("email",),
+        )
+    return address
 
 
 def _checked_role(role: str) -> Role:

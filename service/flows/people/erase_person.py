@@ -26,7 +26,6 @@ from service.flows.access.ending import close_sessions
 from service.flows.admin import exported
 from service.flows.admin.reach import hold_account, require_platform, revoke_person
 from service.flows.authority import Act
-from service.flows.people.create_user import checked_email
 from service.kernel.call import Call, Operator
 from service.kernel.ids import UserId
 from service.kernel.refusal import Reason, Refused
@@ -66,7 +65,7 @@ async def erase_person(rt: Runtime, call: Call, user_id: UserId) -> Erased:
         await devices.forget_others(tx, user_id, None)
         await lockouts.unlock(tx, user_id)
         await invitations.withdraw(tx, None, user_id, call.at)
-        await invitations.forget(tx, account.email)
+        await invitations.forget(tx, users.spellings(account.email))
         keys = await _erase_keys(tx, call, user_id)
         memberships = await _leave(tx, call, account)
         await users.erase(tx, user_id, call.at)
@@ -84,13 +83,13 @@ async def erase_person(rt: Runtime, call: Call, user_id: UserId) -> Erased:
 
 
 async def find_person(rt: Runtime, named: str) -> UserId:
-    """Return whose id or e-mail this is.  Refused: INVALID_REQUEST, NOT_FOUND."""
+    """Return whose id or e-mail this is.  Refused(NOT_FOUND)."""
     try:
         return UserId(UUID(named))
     except ValueError:
-        email = checked_email(named)
+        name = users.login_name(named)
     async with rt.pg.reading() as tx:
-        found = await users.find_by_email(tx, email)
+        found = await users.find_by_email(tx, name.spellings)
     if found is None:
         raise Refused(Reason.NOT_FOUND, "no such person")
     return found.user_id

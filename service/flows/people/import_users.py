@@ -64,7 +64,7 @@ async def _import_one(rt: Runtime, call: Call, line: bytes) -> None:
             Reason.INVALID_REQUEST,
             "not a JSON object {email, name?, password_hash, organization?, role?}",
         ) from None
-    email = checked_email(given.email)
+    email = checked_email(given.email).identity
     if fault := find_fault(given.password_hash):
         raise Refused(Reason.INVALID_REQUEST, fault, fields=("password_hash",))
     new = NewUser(

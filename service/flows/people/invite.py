@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from service.domain import audit, invitations, organizations, users
 from service.domain.audit import events
-from service.domain.invitations import Invitation
-from service.domain.users import ROLES, Account, Role
+from service.domain.invitations import Invitation, Open
+from service.domain.users import ROLES, Account, Address, Role
 from service.flows.access import attempts, limiting
 from service.flows.admin.reach import hold_organization, record_look, refuse_above, target
 from service.flows.authority import Act, reach, require
@@ -47,14 +47,16 @@ class Accepted(Struct, frozen=True):
 async def invite(
     rt: Runtime, call: Call, tenant_id: TenantId | None, email: str, role: Role
 ) -> Invited:
-    """Invite.  The answer is the same whether or not somebody has this e-mail.
+    """Invite.  The answer is the same whether or not somebody outside has this e-mail.
 
-    Refused: INVALID_REQUEST, FORBIDDEN (only owners invite owners), NOT_FOUND, TOO_MANY.
+    An open invitation to the same address is replaced: its link opens nothing any more.  Refused:
+    INVALID_REQUEST; FORBIDDEN (only owners invite owners, or replace such an invitation);
+    NOT_FOUND; CONFLICT for a member, also a suspended one; TOO_MANY.
     """
     person = require(call, Act.KEEP_PEOPLE)
     there = target(person, tenant_id)
     refuse_above(person, role)
-    canonical = checked_email(email)
+    address = checked_email(email)
     await limiting.spend_own(rt, call, "invite", person)
     token, expires_at = invitations.new_token(), call.at + _LASTS
     async with rt.pg.decision() as tx:
@@ -62,12 +64,16 @@ async def invite(
         if made is not None:
             return await _open(tx, call, person, UUID(made))
         organization = await hold_organization(tx, person, there)
+        await _refuse_member(tx, there, address)
+        before = await invitations.lock_sent(tx, there, address.spellings, call.at)
+        refuse_above(person, *(one.role for one in before))
         invitation_id = ids.new(call.at)
+        await _replace(tx, call, before, invitation_id)
         await invitations.insert(
             tx,
             invitation_id,
             tenant_id=there,
-            email=canonical,
+            email=address.identity,
             role=role,
             token_hash=invitations.digest(token),
             invited_by=person.user_id,
@@ -83,7 +89,7 @@ async def invite(
         rt,
         call,
         Mail(
-            to=canonical,
+            to=address.mailbox,
             subject=f"Invitation to {organization.name}",
             paragraphs=(
                 f"You are invited to {organization.name}.",
@@ -94,11 +100,33 @@ async def invite(
     )
     return Invited(
         invitation_id=invitation_id,
-        email=canonical,
+        email=address.identity,
         role=role,
         expires_at=expires_at,
         link=None if mailed else link,
     )
+
+
+async def _refuse_member(tx: Tx, tenant_id: TenantId, address: Address) -> None:
+    known = await users.find_by_email(tx, address.spellings)
+    if known is not None and await users.find_member(tx, tenant_id, known.user_id) is not None:
+        raise Refused(
+            Reason.CONFLICT,
+            "this person is a member already; enable them if they are suspended",
+            fields=("email",),
+        )
+
+
+async def _replace(tx: Tx, call: Call, before: list[Open], successor: UUID) -> None:
+    for one in before:
+        await invitations.use(tx, one.invitation_id, call.at)
+        replaced = events.InvitationWithdrawn(
+            tenant_id=one.tenant_id,
+            invitation_id=one.invitation_id,
+            role=one.role,
+            replaced_by=successor,
+        )
+        await audit.record(tx, call, replaced)
 
 
 async def _open(tx: Tx, call: Call, person: Person, invitation_id: UUID) -> Invited:
@@ -131,7 +159,7 @@ async def accept(rt: Runtime, call: Call, token: str, password: str | None, name
         check_name(name)
     async with rt.pg.reading() as tx:
         peeked = await invitations.lock_open(tx, invitations.digest(token), call.at)
-        known = await users.find_by_email(tx, peeked.email) if peeked else None
+        known = await _find(tx, peeked.email) if peeked else None
     if peeked is None:
         raise _closed()
     holder = call.actor.user_id if isinstance(call.actor, Person) else None
@@ -172,7 +200,7 @@ async def _account(
     tx: Tx, call: Call, invitation: Invitation, holder: UserId | None, hashed: str | None, name: str
 ) -> Account:
     """Return the account of the invitation's e-mail: the one of who asks, or a new one."""
-    known = await users.find_by_email(tx, invitation.email)
+    known = await _find(tx, invitation.email)
     if known is not None:
         if known.user_id != holder:
             raise Refused(Reason.UNAUTHENTICATED, "sign in with this e-mail first")
@@ -193,6 +221,10 @@ async def _account(
     created = events.UserCreated(tenant_id=invitation.tenant_id, user_id=account.user_id)
     await audit.record(tx, call, created)
     return account
+
+
+async def _find(tx: Tx, email: str) -> Account | None:
+    return await users.find_by_email(tx, users.spellings(email))
 
 
 def _closed() -> Refused:

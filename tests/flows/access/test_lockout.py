@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from service.domain import devices
+from service.domain import devices, users
 from service.domain.keyring import Usage
 from service.flows.access import attempts
 from service.flows.access.authenticate import authenticate
@@ -356,7 +356,9 @@ async def abandon(
     rt: Runtime, email: str, number: int, device: str | None = None
 ) -> list[attempts.Attempt]:
     """Reserve attempts that nobody will judge: their workers are killed."""
-    return [await attempts.reserve_by_email(rt, email, device) for _ in range(number)]
+    return [
+        await attempts.reserve_by_email(rt, users.login_name(email), device) for _ in range(number)
+    ]
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -247,9 +247,9 @@ async def test_api_keys_and_what_they_begot_go_with_the_membership(
 async def test_a_key_ends_with_its_owner_s_membership_for_good(
     rt: Runtime, owner: httpx2.AsyncClient, browser: Browser, client: httpx2.AsyncClient
 ) -> None:
+    link = (await owner.post("/admin/users", json={"email": "mem@acme.example"})).json()["link"]
     member = await an_owner(rt, browser(), "mem@acme.example", role="member")
     keys = [await member.create() for _ in range(2)]
-    link = (await owner.post("/admin/users", json={"email": "mem@acme.example"})).json()["link"]
     who = member.person.user_id
     assert (await owner.delete(f"/admin/users/{who}")).status_code == 204
     shown = [(await owner.get(f"/api-keys/{key['id']}")).json() for key in keys]
@@ -598,5 +598,5 @@ async def test_an_invitation_that_is_accepted_while_its_person_is_erased_waits_i
         form = {"token": link.partition("#")[2]}
         waiting = asyncio.create_task(client.post("/auth/invitations/accept", json=form))
         await given.until_somebody_waits(rt)
-        await invitations.forget(tx, eve.email)
+        await invitations.forget(tx, (eve.email,))
     assert (await waiting).status_code == 400

@@ -1,0 +1,103 @@
+"""E-mail addresses: what is one, under what an account is known by it, and where its mail goes.
+
+Domains follow IDNA 2008 (`kernel.hostname`): `straße.example` is not `strasse.example`.  Local
+parts are folded by case alone.  They hold what RFC 8265 section 3.3 lets a name hold: the signs of
+ASCII that need no quotes (RFC 5321 section 4.1.2), letters, marks and numbers.  What nobody sees
+(U+200B, U+00AD, unassigned, bidirectional marks) and what is another spelling of a letter (full
+width, ligatures) makes no identity.  Mail goes to the address as given, never to a folded one.
+"""
+
+import re
+import unicodedata
+
+from msgspec import Struct
+
+from service.kernel import hostname
+
+_LONGEST_LOCAL = 64
+"""Characters (RFC 5321 section 4.5.3.1.1 has octets)."""
+_DOT_ATOM = re.compile(
+    r"[^\s.@<>()\[\]\\,;:\"\x00-\x1f\x7f]+(\.[^\s.@<>()\[\]\\,;:\"\x00-\x1f\x7f]+)*"
+)
+_INVISIBLE = re.compile(
+    r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+"""Letters and marks that show nothing (Unicode's Default_Ignorable_Code_Point)."""
+_BEFORE = re.compile(
+    r"[^\s@<>()\[\]\\,;:\"\x00-\x1f\x7f]{1,64}@[^\s@<>()\[\]\\,;:\"\x00-\x1f\x7f]{1,255}"
+)
+
+
+class Address(Struct, frozen=True):
+    """An address that an account may be known by."""
+
+    identity: str
+    """The one spelling it is stored and counted under: small letters, the domain in U-labels."""
+    identity_ascii: str
+    """The same with the domain in A-labels: how accounts of before may be stored."""
+    mailbox: str
+    """Where mail goes: the local part as given, the domain in A-labels."""
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """What this very address may be stored under."""
+        return tuple(dict.fromkeys((self.identity, self.identity_ascii)))
+
+
+class LoginName(Struct, frozen=True):
+    """What somebody typed for an e-mail at sign-in, which may be none."""
+
+    subject: str
+    """What failures count against where no account is found."""
+    spellings: tuple[str, ...]
+    """What the account may be stored under, the likeliest first."""
+    folded_before: str
+    """What an account was stored under before domains followed IDNA 2008."""
+
+
+def parse_email(given: str) -> Address | None:
+    """Read an address; None when it is none, or none that an account may be known by."""
+    local, at, domain = given.strip().rpartition("@")
+    host, name = hostname.parse(domain), _local(local)
+    if not at or host is None or name is None:
+        return None
+    return Address(f"{name}@{host.unicode}", f"{name}@{host.ascii}", f"{local}@{host.ascii}")
+
+
+def spellings(stored: str) -> tuple[str, ...]:
+    """Return what the account of a stored address may be stored under."""
+    address = parse_email(stored)
+    return tuple(dict.fromkeys((stored, *address.spellings))) if address else (stored,)
+
+
+def login_name(given: str) -> LoginName:
+    """Return where to look for who signs in with this."""
+    address, before = parse_email(given), fold_as_before(given)
+    if address is None:
+        return LoginName(before, (before,), before)
+    # Two accounts of before may be one mailbox in two spellings: each opens by its own.
+    same = sorted(address.spellings, key=lambda one: one != before)
+    return LoginName(address.identity, tuple(same), before)
+
+
+def fold_as_before(given: str) -> str:
+    """Fold as accounts were until 2026-12: by NFKC and case, domains too."""
+    folded = unicodedata.normalize("NFKC", given).strip().casefold()
+    folded = unicodedata.normalize("NFKC", folded)
+    return folded if _BEFORE.fullmatch(folded) else given.casefold()
+
+
+def _local(given: str) -> str | None:
+    composed = hostname.compose(given)
+    if composed is None or not 1 <= len(given) <= _LONGEST_LOCAL:
+        return None
+    if not _DOT_ATOM.fullmatch(composed) or unicodedata.normalize("NFKC", composed) != composed:
+        return None
+    others = "".join(one for one in composed if not one.isascii())
+    if _INVISIBLE.search(others) or any(
+        unicodedata.category(one)[0] not in "LMN" for one in others
+    ):
+        return None
+    if unicodedata.combining(composed[0]):
+        return None
+    return unicodedata.normalize("NFC", composed.lower())
