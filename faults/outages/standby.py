@@ -13,7 +13,7 @@ import asyncpg
 
 from faults.report import Report
 from faults.site import Site
-from service.embedded.servers import Postgres
+from service.embedded.servers import Postgres, give_to
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -32,6 +32,7 @@ class Standby(Postgres):
         self._primary = primary
 
     def _create(self) -> None:
+        give_to(self._identity, self.home)
         source = f"host=127.0.0.1 port={self._primary.port} user=postgres"
         program = self.program.with_name("pg_basebackup")
         self._run("-D", str(self.cluster), "-d", source, "-R", "-c", "fast", program=program)

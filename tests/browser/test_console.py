@@ -5,6 +5,7 @@ The console is another origin than the service and the same site (one host, two 
 """
 
 import json
+import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,6 +31,45 @@ FLAGS = [
     "--no-proxy-server",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
 ]
+
+TABS = 10
+ROUNDS = int(os.environ.get("TESSERRA_TAB_ROUNDS", "5"))
+"""Of tabs that renew together; more of them than in a suite: TESSERRA_TAB_ROUNDS=200."""
+
+JOIN = """
+(url) => {
+  const renew = async () => (await fetch(url, {
+    method: "POST", body: "{}", credentials: "include",
+    headers: {"content-type": "application/json"},
+  })).status;
+  window.twice = async () => [await renew(), await renew()];
+  window.tabs = new BroadcastChannel("tabs");
+  window.tabs.onmessage = async ({data}) => {
+    if (data === "renew") window.tabs.postMessage(await window.twice());
+  };
+}
+"""
+"""Have a tab renew, twice, whenever another one says so, and tell what it was answered."""
+
+TOGETHER = """
+async (tabs) => {
+  const told = [];
+  const others = new Promise((done) => {
+    window.tabs.addEventListener("message", function heard({data}) {
+      told.push(...data);
+      if (told.length === 2 * (tabs - 1)) {
+        window.tabs.removeEventListener("message", heard);
+        done();
+      }
+    });
+  });
+  window.tabs.postMessage("renew");
+  const own = await window.twice();
+  await others;
+  return [...own, ...told];
+}
+"""
+"""Say so, renew as well, and return what all of them were answered."""
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium is installed (Debian: apt install chromium)"
@@ -148,6 +188,23 @@ async def test_a_page_on_an_allowed_origin_signs_in_stays_in_over_reloads_and_si
     me = await ask(page, "GET", f"{world.service}/auth/me", token=token)
     assert again["status"] == me["status"] == 401
     assert await world.sessions() == [(world.person.email, False)]
+
+
+async def test_ten_tabs_that_renew_on_one_message_are_not_signed_out(
+    browser: BrowserContext, world: World
+) -> None:
+    """Each sends the cookie it finds, all at once, and again as soon as it has an answer."""
+    tabs = [await signed_in(browser, world)]
+    for _ in range(TABS - 1):
+        tab = await browser.new_page()
+        await tab.goto(world.console)
+        tabs.append(tab)
+    for tab in tabs:
+        await tab.evaluate(JOIN, f"{world.service}/auth/refresh")
+    for number in range(ROUNDS):
+        statuses = await tabs[number % TABS].evaluate(TOGETHER, TABS)
+        assert statuses == [200] * (2 * TABS), f"round {number}"
+    assert await world.sessions() == [(world.person.email, True)]
 
 
 async def test_no_script_sees_the_cookie(browser: BrowserContext, world: World) -> None:
