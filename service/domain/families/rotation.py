@@ -6,10 +6,11 @@ it the plain way, in a decision.  A test holds the two against each other.
 
 The statement notes when a token is superseded, and commits afterwards: as a rule within
 milliseconds, but a commit may hang, because a standby is lost or PostgreSQL was stopped.  So every
-rotation runs in `confirming`.  One that took longer than SLOW is counted from its end, and that is
-written before its successor is handed out.  One whose end was not seen (told as 503) is counted
-from when the row can be had again, and that is written as soon as it can be.  Requests that waited
-for the row meanwhile arrived before anybody used the successor: `Family.state` needs no more.
+rotation runs in `confirming`.  Once it has taken longer than SLOW, the row is waited for beside it,
+early in line, and the token counts as superseded from when the row can be had: before anybody uses
+a successor, which takes the row as well, and before it is handed out here.  Where that fails too,
+it is tried again until it works.  Requests that waited meanwhile arrived before anybody used the
+successor: `Family.state` needs no more.
 
 Not covered: a worker that is killed while its commit hangs leaves the statement's time in the row,
 so that an honest client has only the grace of a lost answer.  And what is sent to a worker that is
@@ -87,13 +88,14 @@ class Rotations:
         self._batcher = Batcher(self._rotate, key=lambda asked: asked.presented.handle_hash)
         self._unconfirmed: dict[bytes, Asked] = {}
         self._confirmer: asyncio.Task[None] | None = None
+        self._hanging: dict[asyncio.Event, asyncio.Task[None]] = {}
 
     async def close(self) -> None:
         """Stop confirming."""
-        if self._confirmer is not None:
-            self._confirmer.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._confirmer
+        tasks = [*self._hanging.values(), *([self._confirmer] if self._confirmer else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def confirmed(self) -> None:
         """Wait until every rotation whose end was not seen has been looked after."""
@@ -125,18 +127,37 @@ class Rotations:
     @asynccontextmanager
     async def confirming(self, asked: Sequence[Asked]) -> AsyncIterator[None]:
         """Around the transaction of a rotation: a commit that hangs shortens nobody's grace."""
-        began = self._clock.monotonic()
+        over = asyncio.Event()
+        timer = asyncio.get_running_loop().call_later(SLOW, self._follow, asked, over)
         try:
             yield
         except Refused as refused:
-            if refused.reason is Reason.UNAVAILABLE:
+            if refused.reason is Reason.UNAVAILABLE and over not in self._hanging:
                 self._confirm_later(asked)
             raise
-        if self._clock.monotonic() - began > SLOW:
+        finally:
+            timer.cancel()
+            over.set()
+        if over in self._hanging:
+            await self._hanging[over]
+
+    def _follow(self, asked: Sequence[Asked], over: asyncio.Event) -> None:
+        task = asyncio.create_task(self._confirm_until(asked, over), name="rotations")
+        task.add_done_callback(lambda _: self._hanging.pop(over))
+        self._hanging[over] = task
+
+    async def _confirm_until(self, asked: Sequence[Asked], over: asyncio.Event) -> None:
+        """Confirm, and again: the last time begins when the rotation is over."""
+        last = False
+        while not last:
+            last = over.is_set()
             try:
                 await self._confirm(asked)
             except Refused:
-                self._confirm_later(asked)
+                if last:
+                    self._confirm_later(asked)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), _PAUSE)
 
     async def _confirm(self, asked: Sequence[Asked]) -> None:
         async with self._pg.decision() as tx:
