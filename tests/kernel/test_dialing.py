@@ -5,9 +5,10 @@ import os
 import secrets
 import signal
 import socket
+import ssl
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -20,6 +21,7 @@ from service.kernel.postgres import Postgres
 from service.kernel.refusal import Refused
 from tests import poolers, servers
 from tests.poolers import pooler
+from tests.system.certificates import make_certificate
 
 PATIENCE = 15.0
 """For a busy machine; what is told of time is measured beside it."""
@@ -189,6 +191,52 @@ async def test_what_is_wrong_with_a_url_is_told_and_not_shown(url: str, told: st
         await dial(url, "public", PATIENCE)
     assert "canary" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+@asynccontextmanager
+async def speaking_tls(database_url: str, folder: Path) -> AsyncIterator[str]:
+    """A TLS front before the PostgreSQL of the tests, by a certificate made in this folder."""
+    make_certificate(folder)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    host, _, port = place(database_url).rpartition(":")
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while some := await reader.read(65536):
+            writer.write(some)
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readexactly(8)  # SSLRequest
+            writer.write(b"S")
+            await writer.start_tls(context)
+            behind, towards = await asyncio.open_connection(host, int(port))
+            await asyncio.gather(pass_on(reader, towards), pass_on(behind, writer))
+
+    everywhere = "0.0.0.0"
+    async with await asyncio.start_server(serve, everywhere, 0) as front:
+        yield f"localhost:{front.sockets[0].getsockname()[1]}"
+
+
+async def test_trouble_with_tls_is_told_apart(database_url: str, tmp_path: Path) -> None:
+    (tmp_path / "another").mkdir()
+    make_certificate(tmp_path / "another")
+    async with speaking_tls(database_url, tmp_path) as at:
+        url = f"{with_place(database_url, at)}?sslmode=verify-full&sslrootcert="
+        ours, another = tmp_path / "cert.pem", tmp_path / "another" / "cert.pem"
+        (await dial(f"{url}{ours}", "public", PATIENCE)).terminate()
+        other = with_place(f"{url}{ours}", at.replace("localhost", "127.0.0.2"))
+        assert await refusal(other) == "the server's certificate is for another host name"
+        assert "authority that is not trusted" in await refusal(f"{url}{another}")
+    plain = f"{database_url}?sslmode=require"
+    assert await refusal(plain) == "the server does not speak TLS, and sslmode demands it"
+
+
+async def test_a_server_on_which_no_trigger_fires_is_refused_by_the_parameter_s_name() -> None:
+    with servers.private_postgres(migrated=False, session_replication_role="replica") as server:
+        told = await refusal(server.url)
+    assert told.startswith("the parameter session_replication_role must be origin")
 
 
 # --- hosts
