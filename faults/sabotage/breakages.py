@@ -340,10 +340,8 @@ BREAKAGES = (
         "service/kernel/postgres.py",
         (
             (
-                "    except LOST as lost:\n"
-                '        raise unavailable(f"postgresql: {type(lost).__name__}") from lost\n',
-                "    except LOST as lost:\n"
-                "        raise Refused(Reason.UNAUTHENTICATED) from lost\n",
+                'raise unavailable(f"postgresql: {type(lost).__name__}{why}") from lost\n',
+                "raise Refused(Reason.UNAUTHENTICATED, private=why) from lost\n",
             ),
         ),
         "outages",
