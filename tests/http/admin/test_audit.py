@@ -177,9 +177,11 @@ async def test_a_foreign_organization_answers_like_one_that_is_not_there(
     before = len(await given.events(rt))
     answers = [
         await auditor.get(path, params={"tenant_id": str(tenant)})
-        for tenant in (foreign, UNKNOWN, UUID(int=0), "x")
+        for tenant in (foreign, UNKNOWN, UUID(int=0))
     ]
     assert {answer.status_code for answer in answers} == {404}
+    no_id = await auditor.get(path, params={"tenant_id": "x"})
+    assert (no_id.status_code, no_id.json()["fields"]) == (400, ["tenant_id"])
     told = [{**answer.json(), "request_id": ""} for answer in answers[:2]]
     assert told[0] == told[1]
     assert len(await given.events(rt)) == before
