@@ -7,8 +7,8 @@ hangs up frees nothing before its hash is done.  argon2-cffi and bcrypt let go o
 work.
 
 A password is hashed in one Unicode form, NFC: the same letters typed on two systems may come in
-different code points (NIST SP 800-63B section 3.1.1.2).  A password that is not in NFC is compared
-both in NFC and as it was received, since a hash of before, or an imported one, may be of that.
+different code points (NIST SP 800-63B section 3.1.1.2).  A password is compared in NFC, in NFD and
+as it was received where these differ, since an older or an imported hash may be of any of them.
 """
 
 import asyncio
@@ -142,10 +142,9 @@ def _is_base64(text: str) -> bool:
 
 
 def _forms(password: str) -> tuple[str, ...]:
-    """Return a password in NFC, and as it was received where that is another text."""
-    if unicodedata.is_normalized("NFC", password):
-        return (password,)
-    return unicodedata.normalize("NFC", password), password
+    """Return a password in NFC, then in NFD and as it was received where those are other texts."""
+    composed, decomposed = (unicodedata.normalize(form, password) for form in ("NFC", "NFD"))
+    return tuple(dict.fromkeys((composed, decomposed, password)))
 
 
 def _step_back() -> None:
