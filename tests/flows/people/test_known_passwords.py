@@ -67,4 +67,4 @@ async def test_creating_a_person_on_the_command_line(
             stdin=password.encode(),
             more={"policy_file": str(file)},
         )
-        assert "easy to guess" in refusal(done)
+        assert "easy to guess" in refusal(done, 2)

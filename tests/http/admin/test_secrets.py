@@ -287,7 +287,7 @@ async def test_stripe_keys_are_told_apart_and_an_unrestricted_one_is_warned_of(
         ("%2E", {"value": "x"}, "name", "`..`"),
         ("%2E%2e", {"value": "x"}, "name", "`..`"),
         ("db", {"value": ""}, "value", str(vault.LARGEST)),
-        ("db", {"value_base64": ""}, "value", str(vault.LARGEST)),
+        ("db", {"value_base64": ""}, "value_base64", str(vault.LARGEST)),
         ("db", {"value": "x" * (vault.LARGEST + 1)}, "value", str(vault.LARGEST)),
         ("db", {"value": "ü" * (vault.LARGEST // 2 + 1)}, "value", str(vault.LARGEST)),
         ("db", {"value_base64": "not base64!"}, "value_base64", "base64"),
