@@ -42,6 +42,7 @@ BEGIN
     IF before > now() - interval '80 days' THEN
         RAISE EXCEPTION 'the last 80 days of the audit trail are not dropped';
     END IF;
+    LOCK TABLE ONLY auth_eventos, ONLY auth_event_seals IN ACCESS EXCLUSIVE MODE;
     FOR part IN
         SELECT c.relname, i.inhparent = 'auth_eventos'::regclass AS events
           FROM pg_inherits i
@@ -107,6 +108,7 @@ END $$;
 CREATE FUNCTION public.auth_eventos_partitions(first timestamp with time zone, months integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
+    SET lock_timeout TO '2s'
     AS $$
 DECLARE
     month timestamptz;

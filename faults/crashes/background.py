@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import multiprocessing
 import os
 import random
@@ -11,6 +12,7 @@ from functools import partial
 from multiprocessing.process import BaseProcess
 
 from faults.crashes.rounds import SAMPLE, Victim, kill, recover
+from faults.motion import in_motion
 from faults.proxy import Moment, Pair, Point
 from faults.report import Report
 from faults.site import Site
@@ -18,6 +20,7 @@ from service import settings as deployment
 from service.cli import main as command
 from service.flows.upkeep.verify_trail import verify_trail
 from service.flows.vault.rotate_master import check_master
+from service.kernel.ids import TenantId, UserId
 from service.runtime import open_runtime
 
 _SEALS = "auth_event_seals"
@@ -29,6 +32,8 @@ _SHARES: dict[Victim, float] = {"PostgreSQL": 0.88, "a worker": 0.1, "the servic
 """Of the kills of who seals: PostgreSQL is back soonest."""
 
 _TRIES, _SEALED_SECONDS = 5, 5.0
+_VERIFIED = 20
+"""Verifications of a trail in motion, at least."""
 
 _POSTGRES_EVERY = 5
 """Of so many rotations of master keys one loses PostgreSQL, the others are killed themselves."""
@@ -38,7 +43,11 @@ _PROCESSES.set_forkserver_preload([__name__])
 
 
 async def crash_sealing(site: Site, report: Report, dice: random.Random, rounds: int) -> None:
-    """Kill whoever seals the trail, at each point; at the end the chain must be whole."""
+    """Kill whoever seals the trail, at each point; at the end the chain must be whole.
+
+    It must be so at every moment: it is verified again and again while it is sealed, signed,
+    dropped and people are erased.
+    """
     for point in _POINTS:
         for number in range(rounds):
             report.progress(f"sealing, {point}: {number} of {rounds}")
@@ -56,6 +65,7 @@ async def crash_sealing(site: Site, report: Report, dice: random.Random, rounds:
             report.faults[f"kill -9 at {point} of sealing"] += 1
             report.rounds += 1
     await _trail_is_whole(site, report)
+    await _verify_in_motion(site, report, max(_VERIFIED, 2 * rounds))
 
 
 async def _caught(site: Site, point: Point) -> bool:
@@ -96,6 +106,31 @@ async def _trail_is_whole(site: Site, report: Report) -> None:
         for finding in result.findings[:5]:
             report.violate("I3", f"the trail: {finding}")
     report.figures["events verified"] = sum(result.events for result in results)
+
+
+async def _verify_in_motion(site: Site, report: Report, times: int) -> None:
+    """Run `audit verify` of the service under attack while its trail moves: never a finding."""
+    organization = await site.organization()
+
+    async def newcomer() -> tuple[TenantId, UserId]:
+        return organization.tenant_id, (await site.person(organization)).user_id
+
+    async with in_motion(site.rt, newcomer) as done:
+        for number in range(times):
+            report.progress(f"verifying, {number} of {times}")
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "service", "audit", "verify", "--json"),
+                env=site.environment,
+                cwd=site.environment["PYTHONPATH"],
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+            said, why = await process.communicate()
+            if process.returncode != 0 or not json.loads(said)["valid"]:
+                report.violate("I3", f"the trail in motion: {(said or why).decode()[:2000]}")
+        for what, count in done.items():
+            report.figures[f"{what} meanwhile"] = count
+    report.figures["verified in motion"] = times
 
 
 async def crash_master_rotation(

@@ -384,4 +384,20 @@ BREAKAGES = (
         2,
         "clock",
     ),
+    Breakage(
+        "the ends of chains and their checkpoints are read from two snapshots",
+        "service/kernel/postgres.py",
+        (("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "BEGIN READ ONLY"),),
+        "sealing",
+        1,
+        "I3",
+    ),
+    Breakage(
+        "an erasure counts only once it is sealed",
+        "service/domain/seals/checking.py",
+        (("        self._on_record |= {str(person) for person in waiting.erased}\n", ""),),
+        "sealing",
+        1,
+        "I3",
+    ),
 )

@@ -160,6 +160,23 @@ class Postgres:
         if refusal:
             raise refusal
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Tx]:
+        """Lend a connection whose statements all see the database as the first SELECT finds it.
+
+        It reads alone.  DROP TABLE takes rows from a snapshot too: lock what must stay (LOCK TABLE)
+        before that SELECT.  What takes longer than 15 s between two statements loses it:
+        Refused(UNAVAILABLE).
+        """
+        with _told():
+            async with self._pool.acquire(timeout=3) as tx:
+                await tx.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                try:
+                    yield tx
+                finally:
+                    with contextlib.suppress(*LOST):
+                        await tx.execute("ROLLBACK")
+
     async def now(self) -> datetime:
         """Ask the database for the time."""
         async with self._pool.acquire(timeout=3) as tx:

@@ -6,12 +6,25 @@ INSERT INTO auth_eventos (event_id, occurred_at, tenant_id, actor_kind, actor_id
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::inet, $10, $11::text::jsonb, $12);
 
 -- name: make_partitions(first, months)
--- One at a time: every worker tends to them, and two would collide over a table's name.
+-- One at a time: every worker tends to them, and two would collide over a table's name.  None while
+-- somebody changes the months or keeps them: whoever waited for that would have every event wait.
 WITH turn AS MATERIALIZED (
-    SELECT pg_advisory_xact_lock(hashtext('auth_eventos_partitions'))
+    SELECT pg_try_advisory_xact_lock(hashtext('auth_eventos_partitions')) AS mine
 )
-SELECT auth_eventos_partitions($1, $2) AS made
+SELECT CASE WHEN mine THEN auth_eventos_partitions($1, $2) ELSE 0 END AS made
   FROM turn;
+
+-- name: lock_months()
+-- Before the first SELECT of a snapshot: a month that is dropped later is gone from the snapshot too.
+LOCK TABLE auth_eventos, auth_event_seals IN ACCESS SHARE MODE;
+
+-- name: keep_months()
+-- Shared by all who read every month for long: nobody drops or makes one until they have ended, and
+-- nobody waits for that with a lock that all events wait behind.
+SELECT pg_try_advisory_xact_lock_shared(hashtext('auth_eventos_partitions')) AS held;
+
+-- name: change_months()
+SELECT pg_try_advisory_xact_lock(hashtext('auth_eventos_partitions')) AS held;
 
 -- Pages of events, the newest first.  One statement per leading filter, each with an index of its
 -- own; the other filters look at what it finds.  `first` and `until` keep other months out; within a

@@ -178,7 +178,9 @@ SELECT event_id, occurred_at, stray
 -- name: list_waiting(recorded_xid, event_id)
 -- Events that the sealer has not come to, by chain: how many, since when.  What a restored database
 -- brought along is past its mark, as is what a transaction wrote that has not begun.
-SELECT e.chain_id, count(*)::integer AS events, min(e.occurred_at) AS since
+SELECT e.chain_id, count(*)::integer AS events, min(e.occurred_at) AS since,
+       coalesce(array_agg(e.user_id) FILTER (
+           WHERE e.event_type = 'trail.erased' AND e.user_id IS NOT NULL), '{}') AS erased
   FROM auth_eventos e
  WHERE (e.recorded_xid, e.event_id) > ($1::bigint::text::xid8, $2)
    AND e.recorded_xid < pg_snapshot_xmax(pg_current_snapshot())

@@ -142,3 +142,16 @@ async def test_a_lost_server_is_unavailable_and_is_found_again_without_a_restart
 async def test_no_two_decisions_share_a_connection(pg: Postgres) -> None:
     async with pg.decision() as one, pg.decision() as other:
         assert one.get_server_pid() != other.get_server_pid()
+
+
+async def test_a_snapshot_sees_nothing_of_what_comes_later_and_writes_nothing(
+    pg: Postgres,
+) -> None:
+    async with pg.snapshot() as tx:
+        assert await tx.fetchval("SELECT count(*) FROM scratch") == 0
+        async with pg.decision() as other:
+            await put(other, 1)
+        assert await tx.fetchval("SELECT count(*) FROM scratch") == 0
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await put(tx, 2)
+    assert await written(pg) == [1]

@@ -55,6 +55,7 @@ EXCEPT: dict[str, str] = {
     "apikeys.add_uses": "counters of keys that were checked, by id",
     "audit.list_months": "names of partitions, no rows",
     "audit.has_unsealed": EVERYBODY,
+    "audit.lock_months": "a lock, no rows",
     "invitations.prune": EVERYBODY,
     "revocations.prune": EVERYBODY,
     "revocations.list_after": SERVER,

@@ -61,6 +61,10 @@ class _Found(Struct, frozen=True):
     found: bool
 
 
+class _Held(Struct, frozen=True):
+    held: bool
+
+
 class _Dropped(Struct, frozen=True):
     dropped: int
 
@@ -95,6 +99,9 @@ _export_page = queries.rows("export_page", Line)
 _export_member_page = queries.rows("export_member_page", Line)
 _find_oldest = queries.rows("find_oldest", _At)
 _list_months = queries.rows("list_months", _Name)
+_lock_months = queries.command("lock_months")
+_keep_months = queries.rows("keep_months", _Held)
+_change_months = queries.rows("change_months", _Held)
 _has_unsealed = queries.rows("has_unsealed", _Found)
 _drop_months = queries.rows("drop_months", _Dropped)
 _erase = queries.rows("erase", _Chain)
@@ -175,6 +182,20 @@ async def find_oldest(tx: Tx, chain_id: UUID) -> datetime | None:
 async def list_months(tx: Tx, before: datetime) -> list[str]:
     """Return the whole months that ended before a moment, by the names of their partitions."""
     return [month.name for month in await _list_months.all(tx, before=before)]
+
+
+async def keep_months(tx: Tx) -> bool:
+    """Keep every month until the transaction ends; False while somebody drops or makes one.
+
+    The first thing in a snapshot that is to see them all.
+    """
+    await _lock_months.run(tx)
+    return (await _keep_months.one(tx)).held
+
+
+async def change_months(tx: Tx) -> bool:
+    """Take the months for this transaction, to drop some; False while somebody keeps them."""
+    return (await _change_months.one(tx)).held
 
 
 async def has_unsealed(tx: Tx, before: datetime, recorded_xid: int) -> bool:

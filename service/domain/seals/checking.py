@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec import Struct, field
 
 from service.domain.seals import model
-from service.domain.seals.model import Checkpoint, Claims, Link, Stray
+from service.domain.seals.model import Checkpoint, Claims, Link, Stray, Waiting
 
 Fault: TypeAlias = Literal[
     "changed",
@@ -127,6 +127,11 @@ class Checker:
             self._find("rewritten", "a signed checkpoint says another hash here", link)
         self._hash = link.hash
         self.result.position = link.position
+
+    def add_waiting(self, waiting: Waiting) -> None:
+        """Take note of what has no seal yet.  An erasure among it is on record all the same."""
+        self.result.waiting, self.result.waiting_since = waiting.events, waiting.since
+        self._on_record |= {str(person) for person in waiting.erased}
 
     def finish(self, head: int) -> Checked:
         """Check what only the end shows; `head` is how long the chain says it is."""

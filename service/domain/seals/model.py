@@ -161,11 +161,15 @@ class Stray(Struct, frozen=True):
 
 
 class Waiting(Struct, frozen=True):
-    """Events of a chain that have no seal yet, and when the first of them happened."""
+    """Events of a chain that have no seal yet, and when the first of them happened.
+
+    `erased` are those whom some of them say are erased.
+    """
 
     chain_id: UUID
     events: int
     since: datetime
+    erased: list[UUID]
 
 
 def chain_of(tenant_id: TenantId | None) -> UUID:

@@ -19,7 +19,7 @@ async def drop_old_months(rt: Runtime, call: Call) -> int:
     """Drop the months that policy keeps no longer; return how many.
 
     Each chain first gets a signed checkpoint of where it begins from now on.  Refused(CONFLICT)
-    while events of those months are not sealed.
+    while events of those months are not sealed, or the trail is verified.
     """
     before = _cut(call.at, rt.policy.audit.retention_months)
     async with rt.pg.reading() as tx:
@@ -28,6 +28,10 @@ async def drop_old_months(rt: Runtime, call: Call) -> int:
     await seal(rt)
     key, mac_key = rt.keyring.signing(call.at), rt.keyring.derived(Usage.CHECKPOINT)
     async with rt.pg.decision() as tx:
+        if not await audit.change_months(tx):
+            raise Refused(
+                Reason.CONFLICT, "the audit trail is being verified: drop its old months afterwards"
+            )
         progress = await seals.lock_progress(tx)
         if await audit.has_unsealed(tx, before, progress.recorded_xid):
             raise Refused(Reason.CONFLICT, "events of those months are not sealed yet")

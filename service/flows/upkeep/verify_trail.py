@@ -1,20 +1,26 @@
 """Does the audit trail still say what was sealed?"""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 import msgspec
 from msgspec import Struct
 
-from service.domain import seals
+from service.domain import audit, seals
 from service.domain.keyring import Usage
 from service.domain.seals import Chain, Checked, Checker, Checkpoint, Claims, Progress, Stray
-from service.kernel.refusal import Reason, Refused
+from service.kernel.refusal import Reason, Refused, unavailable
 from service.kernel.sql import Tx
 from service.runtime import Runtime
 
 _STRETCH = 2000
 _LOOK = 20_000
+_PAGE = 500
+"""Checkpoints of one look: a signature each, so that the snapshot is not idle for long."""
+_TRIES, _PAUSE = 50, 0.2
+"""How often it is tried to find the months at rest, and the seconds between."""
 
 Watch = Callable[[int, int], None]
 """Told of how many seals are checked, of how many."""
@@ -34,39 +40,63 @@ async def verify_trail(
 ) -> list[Checked]:
     """Check one chain or all of them, also against checkpoints kept elsewhere.
 
+    All of it is of one moment, so the service may go on.  Old rows are kept that long, as a backup
+    does, and no month of the trail is made or dropped.
     `saved` are lines as `GET /admin/audit-events/checkpoints` gives them, or bare tokens.
     Refused(INVALID_REQUEST) for a line that is no checkpoint signed by a key that is known.
     """
     async with rt.pg.reading() as tx:
         claims = [await _read_saved(tx, number, line) for number, line in enumerate(saved, 1)]
-        progress = await seals.find_progress(tx)
-        waiting = {one.chain_id: one for one in await seals.list_waiting(tx, progress)}
-        chains = await _chains(tx, chain_id, claims)
+    async with _at_rest(rt) as tx:
+        return await _check(tx, chain_id, claims, rt.keyring.derived(Usage.CHECKPOINT), watch)
+
+
+async def _check(
+    tx: Tx, chain_id: UUID | None, claims: Sequence[Claims], mac_key: bytes, watch: Watch
+) -> list[Checked]:
+    """Check what one snapshot holds: nothing that is compared is of another moment."""
+    progress = await seals.find_progress(tx)
+    waiting = {one.chain_id: one for one in await seals.list_waiting(tx, progress)}
+    chains = await _chains(tx, chain_id, claims)
     total, done, results = sum(chain.position for chain in chains), 0, []
     for chain in chains:
-        checker = Checker(chain.chain_id, rt.keyring.derived(Usage.CHECKPOINT))
-        async for checkpoint in _checkpoints(rt, chain.chain_id):
+        checker = Checker(chain.chain_id, mac_key)
+        async for checkpoint in _checkpoints(tx, chain.chain_id):
             checker.add_checkpoint(checkpoint)
         for one in claims:
             if one.chain_id == chain.chain_id:
                 checker.add_claims(one)
-        async for position in _walk(rt, checker, chain):
+        async for position in _walk(tx, checker, chain):
             watch(done + position, total)
-        checker.finish(chain.position)
-        async for stray in _strays(rt, chain.chain_id, checker.anchor.position, progress):
-            checker.add_stray(stray)
         if (late := waiting.get(chain.chain_id)) is not None:
-            checker.result.waiting, checker.result.waiting_since = late.events, late.since
+            checker.add_waiting(late)
+        checker.finish(chain.position)
+        async for stray in _strays(tx, chain.chain_id, checker.anchor.position, progress):
+            checker.add_stray(stray)
         done += chain.position
         results.append(checker.result)
     return results
 
 
-async def _walk(rt: Runtime, checker: Checker, chain: Chain) -> AsyncIterator[int]:
+@asynccontextmanager
+async def _at_rest(rt: Runtime) -> AsyncIterator[Tx]:
+    """Lend the trail as it is now, whatever is sealed, signed, erased or dropped meanwhile.
+
+    Refused(UNAVAILABLE) when its months are being changed and do not come to rest.
+    """
+    for _ in range(_TRIES):
+        async with rt.pg.snapshot() as tx:
+            if await audit.keep_months(tx):
+                yield tx
+                return
+        await asyncio.sleep(_PAUSE)
+    raise unavailable("months of the audit trail are being made or dropped")
+
+
+async def _walk(tx: Tx, checker: Checker, chain: Chain) -> AsyncIterator[int]:
     after = checker.anchor.position
     while True:
-        async with rt.pg.reading() as tx:
-            links = await seals.list_links(tx, chain.chain_id, after, chain.position, _STRETCH)
+        links = await seals.list_links(tx, chain.chain_id, after, chain.position, _STRETCH)
         for link in links:
             checker.check(link)
         after = links[-1].position if links else chain.position
@@ -76,27 +106,22 @@ async def _walk(rt: Runtime, checker: Checker, chain: Chain) -> AsyncIterator[in
 
 
 async def _strays(
-    rt: Runtime, chain_id: UUID, beginning: int, progress: Progress
+    tx: Tx, chain_id: UUID, beginning: int, progress: Progress
 ) -> AsyncIterator[Stray]:
     after: Stray | None = None
-    while True:
-        async with rt.pg.reading() as tx:
-            found = await seals.list_strays(tx, chain_id, beginning, progress, after, _LOOK)
-        if not found:
-            return
+    while found := await seals.list_strays(tx, chain_id, beginning, progress, after, _LOOK):
         for one in found:
             yield one
         after = found[-1]
 
 
-async def _checkpoints(rt: Runtime, chain_id: UUID) -> AsyncIterator[Checkpoint]:
+async def _checkpoints(tx: Tx, chain_id: UUID) -> AsyncIterator[Checkpoint]:
     before = None
     while True:
-        async with rt.pg.reading() as tx:
-            page = await seals.list_checkpoints(tx, chain_id, before, _STRETCH)
+        page = await seals.list_checkpoints(tx, chain_id, before, _PAGE)
         for one in page:
             yield one
-        if len(page) < _STRETCH:
+        if len(page) < _PAGE:
             return
         before = page[-1].checkpoint_id
 
