@@ -657,6 +657,8 @@ CREATE INDEX auth_api_keys_tenant ON public.auth_api_keys USING btree (tenant_id
 
 CREATE INDEX auth_clients_tenant ON public.auth_clients USING btree (tenant_id, client_id);
 
+CREATE INDEX auth_devices_expiry ON public.auth_devices USING btree (expires_at);
+
 CREATE INDEX auth_devices_user ON public.auth_devices USING btree (user_id, used_at);
 
 CREATE INDEX auth_event_chains_due ON public.auth_event_chains USING btree (chain_id) WHERE ("position" > checkpoint_position);
@@ -700,6 +702,8 @@ CREATE INDEX auth_eventos_user ON ONLY public.auth_eventos USING btree (user_id,
 CREATE INDEX auth_eventos_default_user_id_chain_id_event_id_idx ON public.auth_eventos_default USING btree (user_id, chain_id, event_id) WHERE (user_id IS NOT NULL);
 
 CREATE INDEX auth_idempotency_expires ON public.auth_idempotency USING btree (expires_at);
+
+CREATE INDEX auth_invitations_expiry ON public.auth_invitations USING btree (expires_at);
 
 CREATE INDEX auth_invitations_invited_by ON public.auth_invitations USING btree (invited_by);
 

@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import socket
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from pathlib import Path
 from typing import Any
 
@@ -171,15 +171,20 @@ def migrate(role: str | None, *, as_json: bool) -> None:
 @click.command(cls=Command)
 @click.option("--json", "as_json", is_flag=True)
 def prune(*, as_json: bool) -> None:
-    """Drop what has expired."""
+    """Drop what has expired, in batches.  Interrupted, it keeps and tells what it has done."""
+    dropped: Counter[str] = Counter()
 
-    async def act(rt: Runtime, call: Call) -> dict[str, int]:
-        months = await drop_old_months(rt, call)
-        return {**await upkeep.prune(rt, call), "months of events": months}
+    async def act(rt: Runtime, call: Call) -> None:
+        async for kind, count in upkeep.prune(rt, call):
+            dropped[kind] += count
+        dropped["months of events"] = await drop_old_months(rt, call)
 
-    dropped = edge.run(act)
-    text = ", ".join(f"{count} {kind}" for kind, count in dropped.items())
-    edge.tell(f"dropped {text}", {"dropped": dropped}, as_json=as_json)
+    try:
+        edge.run(act)
+    finally:
+        if dropped:
+            text = ", ".join(f"{count} {kind}" for kind, count in dropped.items())
+            edge.tell(f"dropped {text}", {"dropped": dropped}, as_json=as_json)
 
 
 @click.command(cls=Command)

@@ -8,6 +8,7 @@ compares its columns with the struct its rows become.
 
 import functools
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
@@ -46,6 +47,17 @@ class JsonLine(Struct, frozen=True):
     """A row that is a line of JSON."""
 
     line: str
+
+
+class Batch(Struct, frozen=True):
+    """Rows that were dropped from `after` on, the oldest first; `upto`: the newest one's time.
+
+    The next batch begins there: whoever began at the oldest again would look at all that is dropped
+    and not vacuumed yet.
+    """
+
+    rows: int
+    upto: datetime | None
 
 
 class Rows(Struct, Generic[Row], frozen=True):

@@ -30,6 +30,18 @@ DELETE FROM auth_devices
  WHERE user_id = $1
    AND device_id IS DISTINCT FROM $2::uuid;
 
--- name: prune(before)
-DELETE FROM auth_devices
- WHERE expires_at < $1;
+-- name: prune(after, before, most)
+WITH gone AS (
+    DELETE FROM auth_devices
+     WHERE ctid = ANY (ARRAY (
+            SELECT ctid
+              FROM auth_devices
+             WHERE expires_at >= $1
+               AND expires_at < $2
+             ORDER BY expires_at
+             LIMIT $3
+               FOR UPDATE SKIP LOCKED))
+    RETURNING expires_at
+)
+SELECT count(*)::integer AS rows, max(expires_at) AS upto
+  FROM gone;

@@ -17,6 +17,18 @@ VALUES ($1, $2, $3, $4)
 ON CONFLICT (slot) DO UPDATE
    SET request_mac = excluded.request_mac, made = excluded.made, expires_at = excluded.expires_at;
 
--- name: prune(before)
-DELETE FROM auth_idempotency
- WHERE expires_at < $1;
+-- name: prune(after, before, most)
+WITH gone AS (
+    DELETE FROM auth_idempotency
+     WHERE ctid = ANY (ARRAY (
+            SELECT ctid
+              FROM auth_idempotency
+             WHERE expires_at >= $1
+               AND expires_at < $2
+             ORDER BY expires_at
+             LIMIT $3
+               FOR UPDATE SKIP LOCKED))
+    RETURNING expires_at
+)
+SELECT count(*)::integer AS rows, max(expires_at) AS upto
+  FROM gone;

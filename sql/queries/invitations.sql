@@ -74,9 +74,21 @@ UPDATE auth_invitations
 DELETE FROM auth_invitations
  WHERE email = ANY ($1::text[]);
 
--- name: prune(before)
-DELETE FROM auth_invitations
- WHERE expires_at < $1;
+-- name: prune(after, before, most)
+WITH gone AS (
+    DELETE FROM auth_invitations
+     WHERE ctid = ANY (ARRAY (
+            SELECT ctid
+              FROM auth_invitations
+             WHERE expires_at >= $1
+               AND expires_at < $2
+             ORDER BY expires_at
+             LIMIT $3
+               FOR UPDATE SKIP LOCKED))
+    RETURNING expires_at
+)
+SELECT count(*)::integer AS rows, max(expires_at) AS upto
+  FROM gone;
 
 -- name: export_sent(tenant_id, email)
 -- What an organization sent to an address, as lines of JSON.

@@ -53,10 +53,22 @@ UPDATE auth_lockouts
    AND device_id = $2
    AND $3 = ANY (under_way);
 
--- name: prune(before)
-DELETE FROM auth_lockouts
- WHERE touched_at < $1
-   AND (locked_until IS NULL OR locked_until < $1);
+-- name: prune(after, before, most)
+WITH gone AS (
+    DELETE FROM auth_lockouts
+     WHERE ctid = ANY (ARRAY (
+            SELECT ctid
+              FROM auth_lockouts
+             WHERE touched_at >= $1
+               AND touched_at < $2
+               AND (locked_until IS NULL OR locked_until < $2)
+             ORDER BY touched_at
+             LIMIT $3
+               FOR UPDATE SKIP LOCKED))
+    RETURNING touched_at
+)
+SELECT count(*)::integer AS rows, max(touched_at) AS upto
+  FROM gone;
 
 -- name: unlock(subject_id)
 -- An administrator lifts every lock of an account.

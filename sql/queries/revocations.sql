@@ -50,6 +50,18 @@ SELECT r.seq, r.kind, r.value, r.cutoff, r.tenant_id, r.reason, r.revoked_at, r.
  WHERE r.expires_at > $3
  ORDER BY r.seq;
 
--- name: prune(before)
-DELETE FROM auth_revocations
- WHERE expires_at < $1;
+-- name: prune(after, before, most)
+WITH gone AS (
+    DELETE FROM auth_revocations
+     WHERE ctid = ANY (ARRAY (
+            SELECT ctid
+              FROM auth_revocations
+             WHERE expires_at >= $1
+               AND expires_at < $2
+             ORDER BY expires_at
+             LIMIT $3
+               FOR UPDATE SKIP LOCKED))
+    RETURNING expires_at
+)
+SELECT count(*)::integer AS rows, max(expires_at) AS upto
+  FROM gone;

@@ -80,10 +80,22 @@ RETURNING s.session_id, s.tenant_id;
 DELETE FROM auth_sessions
  WHERE user_id = $1;
 
--- name: prune(before)
+-- name: prune(after, before, most)
 -- Long after the end: `GET /auth/sessions` never showed them again, the audit trail still does.
-DELETE FROM auth_sessions
- WHERE expires_at < $1;
+WITH gone AS (
+    DELETE FROM auth_sessions
+     WHERE ctid = ANY (ARRAY (
+            SELECT ctid
+              FROM auth_sessions
+             WHERE expires_at >= $1
+               AND expires_at < $2
+             ORDER BY expires_at
+             LIMIT $3
+               FOR UPDATE SKIP LOCKED))
+    RETURNING expires_at
+)
+SELECT count(*)::integer AS rows, max(expires_at) AS upto
+  FROM gone;
 
 -- name: export_member(tenant_id, user_id)
 -- Those that have ended, too, until they are pruned.  As lines of JSON, the oldest first.

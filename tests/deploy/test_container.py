@@ -124,6 +124,10 @@ def test_compose_waits_for_health_names_no_host_and_keeps_secrets_in_files() -> 
     assert services["auth"]["read_only"]
     assert services["auth"]["cap_drop"] == ["ALL"]
     assert "owner" not in str(services["auth"]["volumes"])  # who serves does not own the schema
+    prune = services["prune"]
+    assert "tesserra-auth prune; sleep 86400;" in prune["entrypoint"][-1]
+    assert (prune["init"], prune["restart"]) == (True, "unless-stopped")  # ends at once, comes back
+    assert prune["environment"] == services["auth"]["environment"]
     assert COMPOSE["networks"]["inside"] == {"internal": True}
     proxy = services["nginx"]["networks"]["edge"]["ipv4_address"]
     assert services["auth"]["environment"]["AUTH_TRUSTED_PROXIES"] == f"{proxy}/32"

@@ -228,7 +228,7 @@ async def test_after_a_day_the_key_is_free_and_pruned(
 ) -> None:
     first = (await root.ask("POST", "/api-keys", headers=KEY, json=body())).json()
     rt.clock.advance(timedelta(hours=23, minutes=59))
-    assert (await prune(rt, call()))["idempotency keys"] == 0
+    assert ("idempotency keys", 0) in [told async for told in prune(rt, call())]
     rt.clock.advance(timedelta(minutes=2))
     signed = {"email": root.person.email, "password": root.person.password}
     token = (await root.ask("POST", "/auth/login", json=signed)).json()["access_token"]
@@ -237,7 +237,7 @@ async def test_after_a_day_the_key_is_free_and_pruned(
     assert second["id"] != first["id"]
     assert second["secret"]
     rt.clock.advance(timedelta(hours=25))
-    assert (await prune(rt, call()))["idempotency keys"] == 1
+    assert ("idempotency keys", 1) in [told async for told in prune(rt, call())]
 
 
 @pytest.mark.parametrize("bad", ["", "x" * 256, "a\tb", "caf\xe9"])

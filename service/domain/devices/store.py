@@ -5,7 +5,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from service.kernel.ids import DeviceId, UserId
-from service.kernel.sql import Queries, Tx, Writes
+from service.kernel.sql import Batch, Queries, Tx, Writes
 
 
 class _Device(Struct, frozen=True):
@@ -18,7 +18,7 @@ _insert = queries.command("insert")
 _touch = queries.command("touch")
 _forget_oldest = queries.command("forget_oldest")
 _forget_others = queries.command("forget_others")
-_prune = queries.command("prune")
+_prune = queries.rows("prune", Batch)
 
 
 async def find(tx: Tx, device_id: DeviceId, user_id: UserId, at: datetime) -> DeviceId | None:
@@ -45,6 +45,6 @@ async def forget_others(tx: Tx, user_id: UserId, kept: DeviceId | None) -> None:
     await _forget_others.run(tx, user_id=user_id, kept=kept)
 
 
-async def prune(tx: Tx, before: datetime) -> int:
+async def prune(tx: Tx, after: datetime, before: datetime, most: int) -> Batch:
     """Drop devices that expired before `before`."""
-    return await _prune.run(tx, before=before)
+    return await _prune.one(tx, after=after, before=before, most=most)

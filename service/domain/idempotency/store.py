@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from service.kernel.ids import TenantId
 from service.kernel.mac import hmac_sha256
-from service.kernel.sql import Queries, Tx
+from service.kernel.sql import Batch, Queries, Tx
 
 
 class Slot(Struct, frozen=True):
@@ -37,7 +37,7 @@ queries = Queries("idempotency")
 _hold = queries.rows("hold", _Held)
 _find = queries.rows("find", Made)
 _keep = queries.command("keep")
-_prune = queries.command("prune")
+_prune = queries.rows("prune", Batch)
 
 
 def slot_of(
@@ -65,6 +65,6 @@ async def keep(tx: Tx, slot: Slot, made: str, expires_at: datetime) -> None:
     )
 
 
-async def prune(tx: Tx, before: datetime) -> int:
+async def prune(tx: Tx, after: datetime, before: datetime, most: int) -> Batch:
     """Drop what has expired."""
-    return await _prune.run(tx, before=before)
+    return await _prune.one(tx, after=after, before=before, most=most)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from service.domain.invitations.model import Invitation, Open
 from service.kernel.ids import TenantId, UserId
-from service.kernel.sql import JsonLine, Queries, Tx
+from service.kernel.sql import Batch, JsonLine, Queries, Tx
 
 queries = Queries("invitations")
 _insert = queries.command("insert")
@@ -17,7 +17,7 @@ _use = queries.command("use")
 _withdraw = queries.command("withdraw")
 _withdraw_to = queries.command("withdraw_to")
 _forget = queries.command("forget")
-_prune = queries.command("prune")
+_prune = queries.rows("prune", Batch)
 _export_sent = queries.rows("export_sent", JsonLine)
 
 
@@ -93,9 +93,9 @@ async def forget(tx: Tx, emails: tuple[str, ...]) -> None:
     await _forget.run(tx, emails=list(emails))
 
 
-async def prune(tx: Tx, before: datetime) -> int:
+async def prune(tx: Tx, after: datetime, before: datetime, most: int) -> Batch:
     """Drop invitations that expired before `before`."""
-    return await _prune.run(tx, before=before)
+    return await _prune.one(tx, after=after, before=before, most=most)
 
 
 async def export_sent(tx: Tx, tenant_id: TenantId, email: str) -> list[str]:

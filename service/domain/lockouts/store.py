@@ -5,7 +5,7 @@ from uuid import UUID
 
 from service.domain.lockouts.model import ANY_DEVICE, Admission, Outcome, Rules, Strikes
 from service.kernel.ids import DeviceId
-from service.kernel.sql import Queries, Tx
+from service.kernel.sql import Batch, Queries, Tx
 
 queries = Queries("lockouts")
 _reserve_first = queries.command("reserve_first")
@@ -16,7 +16,7 @@ _find = queries.rows("find", Strikes)
 _lock = queries.rows("lock", Strikes)
 _put = queries.command("put")
 _unlock = queries.command("unlock")
-_prune = queries.command("prune")
+_prune = queries.rows("prune", Batch)
 
 
 async def reserve_first(
@@ -88,9 +88,9 @@ async def clear(
     return cleared > 0
 
 
-async def prune(tx: Tx, before: datetime) -> int:
-    """Drop counters nobody touched since `before`."""
-    return await _prune.run(tx, before=before)
+async def prune(tx: Tx, after: datetime, before: datetime, most: int) -> Batch:
+    """Drop counters that nobody touched since `before`."""
+    return await _prune.one(tx, after=after, before=before, most=most)
 
 
 async def _write(tx: Tx, subject: UUID, device_id: UUID, strikes: Strikes, at: datetime) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from service.domain.revocations.model import CUTOFF_KINDS, Head, Kind, Marks, Revocation
 from service.kernel.ids import TenantId
-from service.kernel.sql import Queries, Tx
+from service.kernel.sql import Batch, Queries, Tx
 
 queries = Queries("revocations")
 _insert = queries.rows("insert", Revocation)
@@ -13,7 +13,7 @@ _head = queries.rows("head", Head)
 _list_after = queries.rows("list_after", Revocation)
 _find = queries.rows("find", Revocation)
 _find_any = queries.rows("find_any", Revocation)
-_prune = queries.command("prune")
+_prune = queries.rows("prune", Batch)
 
 
 async def revoke(
@@ -71,6 +71,6 @@ async def find_any(tx: Tx, marks: Marks, at: datetime) -> Revocation | None:
     return next(hits, None)
 
 
-async def prune(tx: Tx, before: datetime) -> int:
+async def prune(tx: Tx, after: datetime, before: datetime, most: int) -> Batch:
     """Drop what no living token can be concerned by."""
-    return await _prune.run(tx, before=before)
+    return await _prune.one(tx, after=after, before=before, most=most)

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from service.domain.sessions.model import Ended, Found, Held, LiveSession, Why
 from service.kernel.ids import DeviceId, SessionId, TenantId, UserId
-from service.kernel.sql import JsonLine, Queries, Tx, Writes
+from service.kernel.sql import Batch, JsonLine, Queries, Tx, Writes
 
 queries = Queries("sessions")
 _insert = queries.command("insert")
@@ -15,7 +15,7 @@ _end_all = queries.rows("end_all", Ended)
 _find = queries.rows("find", Found)
 _end_organization = queries.rows("end_organization", Ended)
 _erase = queries.command("erase")
-_prune = queries.command("prune")
+_prune = queries.rows("prune", Batch)
 _export_member = queries.rows("export_member", JsonLine)
 
 
@@ -99,9 +99,9 @@ async def erase(tx: Tx, user_id: UserId) -> None:
     await _erase.run(tx, user_id=user_id)
 
 
-async def prune(tx: Tx, before: datetime) -> int:
-    """Drop sessions, and with them families, that expired before `before`."""
-    return await _prune.run(tx, before=before)
+async def prune(tx: Tx, after: datetime, before: datetime, most: int) -> Batch:
+    """Drop sessions that expired before `before`, and with them families."""
+    return await _prune.one(tx, after=after, before=before, most=most)
 
 
 async def export_member(tx: Tx, tenant_id: TenantId, user_id: UserId) -> list[str]:

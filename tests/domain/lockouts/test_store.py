@@ -100,7 +100,7 @@ async def test_pruning_forgets_what_is_old_and_never_a_lock_in_force(rt: Runtime
         await reserve(tx, old)
         for _ in range(5):
             await fail(tx, locked)
-        assert await lockouts.prune(tx, AT + MINUTE) == 1
+        assert (await lockouts.prune(tx, AT - MINUTE, AT + MINUTE, 9)).rows == 1
         assert (await reserve(tx, locked, at=AT + MINUTE))[0] is Admission.LOCKED
 
 

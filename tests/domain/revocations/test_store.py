@@ -118,5 +118,6 @@ async def test_what_has_expired_is_neither_listed_nor_found_and_can_be_dropped(
         assert [e.value for e in await revocations.list_after(tx, 0, now, 10)] == ["new"]
         marks = Marks(jti="old", iat=0, kid="k", sub="u", client_id="c")
         assert await revocations.find_any(tx, marks, now) is None
-        assert await revocations.prune(tx, now + timedelta(seconds=1)) == 1
+        dropped = await revocations.prune(tx, AT, now + timedelta(seconds=1), 9)
+        assert (dropped.rows, dropped.upto) == (1, now)
         assert (await revocations.read_head(tx)).seq == 2
