@@ -21,11 +21,11 @@ from service.kernel.ids import TenantId, UserId
 from service.kernel.refusal import Refused
 from service.runtime import Runtime
 
-CHAINS = 60
+CHAINS = 40
 """Organizations: so many that looking at all of them takes longer than a seal."""
 
 _OLD = datetime(2019, 3, 15, tzinfo=UTC)
-_PAUSE = 0.02
+_PAUSE = 0.05
 
 Newcomer = Callable[[], Awaitable[tuple[TenantId, UserId]]]
 """Makes a person who is to be erased, and says in which organization."""

@@ -7,6 +7,7 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 
 from service.http import oauth_error, problem
+from service.http.asked import headers
 from service.http.gate import allowed, path_parameters, query_parameters
 from service.kernel.log import log, place
 from service.kernel.refusal import Reason, Refused
@@ -31,11 +32,19 @@ def on_refused(request: Request[Any, Any, State], refused: Refused) -> Response[
     """Answer a refusal."""
     state = request.scope["state"]
     state["refusal"] = f"{refused.reason.value}: {refused.private or refused.public}"
+    scheme = _scheme(request)
     if is_oauth(request):
-        return oauth_error.render(refused)
+        in_form = scheme is None and state.get("client_in_form", False)
+        return oauth_error.render(refused, scheme, in_form=in_form)
     handler = request.scope.get("route_handler")
     taken = (*query_parameters(handler), *path_parameters(handler)) if handler else ()
-    return problem.render(refused, state["request_id"], [one.name for one in taken])
+    return problem.render(refused, state["request_id"], [one.name for one in taken], scheme)
+
+
+def _scheme(request: Request[Any, Any, State]) -> str | None:
+    """Return the scheme of `Authorization`, in lower case; None when there is no such header."""
+    given = headers(request.scope, b"authorization")
+    return given[0].partition(" ")[0].lower() if given else None
 
 
 def is_oauth(request: Request[Any, Any, State]) -> bool:

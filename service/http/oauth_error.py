@@ -1,5 +1,7 @@
 """A refusal, to an OAuth client: `{"error": ...}` (RFC 6749 section 5.2)."""
 
+import re
+
 from litestar import Response
 from msgspec import Struct
 
@@ -29,7 +31,34 @@ STATUS: dict[Reason, tuple[int, str]] = {
 }
 """Every reason (tested)."""
 
+DESCRIPTION: dict[Reason, str] = {
+    Reason.INVALID_REQUEST: "the request is malformed",
+    Reason.UNAUTHENTICATED: "send a bearer token that is good in Authorization",
+    Reason.BAD_CREDENTIALS: "the credentials are not right",
+    Reason.INVALID_CLIENT: "the client is unknown or disabled, or did not prove itself",
+    Reason.INVALID_GRANT: "the token is unknown, expired, used or ended, or of another client: "
+    "sign in anew",
+    Reason.INVALID_SCOPE: "ask for scopes that are held, or leave scope out",
+    Reason.INVALID_TARGET: "ask for an audience that is known, or leave it out",
+    Reason.UNAUTHORIZED_CLIENT: "the client may not do this",
+    Reason.UNSUPPORTED_GRANT: "ask for a grant_type of the metadata's grant_types_supported",
+    Reason.FORBIDDEN: "this is not allowed",
+    Reason.INSUFFICIENT_SCOPE: "use a token of a wider scope",
+    Reason.NOT_FOUND: "there is nothing at this address: see the metadata",
+    Reason.METHOD_NOT_ALLOWED: "send one of the methods in Allow",
+    Reason.CONFLICT: "it is in conflict with what exists",
+    Reason.KEY_REUSED: "use another Idempotency-Key for another request",
+    Reason.TOO_SLOW: "send the body at once",
+    Reason.TOO_LARGE: "send a smaller body",
+    Reason.UNSUPPORTED_MEDIA: "send application/x-www-form-urlencoded",
+    Reason.TOO_MANY: "wait the seconds of Retry-After",
+    Reason.UNAVAILABLE: "wait the seconds of Retry-After and try again",
+}
+"""What to change, where a refusal does not say it itself.  Every reason (tested)."""
+
 _NO_STORE = {"Cache-Control": "no-store"}
+_BASIC = 'Basic realm="tesserra", charset="UTF-8"'
+_NOT_TO_BE_TOLD = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
 
 
 class OAuthError(Struct, frozen=True, omit_defaults=True):
@@ -39,22 +68,34 @@ class OAuthError(Struct, frozen=True, omit_defaults=True):
     error_description: str = ""
 
 
-def render(refused: Refused) -> Response[OAuthError]:
-    """Render a refusal; only `public` is shown."""
+def render(
+    refused: Refused, scheme: str | None = None, *, in_form: bool = False
+) -> Response[OAuthError]:
+    """Render a refusal; only `public` is shown.
+
+    `scheme` is what `Authorization` tried, in lower case; `in_form` says that the client named
+    itself in the form and tried no scheme: it is challenged to none (RFC 6749 section 5.2).
+    """
     status, error = STATUS[refused.reason]
-    named = f" ({', '.join(refused.fields)})" if refused.fields else ""
     headers = dict(_NO_STORE)
     if refused.retry_after is not None:
         headers["Retry-After"] = str(refused.retry_after)
     if refused.reason is Reason.TOO_SLOW:  # RFC 9110 section 15.5.9
         headers["Connection"] = "close"
-    if refused.reason is Reason.INVALID_CLIENT:
-        headers["WWW-Authenticate"] = 'Basic realm="tesserra", charset="UTF-8"'
+    if refused.reason is Reason.INVALID_CLIENT and not in_form:
+        headers["WWW-Authenticate"] = _BASIC
     elif refused.reason in (Reason.UNAUTHENTICATED, Reason.INSUFFICIENT_SCOPE):
-        headers["WWW-Authenticate"] = f'Bearer realm="tesserra", error="{error}"'
+        told = f', error="{error}"' if scheme == "bearer" else ""  # RFC 6750 section 3.1
+        headers["WWW-Authenticate"] = f'Bearer realm="tesserra"{told}'
     return Response(
-        OAuthError(error, f"{refused.public}{named}" if refused.public else ""),
+        OAuthError(error, describe(refused)),
         status_code=status,
         media_type="application/json",
         headers=headers,
     )
+
+
+def describe(refused: Refused) -> str:
+    """Return what to change, in the letters that RFC 6749 section 5.2 allows."""
+    named = f" ({', '.join(refused.fields)})" if refused.fields else ""
+    return _NOT_TO_BE_TOLD.sub("'", (refused.public or DESCRIPTION[refused.reason]) + named)

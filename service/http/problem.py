@@ -62,9 +62,15 @@ class Problem(Struct, frozen=True, omit_defaults=True):
 
 
 def render(
-    refused: Refused, request_id: str, parameters: Collection[str] = ()
+    refused: Refused,
+    request_id: str,
+    parameters: Collection[str] = (),
+    scheme: str | None = None,
 ) -> Response[Problem]:
-    """Render a refusal; only `public` is shown.  `parameters`: those of the query and the path."""
+    """Render a refusal; only `public` is shown.
+
+    `parameters`: those of the query and the path.  `scheme`: that of Authorization, if it came.
+    """
     status, title = STATUS[refused.reason]
     problem = Problem(
         type=f"urn:tesserra:refusal:{refused.reason.value}",
@@ -79,7 +85,7 @@ def render(
         problem,
         status_code=status,
         media_type="application/problem+json",
-        headers=headers(refused, status),
+        headers=headers(refused, status, scheme),
     )
 
 
@@ -96,14 +102,18 @@ def _wrong(fault: Fault, parameters: Collection[str]) -> Wrong:
     return Wrong(fault.detail, pointer=f"#/{name}" if name not in ("", "#") else name)
 
 
-def headers(refused: Refused, status: int) -> dict[str, str]:
-    """Return what goes with the status: when to come back, how to identify oneself."""
+def headers(refused: Refused, status: int, scheme: str | None) -> dict[str, str]:
+    """Return what goes with the status: when to come back, how to identify oneself.
+
+    Whoever presented no bearer token is not told that it is bad (RFC 6750 section 3.1).
+    """
     found = {}
     if refused.retry_after is not None:
         found["Retry-After"] = str(refused.retry_after)
     if refused.reason is Reason.TOO_SLOW:  # RFC 9110 section 15.5.9
         found["Connection"] = "close"
     if status == 401:  # noqa: PLR2004 - HTTP's own number
-        error = ', error="invalid_token"' if refused.reason is Reason.UNAUTHENTICATED else ""
+        bad = refused.reason is Reason.UNAUTHENTICATED and scheme == "bearer"
+        error = ', error="invalid_token"' if bad else ""
         found["WWW-Authenticate"] = f'Bearer realm="tesserra"{error}'
     return found

@@ -36,8 +36,8 @@ _KEY_TYPES: Final[dict[Algorithm, type[ECKey | RSAKey | OKPKey]]] = {
     "RS256": RSAKey,
     "EdDSA": OKPKey,
 }
-_FOREIGN_ALGORITHMS = ["ES256", "RS256", "PS256", "Ed25519"]
-_FOREIGN = JWSRegistry(algorithms=_FOREIGN_ALGORITHMS, strict_check_header=False)
+FOREIGN_ALGORITHMS = ["ES256", "RS256", "PS256", "Ed25519"]
+_FOREIGN = JWSRegistry(algorithms=FOREIGN_ALGORITHMS, strict_check_header=False)
 _FOREIGN.max_header_length = 8192
 _SHA256 = SHA256()
 _ECDSA = ec.ECDSA(_SHA256)
@@ -109,7 +109,7 @@ def is_public_set(jwks: str) -> bool:
             isinstance(key, (ECKey, RSAKey, OKPKey))
             and not key.is_private
             and bool(key.public_key)
-            and bool(JWSRegistry.filter_algorithms(key, _FOREIGN_ALGORITHMS))
+            and bool(JWSRegistry.filter_algorithms(key, FOREIGN_ALGORITHMS))
             for key in keys
         )
     except (JoseError, UnsupportedAlgorithm, msgspec.MsgspecError, ValueError, KeyError):

@@ -6,6 +6,7 @@ identify itself at each.
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from authlib.integrations.requests_client import OAuth2Session
 from authlib.oauth2.rfc7523 import PrivateKeyJWT, private_key_jwt_sign
 from joserfc.jwk import ECKey
 
+from service.embedded.checkout import ROOT
 from tests import given
 from tests.processes import Running, service
 from tests.system.visitors import UNLIMITED, Visitor, inside
@@ -105,7 +107,7 @@ async def test_it_gets_a_token_has_it_described_and_gives_it_up(world: World, me
         assert (told.status_code, told.json()["active"]) == (200, True)
         assert told.json()["client_id"] == session.client_id
         given_up = session.revoke_token(said["revocation_endpoint"], token=text, **hint)
-        assert (given_up.status_code, given_up.content) == (200, b"")
+        assert (given_up.status_code, given_up.json()) == (200, {})
         told = session.introspect_token(said["introspection_endpoint"], token=text, **hint)
         assert (told.status_code, told.json()) == (200, {"active": False})
         again = session.revoke_token(said["revocation_endpoint"], token=text, **hint)
@@ -114,17 +116,46 @@ async def test_it_gets_a_token_has_it_described_and_gives_it_up(world: World, me
     await blocking(act)
 
 
-async def test_an_assertion_of_an_hour_is_too_long(
+async def test_an_assertion_of_an_hour_is_told_to_be_too_long(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(BriefJWT, "seconds", 3600)
 
     def act() -> None:
         session = world.client("private_key_jwt")
-        with pytest.raises(OAuthError, match="invalid_client"):
+        with pytest.raises(OAuthError, match="invalid_client: exp must be at most 300 seconds"):
             session.fetch_token(world.metadata["token_endpoint"], grant_type="client_credentials")
 
     await blocking(act)
+
+
+async def test_authlibs_defaults_are_told_what_to_change_first(world: World) -> None:
+    def act() -> None:
+        session = world.client("private_key_jwt")
+        session.register_client_auth_method(PrivateKeyJWT(alg="ES256"))
+        with pytest.raises(OAuthError, match="aud must be the issuer"):
+            session.fetch_token(world.metadata["token_endpoint"], grant_type="client_credentials")
+
+    await blocking(act)
+
+
+async def test_what_the_readme_shows_works_as_it_stands_there(world: World) -> None:
+    shown = re.search(
+        r"```python\n(from authlib.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
+    )
+    assert shown
+
+    def act() -> dict[str, Any]:
+        session = world.client("private_key_jwt")
+        names = {
+            "ISSUER": world.metadata["issuer"],
+            "CLIENT_ID": session.client_id,
+            "KEY": session.client_secret,
+        }
+        exec(shown[1], names)
+        return dict(names["token"])
+
+    assert (await asyncio.to_thread(act))["access_token"]
 
 
 async def test_it_has_a_persons_token_described_and_cannot_revoke_it(world: World) -> None:

@@ -17,6 +17,14 @@ ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 """RFC 7523 section 2.2."""
 
 
+_BAD_SECRET = "the client is unknown or disabled, or its secret is another"  # noqa: S105 - a text
+_BAD_SIGNATURE = (
+    "the client is unknown or disabled, or none of its keys signed the assertion: alg must be"
+    f" one of {', '.join(jose.FOREIGN_ALGORITHMS)}, and kid must name one of several keys"
+)
+"""Before a client has proven itself the same is said of one that is not there."""
+
+
 class Presented(Struct, frozen=True):
     """How a client identifies itself: exactly one way (RFC 6749 section 2.3)."""
 
@@ -32,7 +40,8 @@ class _Claimed(Struct, frozen=True):
 async def authenticate_client(rt: Runtime, call: Call, presented: Presented) -> Client:
     """Return the client.  No query, as a rule.
 
-    Refused: INVALID_CLIENT, all failures alike; TOO_MANY of them from one address; UNAVAILABLE.
+    Refused: INVALID_CLIENT, which says what to change, and says the same of a client that is not
+    there; TOO_MANY of them from one address; UNAVAILABLE.
     """
     try:
         return await _authenticate(rt, call, presented)
@@ -46,17 +55,20 @@ async def _authenticate(rt: Runtime, call: Call, presented: Presented) -> Client
     if presented.assertion is not None:
         return await _by_assertion(rt, call, presented)
     if presented.client_id is None or presented.secret is None:
-        raise _no("no credentials")
+        raise _no(
+            "no credentials",
+            "identify the client: HTTP Basic, client_id and client_secret, or client_assertion",
+        )
     client = await _find(rt, call, presented.client_id)
     key = rt.keyring.derived(Usage.CLIENT)
     if client is None or client.secret_mac is None:
         clients.secret_mac(key, presented.secret)  # an unknown client costs what a known one does
-        raise _no("unknown client")
+        raise _no("unknown client", _BAD_SECRET)
     if client.has_secret(key, presented.secret, call.at):
         return client
     again = await _find(rt, call, presented.client_id, doubtful=True)
     if again is None or not again.has_secret(key, presented.secret, call.at):
-        raise _no("wrong secret")
+        raise _no("wrong secret", _BAD_SECRET)
     return again
 
 
@@ -70,15 +82,18 @@ async def _by_assertion(rt: Runtime, call: Call, presented: Presented) -> Client
     claimed = presented.client_id or _claimed_id(assertion)
     client = await _find(rt, call, claimed)
     if client is None:
-        raise _no("unknown client")
+        raise _no("unknown client", _BAD_SIGNATURE)
     try:
         # For the issuer, to the letter: an endpoint's address can be another server's bait.
         jti, exp = clients.check_assertion(client, assertion, rt.settings.issuer, call.at)
     except AssertionRefusedError as exc:
-        raise _no(f"assertion: {exc}") from None
+        raise _no(f"assertion: {exc}", exc.told or _BAD_SIGNATURE) from None
     left = int(exp - call.at.timestamp()) + 30
     if not await rt.assertions.use(f"{client.client_id}:{jti[:200]}", left):
-        raise _no("assertion used twice")
+        raise _no(
+            "assertion used twice",
+            "jti was used before: each request needs an assertion of its own",
+        )
     return client
 
 
@@ -120,8 +135,10 @@ def _claimed_id(assertion: str) -> str:
     try:
         return jose.read_json(jose.decode(assertion.split(".")[1]), _Claimed).sub
     except (ValueError, IndexError):
-        raise _no("assertion: no subject") from None
+        raise _no(
+            "assertion: no subject", "client_assertion must be a JWT whose sub is the client's id"
+        ) from None
 
 
-def _no(private: str) -> Refused:
-    return Refused(Reason.INVALID_CLIENT, private=f"client: {private}")
+def _no(private: str, public: str) -> Refused:
+    return Refused(Reason.INVALID_CLIENT, public, private=f"client: {private}")

@@ -73,7 +73,11 @@ def narrowed(scope: str | None, held: tuple[str, ...]) -> tuple[str, ...]:
     """
     asked = held if scope is None else tuple(dict.fromkeys(scope.split()))
     if not asked or not set(asked) <= set(held):
-        raise Refused(Reason.INVALID_SCOPE, "this scope is not held")
+        raise Refused(
+            Reason.INVALID_SCOPE,
+            f"scope takes some of: {' '.join(held)}" if held else "no scope is held: leave it out",
+            fields=("scope",),
+        )
     return asked
 
 

@@ -98,4 +98,4 @@ def _event(claims: Claims, tenant_id: TenantId | None) -> events.Revoked:
 
 def _check_owner(issued_to: str, client_id: str) -> None:
     if issued_to != client_id:
-        raise Refused(Reason.UNAUTHORIZED_CLIENT, private="revoke: token of another client")
+        raise Refused(Reason.UNAUTHORIZED_CLIENT, "the token was issued to another client")

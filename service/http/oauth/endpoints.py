@@ -63,6 +63,10 @@ class Introspection(Struct, frozen=True, omit_defaults=True):
     akid: str | None = None
 
 
+class Revoked(Struct, frozen=True):
+    """Nothing, as JSON: many clients read every answer as JSON (RFC 7009 section 2.2)."""
+
+
 @post("/token", status_code=200, opt={"form": TokenRequest})
 async def token(form: FromForm) -> Response[TokenAnswer]:
     """Exchange a grant for tokens (RFC 6749 section 3.2)."""
@@ -76,7 +80,7 @@ async def token(form: FromForm) -> Response[TokenAnswer]:
             issued = await _exchange(form)
             kind = form.get("requested_token_type") or ACCESS_TOKEN
         case _:
-            raise Refused(Reason.UNSUPPORTED_GRANT, private="grant_type")
+            raise Refused(Reason.UNSUPPORTED_GRANT, f"grant_type is one of: {', '.join(GRANTS)}")
     answer = TokenAnswer(
         access_token=issued.access_token,
         expires_in=issued.expires_in,
@@ -101,11 +105,11 @@ async def introspect_token(form: FromForm) -> Response[Introspection]:
 
 
 @post("/revoke", status_code=200, opt={"form": RevocationRequest})
-async def revoke(form: FromForm) -> Response[None]:
-    """Revoke a token of the client's own (RFC 7009); the answer has no body."""
+async def revoke(form: FromForm) -> Response[Revoked]:
+    """Revoke a token of the client's own (RFC 7009); the answer is an empty JSON object."""
     client = await _client_or_console(form)
     await revoke_token(form.asked.rt, form.asked.call, client, form.need("token"))
-    return Response(None, headers=_NO_STORE, media_type="text/plain")
+    return Response(Revoked(), headers=_NO_STORE)
 
 
 async def _client_credentials(form: Form) -> Issued:
@@ -132,13 +136,17 @@ async def _exchange(form: Form) -> Issued:
         )
     if form.get("requested_token_type") not in (None, ACCESS_TOKEN, JWT):
         raise Refused(
-            Reason.INVALID_REQUEST, "access tokens are issued", fields=("requested_token_type",)
+            Reason.INVALID_REQUEST, f"{ACCESS_TOKEN} is issued", fields=("requested_token_type",)
         )
     if form.get("actor_token") or form.get("actor_token_type"):
-        raise Refused(Reason.INVALID_REQUEST, "nobody acts for a key", fields=("actor_token",))
+        raise Refused(
+            Reason.INVALID_REQUEST, "nobody acts for a key: leave it out", fields=("actor_token",)
+        )
     for name in ("audience", "resource"):
         if form.get(name) not in (None, rt.tokens.audience):
-            raise Refused(Reason.INVALID_TARGET, "not the audience of our tokens", fields=(name,))
+            raise Refused(
+                Reason.INVALID_TARGET, f"{rt.tokens.audience} is expected", fields=(name,)
+            )
     return await exchange_key(rt, call, key, form.get("scope"))
 
 

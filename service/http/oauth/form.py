@@ -20,6 +20,7 @@ MEDIA_TYPE = "application/x-www-form-urlencoded"
 LONGEST_VALUE = 8192
 
 _MOST_PARAMETERS = 50
+_IN_FORM = ("client_id", "client_secret", "client_assertion")
 
 
 class Form(Struct, frozen=True):
@@ -46,6 +47,7 @@ async def provide_form(scope: Scope, body: RawBody) -> Form:
     if media_type(scope) != MEDIA_TYPE:
         raise Refused(Reason.UNSUPPORTED_MEDIA, f"send {MEDIA_TYPE}")
     values = parse(body)
+    scope["state"]["client_in_form"] = not values.keys().isdisjoint(_IN_FORM)
     presented = _presented(headers(scope, b"authorization"), values)
     return Form(await provide_open(scope), values, presented)
 
@@ -62,7 +64,7 @@ def parse(body: bytes) -> dict[str, str]:
             name = unquote_plus(raw_name, errors="strict")
             value = unquote_plus(raw_value, errors="strict")
             if name in found:
-                raise Refused(Reason.INVALID_REQUEST, "a parameter is there twice")
+                raise Refused(Reason.INVALID_REQUEST, "a parameter is there twice: send each once")
             if len(value) > LONGEST_VALUE or not (value.isprintable() or value == ""):
                 raise _malformed()
             found[name] = value
@@ -76,7 +78,10 @@ def _presented(headers: list[str], values: dict[str, str]) -> Presented:
     assertion = values.get("client_assertion")
     ways = bool(headers) + ("client_secret" in values) + (assertion is not None)
     if ways > 1 or len(headers) > 1:
-        raise Refused(Reason.INVALID_REQUEST, "identify the client in one way")
+        raise Refused(
+            Reason.INVALID_REQUEST,
+            "identify the client in one way: Authorization, client_secret or client_assertion",
+        )
     if headers:
         client_id, secret = _basic(headers[0])
         if values.get("client_id", client_id) != client_id:
@@ -84,7 +89,9 @@ def _presented(headers: list[str], values: dict[str, str]) -> Presented:
         return Presented(client_id, secret)
     if assertion is not None and values.get("client_assertion_type") != ASSERTION_TYPE:
         raise Refused(
-            Reason.INVALID_REQUEST, "not a JWT assertion", fields=("client_assertion_type",)
+            Reason.INVALID_REQUEST,
+            f"{ASSERTION_TYPE} is expected",
+            fields=("client_assertion_type",),
         )
     return Presented(values.get("client_id"), values.get("client_secret"), assertion)
 
@@ -98,12 +105,24 @@ def _basic(header: str) -> tuple[str, str]:
         text = ""
     client_id, colon, secret = text.partition(":")
     if scheme.lower() != "basic" or not colon:
-        raise Refused(Reason.INVALID_CLIENT, private="client: malformed Basic")
+        raise _malformed_basic()
     try:
         return unquote_plus(client_id, errors="strict"), unquote_plus(secret, errors="strict")
     except UnicodeError:
-        raise Refused(Reason.INVALID_CLIENT, private="client: malformed Basic") from None
+        raise _malformed_basic() from None
+
+
+def _malformed_basic() -> Refused:
+    return Refused(
+        Reason.INVALID_CLIENT,
+        "Authorization must be Basic, with client_id:client_secret (each form-encoded) in base64",
+        private="client: malformed Basic",
+    )
 
 
 def _malformed() -> Refused:
-    return Refused(Reason.INVALID_REQUEST, "the form is malformed")
+    return Refused(
+        Reason.INVALID_REQUEST,
+        f"the form is malformed: at most {_MOST_PARAMETERS} parameters of {LONGEST_VALUE} letters,"
+        " percent-encoded UTF-8 without control characters",
+    )

@@ -22,7 +22,7 @@ from tests.flows.upkeep.trails import a_tenant, checked, faults, seal_all, some_
 __all__ = ["old"]
 
 Made = Callable[..., Call]
-TIMES = 25
+TIMES = 15
 
 
 async def test_nothing_is_found_while_the_trail_is_sealed_signed_erased_and_dropped(
