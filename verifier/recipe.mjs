@@ -125,7 +125,7 @@ export function follow({ issuer, audience, clientId, clientSecret, baseUrl = iss
     const signed = Buffer.from(`${parts[1]}.${parts[2]}`);
     const key = { key: found.key, dsaEncoding: "ieee-p1363" };
     const hash = found.alg === "EdDSA" ? null : "sha256";
-    if (!isSigned(hash, signed, key, Buffer.from(parts[3], "base64url"))) {
+    if (!isSigned(hash, signed, key, decode(parts[3]))) {
       throw new Refused(401, "signature");
     }
     const claims = read(parts[2]);
@@ -176,9 +176,15 @@ function time(text) {
   return at;
 }
 
+function decode(part) {
+  const raw = Buffer.from(part, "base64url");
+  if (raw.toString("base64url") !== part) throw new Refused(401, "malformed"); // spare bits are zero
+  return raw;
+}
+
 function read(part) {
   try {
-    return Object(JSON.parse(Buffer.from(part, "base64url").toString()));
+    return Object(JSON.parse(decode(part).toString()));
   } catch {
     throw new Refused(401, "malformed");
   }

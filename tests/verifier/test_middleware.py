@@ -298,3 +298,58 @@ async def test_a_websocket_without_a_token_is_never_accepted(
     scope["headers"] = [(b"authorization", b"Bearer " + issuer.token(sub="ada").encode())]
     await guarded(scope, receive, send)
     assert reached == ["ada"]
+
+
+class WithoutLifespan:
+    """What Django's `get_asgi_application()` is: it takes requests and raises at anything else."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            raise ValueError(f"Django can only handle ASGI/HTTP connections, not {scope['type']}.")
+        await JSONResponse({"sub": scope["auth"].sub if "auth" in scope else None})(
+            scope, receive, send
+        )
+
+
+async def test_without_a_lifespan_the_first_requests_open_the_verifier_once(
+    issuer: StandIn,
+) -> None:
+    async with issuer.client() as http:
+        verifier = Verifier(ISSUER, AUDIENCE, "orders", "s", http=http, max_staleness=2)
+        app = VerifierMiddleware(WithoutLifespan(), verifier, open_paths=["/open"])
+        with pytest.raises(ValueError, match="lifespan"):  # which servers take for "has none"
+            await app({"type": "lifespan", "state": {}}, None, None)
+        assert not verifier.is_open
+        transport = httpx2.ASGITransport(app=app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://api.test") as client:
+            assert (await client.get("/open")).json() == {"sub": None}
+            assert not verifier.is_open
+            first = [client.get("/who", headers=bearing(issuer.token(sub="ada"))) for _ in range(9)]
+            answers = await asyncio.gather(*first)
+            assert [answer.json() for answer in answers] == [{"sub": "ada"}] * 9
+            assert issuer.asked.count("/.well-known/jwks.json") == 1
+            assert (await client.get("/who", headers=bearing("x.y.z"))).status_code == 401
+        await verifier.__aexit__(None, None, None)
+
+
+async def test_a_first_request_that_is_given_up_leaves_the_next_to_open_it(
+    issuer: StandIn,
+) -> None:
+    async with issuer.client() as http:
+        verifier = Verifier(ISSUER, AUDIENCE, "orders", "s", http=http, max_staleness=2)
+        transport = httpx2.ASGITransport(app=VerifierMiddleware(WithoutLifespan(), verifier))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://api.test") as client:
+            issuer.mute = {"/.well-known/jwks.json"}
+            given_up = asyncio.create_task(client.get("/who", headers=bearing(issuer.token())))
+            await eventually(lambda: answered(verifier.is_open))
+            given_up.cancel()
+            await asyncio.wait([given_up])
+            assert not verifier.is_open
+            issuer.mute = set()
+            answer = await client.get("/who", headers=bearing(issuer.token(sub="ada")))
+            assert answer.json() == {"sub": "ada"}
+        await verifier.__aexit__(None, None, None)
+
+
+async def answered(so: bool) -> bool:  # noqa: FBT001 - what `eventually` asks for
+    return so

@@ -137,6 +137,7 @@ async def test_the_one_file_refuses_what_is_no_good_token(world: World, recipe: 
     for token, why in {
         f"{head}.{other[1]}.{signature}": "signature",
         f"{head}.{payload}.": "malformed",
+        f"{head}.{payload}.{signature[:-1]}{chr(ord(signature[-1]) + 1)}": "malformed",
         f"{head}.{payload}": "malformed",
         "x.y.z": "malformed",
         "a" * 9000: "malformed",

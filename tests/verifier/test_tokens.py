@@ -337,3 +337,51 @@ def test_the_secret_shows_in_no_repr() -> None:
 async def test_a_verifier_that_was_not_entered_verifies_nothing(issuer: StandIn) -> None:
     with pytest.raises(RuntimeError, match="enter"):
         await Verifier(ISSUER, AUDIENCE, "orders", "s").verify(issuer.token())
+
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "RS256", "EdDSA"])
+async def test_one_signature_has_one_spelling(
+    opened: Open, issuer: StandIn, algorithm: Algorithm
+) -> None:
+    """Bits to spare in the last letter of base64url are zero (RFC 4648 section 3.5)."""
+    issuer.keys = [Key(algorithm, generate(algorithm))]
+    verifier = await opened()
+    altered = 0
+    for length in range(3):  # of the payload, so that its last letter has 0, 2 and 4 bits to spare
+        token = issuer.token(extra="x" * length)
+        await verifier.verify(token)
+        parts = token.split(".")
+        for place, part in enumerate(parts):
+            spare = {0: 0, 2: 4, 3: 2}[len(part) % 4]
+            for bits in range(1, 2**spare):
+                other = part[:-1] + _LETTERS[_LETTERS.index(part[-1]) + bits]
+                spelled = ".".join([*parts[:place], other, *parts[place + 1 :]])
+                assert await reason(verifier, spelled) in ("malformed", "signature")
+                altered += 1
+        assert await reason(verifier, token + "=") == "malformed"
+    assert altered > 18
+
+
+@pytest.mark.parametrize("name", ["exp", "iat", "nbf", "auth_time"])
+async def test_times_may_have_fractions_and_exponents(
+    verifier: Verifier, issuer: StandIn, name: str
+) -> None:
+    """RFC 7519 section 2."""
+    at = issuer.now() + (60 if name == "exp" else -1)
+    for text in (f"{at:.6f}", f"{at:.10e}", f"{int(at)}.0"):
+        payload = json.dumps(issuer.payload(**{name: 0})).replace(
+            f'"{name}": 0', f'"{name}": {text}'
+        )
+        claims = await verifier.verify(issuer.keys[0].sign(payload.encode()))
+        assert getattr(claims, name) == float(text)
+    for text in ("NaN", "Infinity", "-Infinity", "1e999", "-1", "1e16"):
+        payload = json.dumps(issuer.payload(**{name: 0})).replace(
+            f'"{name}": 0', f'"{name}": {text}'
+        )
+        assert await reason(verifier, issuer.keys[0].sign(payload.encode())) in (
+            "claims",
+            "malformed",
+        )

@@ -3,6 +3,7 @@
 Plain ASGI, so it stands around or inside a Litestar, FastAPI or Starlette application alike.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any, TypeAlias
 
@@ -23,7 +24,8 @@ class VerifierMiddleware:
     """Puts the claims of the bearer token in `scope["auth"]`, or answers 400, 401, 403 or 503.
 
     That is what `request.auth` reads in all three frameworks.  A verifier that is not open yet is
-    entered when the application starts up and left when it shuts down.
+    entered when the application starts up and left when it shuts down; where the application or
+    the server does not tell of either (Django), it is entered at the first request that needs it.
 
     Args:
         app: what stands behind it.
@@ -44,6 +46,7 @@ class VerifierMiddleware:
         self._verifier = verifier
         self._scopes = tuple(scopes)
         self._open_paths = frozenset(open_paths)
+        self._opening = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it."""
@@ -65,7 +68,16 @@ class VerifierMiddleware:
         async with self._verifier:
             await self.app(scope, receive, send)
 
+    async def _open(self) -> None:
+        """Enter the verifier once, however many requests find it closed; all wait for it."""
+        if self._verifier.is_open and not self._opening.locked():
+            return
+        async with self._opening:
+            if not self._verifier.is_open:
+                await self._verifier.__aenter__()
+
     async def _admit(self, scope: Scope) -> Claims:
+        await self._open()
         claims = await self._verifier.verify(bearer_token(scope["headers"]))
         claims.require(*self._scopes)
         return claims

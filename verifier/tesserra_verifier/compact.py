@@ -48,10 +48,14 @@ def read(token: str) -> Compact:
 
 
 def _decode(text: str) -> bytes:
+    """Decode base64url.  Bits to spare in the last letter are zero, as encoders write them."""
     try:
-        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except binascii.Error:
         raise InvalidTokenError("malformed", "base64url") from None
+    if base64.urlsafe_b64encode(raw).rstrip(b"=") != text.encode():
+        raise InvalidTokenError("malformed", "base64url")
+    return raw
 
 
 def _decode_object(text: str) -> dict[str, Any]:
