@@ -61,9 +61,12 @@ _NOT_CANONICAL = re.compile(rb"//|%2[fF]|%5[cC]|(?<!\A)/\Z|/\.{1,2}(?:/|\Z)")
 """In time that grows with the path's length and no faster: a path may have 64 KiB."""
 _PREFLIGHT: tuple[tuple[bytes, bytes], ...] = (
     (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
-    (b"access-control-allow-headers", b"authorization, content-type, idempotency-key"),
     (b"access-control-max-age", b"600"),
+    (b"vary", b"Access-Control-Request-Headers"),
 )
+_ALLOWED_HEADERS = (b"authorization", b"content-type", b"idempotency-key", b"x-request-id")
+_MOST_HEADERS = 32
+_HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 
 
 class Shell:
@@ -97,7 +100,7 @@ class Shell:
             await exchange.refuse(Reason.INVALID_REQUEST, _HOST)
             return
         if exchange.is_preflight():
-            await exchange.answer(204, list(_PREFLIGHT), b"")
+            await exchange.answer(204, exchange.preflight(), b"")
             return
         if _NOT_CANONICAL.search(scope.get("raw_path") or scope["path"].encode()):
             await exchange.refuse(Reason.NOT_FOUND)
@@ -193,6 +196,19 @@ class _Exchange:
             and self._allowed is not None
             and b"access-control-request-method" in self._headers
         )
+
+    def preflight(self) -> Headers:
+        """Return what a page of an allowed origin may send: also every header that it asks for.
+
+        Browsers' tracing has ever new ones.  A header says nothing here that anybody else could not
+        say without a browser; what a page's origin may not do is decided by its origin.
+        """
+        asked = self._headers.get(b"access-control-request-headers", b"").lower().split(b",")
+        names = [name.strip(b" \t") for name in asked]
+        if len(names) > _MOST_HEADERS or not all(map(_HEADER_NAME.fullmatch, names)):
+            names = []
+        allowed = b", ".join(dict.fromkeys((*_ALLOWED_HEADERS, *names)))
+        return [*_PREFLIGHT, (b"access-control-allow-headers", allowed)]
 
     async def send(self, message: Message) -> None:
         """Pass a message on, with what every answer carries."""

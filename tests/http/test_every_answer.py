@@ -178,7 +178,47 @@ async def test_an_allowed_page_s_preflight_is_answered(client: httpx2.AsyncClien
     methods = answer.headers["access-control-allow-methods"].replace(" ", "").split(",")
     assert {"GET", "POST", "PUT", "DELETE"} <= set(methods)
     allowed = answer.headers["access-control-allow-headers"]
-    assert allowed == "authorization, content-type, idempotency-key"
+    assert allowed == "authorization, content-type, idempotency-key, x-request-id"
+
+
+async def preflight(client: httpx2.AsyncClient, origin: str, asked: str) -> set[str]:
+    """Return which headers a page may send that asks for some."""
+    headers = {
+        "origin": origin,
+        "access-control-request-method": "POST",
+        "access-control-request-headers": asked,
+    }
+    answer = await client.options("/auth/login", headers=headers)
+    return set(answer.headers.get("access-control-allow-headers", "").split(", ")) - {""}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "content-type,traceparent,tracestate,baggage",
+        "authorization, x-request-id",
+        "content-type,sentry-trace,baggage",
+        "b3,x-b3-traceid,x-b3-spanid,x-b3-sampled",
+        "X-Datadog-Trace-Id ,\tx-correlation-id",
+        "x-of-tomorrow",
+    ],
+)
+async def test_a_page_we_allow_may_send_what_its_tracing_adds(
+    client: httpx2.AsyncClient, asked: str
+) -> None:
+    wanted = {name.strip().lower() for name in asked.split(",")}
+    assert wanted | {"authorization", "content-type"} <= await preflight(client, ORIGIN, asked)
+    assert await preflight(client, "https://evil.test", asked) == set()
+
+
+@pytest.mark.parametrize(
+    "asked", ["", ",", "a,,b", "a b", "a:b", "a;b", "(x)", "x" * 65, ",".join("a" * 33), "\xe9"]
+)
+async def test_what_names_no_headers_or_too_many_is_answered_with_what_is_always_allowed(
+    client: httpx2.AsyncClient, asked: str
+) -> None:
+    always = {"authorization", "content-type", "idempotency-key", "x-request-id"}
+    assert await preflight(client, ORIGIN, asked) == always
 
 
 async def test_the_keys_are_for_every_page_and_never_with_credentials(
