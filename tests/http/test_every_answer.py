@@ -212,7 +212,7 @@ async def test_a_page_we_allow_may_send_what_its_tracing_adds(
 
 
 @pytest.mark.parametrize(
-    "asked", ["", ",", "a,,b", "a b", "a:b", "a;b", "(x)", "x" * 65, ",".join("a" * 33), "\xe9"]
+    "asked", ["", ",", "a,,b", "a b", "a:b", "a;b", "(x)", "x" * 65, ",".join("a" * 33)]
 )
 async def test_what_names_no_headers_or_too_many_is_answered_with_what_is_always_allowed(
     client: httpx2.AsyncClient, asked: str

@@ -320,6 +320,7 @@ async def test_without_a_lifespan_the_first_requests_open_the_verifier_once(
         with pytest.raises(ValueError, match="lifespan"):  # which servers take for "has none"
             await app({"type": "lifespan", "state": {}}, None, None)
         assert not verifier.is_open
+        issuer.asked.clear()
         transport = httpx2.ASGITransport(app=app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://api.test") as client:
             assert (await client.get("/open")).json() == {"sub": None}
