@@ -168,8 +168,9 @@ class Postgres:
         before that SELECT.  What takes longer than 15 s between two statements loses it:
         Refused(UNAVAILABLE).
         """
-        with _told():
-            async with self._pool.acquire(timeout=3) as tx:
+        with self._told():
+            pool = await self._current()
+            async with pool.acquire(timeout=3) as tx:
                 await tx.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 try:
                     yield tx
