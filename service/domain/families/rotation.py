@@ -138,8 +138,8 @@ class Rotations:
         finally:
             timer.cancel()
             over.set()
-        if over in self._hanging:
-            await self._hanging[over]
+        if over in self._hanging:  # not for long: what is to be handed out grows old meanwhile
+            await asyncio.wait([self._hanging[over]], timeout=SLOW)
 
     def _follow(self, asked: Sequence[Asked], over: asyncio.Event) -> None:
         task = asyncio.create_task(self._confirm_until(asked, over), name="rotations")
