@@ -46,7 +46,7 @@ GENERATED = """
 SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7'
             || substr(digits, 1, 3) || '8' || substr(digits, 4, 15))::uuid, at,
        lpad(to_hex(CASE WHEN a < 0.4 THEN 1 ELSE 1 + floor(b * 50)::int END), 32, '0')::uuid,
-       'user', person, lpad(person, 32, '0')::uuid, lpad(to_hex(1000000000 + n / 8), 32, '0')::uuid,
+       'user', person::text, person, lpad(to_hex(1000000000 + n / 8), 32, '0')::uuid,
        CASE WHEN n % 100000 = 7 THEN 'family.burned' WHEN c < 0.60 THEN 'sign_in.succeeded'
             WHEN c < 0.85 THEN 'sign_in.failed' WHEN c < 0.99 THEN 'session.ended'
             ELSE 'lockout.started' END,
@@ -55,7 +55,7 @@ SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7'
   FROM (
     SELECT n, $1::timestamptz + n * $2::interval AS at, md5(n::text) AS digits, random() AS a,
            random() AS b, random() AS c, random() AS d,
-           (1000000 + floor(random() * 100000)::int)::text AS person
+           lpad((1000000 + floor(random() * 100000)::int)::text, 32, '0')::uuid AS person
       FROM generate_series($3::bigint, $4::bigint) AS n
   ) AS made
 """

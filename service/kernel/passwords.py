@@ -7,8 +7,9 @@ hangs up frees nothing before its hash is done.  argon2-cffi and bcrypt let go o
 work.
 
 A password is hashed in one Unicode form, NFC: the same letters typed on two systems may come in
-different code points (NIST SP 800-63B section 3.1.1.2).  A password is compared in NFC, in NFD and
-as it was received where these differ, since an older or an imported hash may be of any of them.
+different code points (NIST SP 800-63B section 3.1.1.2).  A password is also compared in a second
+form, since an older or an imported hash may be of that: as it was received or, if that is NFC, in
+NFD.
 """
 
 import asyncio
@@ -142,9 +143,13 @@ def _is_base64(text: str) -> bool:
 
 
 def _forms(password: str) -> tuple[str, ...]:
-    """Return a password in NFC, then in NFD and as it was received where those are other texts."""
-    composed, decomposed = (unicodedata.normalize(form, password) for form in ("NFC", "NFD"))
-    return tuple(dict.fromkeys((composed, decomposed, password)))
+    """Return a password in NFC, and in the form to try beside it where that is another text.
+
+    That is the form it was received in or, if that is NFC, NFD.
+    """
+    if unicodedata.is_normalized("NFC", password):
+        return tuple(dict.fromkeys((password, unicodedata.normalize("NFD", password))))
+    return unicodedata.normalize("NFC", password), password
 
 
 def _step_back() -> None:
@@ -235,7 +240,7 @@ class Passwords:
         """Seconds between the moments at which refusals are told.
 
         Twice what verifying the slowest scheme on file and a hash of ours are reckoned to take: a
-        password that is not in NFC is looked at twice, and a right one of an outdated hash is
+        password may be looked at in two forms, and a right one of an outdated hash is
         hashed anew before anybody sees that the account is closed.  And 0.4 s for all else.  By the
         policy and the database alone: the same on every worker.
         """

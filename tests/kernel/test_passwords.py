@@ -185,6 +185,7 @@ def test_the_bounds_themselves_are_within() -> None:
         ("$pbkdf2-sha256$29000$x$y", ["bcrypt", "Argon2id"]),
         ("$" * 300, ["256 characters"]),
     ],
+    ids=range(16),
 )
 def test_a_refused_hash_is_told_the_bound_it_breaks_and_shown_to_nobody(
     on_file: str, told: list[str]
@@ -249,7 +250,7 @@ async def test_an_older_hash_opens_in_both_forms_and_becomes_one_of_nfc(
 
 @pytest.mark.parametrize(
     ("password", "looks"),
-    [("ascii", 1), (COMPOSED, 2), (DECOMPOSED, 2), ("\N{OHM SIGN}", 2), ("\N{ANGSTROM SIGN}", 3)],
+    [("ascii", 1), (COMPOSED, 2), (DECOMPOSED, 2), ("\N{OHM SIGN}", 2), ("\N{ANGSTROM SIGN}", 2)],
 )
 async def test_how_often_is_looked_depends_on_the_password_given_and_on_no_account(
     passwords: Passwords, password: str, looks: int

@@ -40,8 +40,6 @@ EXCEPT: dict[str, str] = {
     "apikeys.list_presented": SECRET,
     "families.rotate": SECRET,
     "families.find_standing": "of the session its caller holds",
-    "families.settle": SECRET,
-    "families.commit_locally": "reads and writes nothing",
     "families.find": SECRET,
     "families.lock": SECRET,
     "families.find_owner": SECRET,
