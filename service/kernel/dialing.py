@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 else:
     _Connection = asyncpg.Connection  # not subscriptable at run time
 
-Address: TypeAlias = "str | tuple[str, int]"
+Address: TypeAlias = str | tuple[str, int]
 
 _NEXT_HOST_SECONDS = 0.5
 """A host that is silent for so long is not waited for alone any more."""
@@ -100,12 +100,16 @@ class Session(_Connection):
         return ""
 
 
-async def dial(url: str, schema: str, seconds: float, **options: Any) -> Session:
+async def dial(
+    url: str, schema: str, seconds: float, before: Address | None = None, **options: Any
+) -> Session:
     """Open a connection to the first host of the URL that answers and takes writes.
 
-    `seconds` bounds all of it; `options` are asyncpg's.  CannotConnectError.
+    `seconds` bounds all of it; `before` is asked before the others; `options` are asyncpg's.
+    CannotConnectError.
     """
     addresses, demanded = _read(url)
+    addresses.sort(key=lambda at: at != before)  # stable: the others keep their order
     options["target_session_attrs"] = demanded
     try:
         async with asyncio.timeout(seconds):

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import datetime
+from weakref import WeakSet
 
 import asyncpg
 from asyncpg.pool import Pool
@@ -15,7 +16,7 @@ from service.kernel.refusal import Reason, Refused, unavailable
 from service.kernel.sql import Tx
 
 _DIAL_SECONDS = 3.0
-_MOVE_SECONDS = 1.2
+_LOOK_SECONDS = 1.2
 """Longer than a silent host is waited for, and short: the next look follows."""
 
 _OUTDATED = (
@@ -67,7 +68,10 @@ class Postgres:
         self._schema = schema
         self._most = most
         self._several = is_choice(url)
-        self._address: Address = ""
+        self._address: Address | None = None
+        self._open: WeakSet[Session] = WeakSet()
+        self.is_unsure = False
+        """Another host had to be used for a new connection: those that are open may be silent."""
         self._outdated = False
         self._pool: Pool[asyncpg.Record]
 
@@ -80,8 +84,12 @@ class Postgres:
 
     async def _fill(self) -> "Pool[asyncpg.Record]":
         async def connect(*_: object, **__: object) -> Session:
-            session = await dial(self._url, self._schema, _DIAL_SECONDS, command_timeout=10)
+            session = await dial(
+                self._url, self._schema, _DIAL_SECONDS, self._address, command_timeout=10
+            )
+            self.is_unsure |= self._address not in (None, session.address)
             self._address = session.address
+            self._open.add(session)
             return session
 
         return await asyncpg.create_pool(
@@ -92,24 +100,28 @@ class Postgres:
             connect=connect,
         )
 
-    async def move(self) -> bool:
-        """Go over to another host of the URL, for when the one in use does not answer.
+    async def leave_silent(self) -> bool:
+        """Leave a host that is in use and silent, where another of the URL answers, taking writes.
 
-        Only where another answers, takes writes, and the one in use still does not.  What is under
-        way there is cut off: its outcome is unknown, as with any lost connection.
+        What is under way at it is cut off: its outcome is unknown, as with any lost connection.
         """
-        if not self._several:
-            return False
-        try:
-            session = await dial(self._url, self._schema, _MOVE_SECONDS)
-        except CannotConnectError:
-            return False
-        session.terminate()
-        if session.address == self._address:
-            return False
-        left, self._pool = self._pool, await self._fill()
-        left.terminate()
-        return True
+        self.is_unsure = False
+        used = {one.address for one in self._open if not one.is_closed()}
+        suspects = used - {self._address} or used
+        left = False
+        for suspect in suspects if self._several else ():
+            try:
+                session = await dial(self._url, self._schema, _LOOK_SECONDS, suspect)
+            except CannotConnectError:
+                continue
+            session.terminate()
+            if session.address != suspect:
+                left = True
+                self._address = session.address
+                for one in list(self._open):
+                    if one.address == suspect:
+                        one.terminate()
+        return left
 
     async def close(self) -> None:
         """Close the pool, without waiting longer than 5 s for those who still use it."""

@@ -35,9 +35,10 @@ async def tend(rt: Runtime) -> None:
 
 
 async def leave_silent_host(rt: Runtime) -> None:
-    """Go over to another host of the database's URL when this one has not answered for a second."""
-    if not rt.revocations.is_fresh() and await rt.pg.move():
-        log().warning("postgresql: another host is used, since this one does not answer")
+    """Leave a host of the database's URL that has not answered for a second, where another does."""
+    doubtful = rt.pg.is_unsure or not rt.revocations.is_fresh()
+    if doubtful and await rt.pg.leave_silent():
+        log().warning("postgresql: a host is left, since it does not answer")
 
 
 async def finish(rt: Runtime) -> None:
