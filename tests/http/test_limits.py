@@ -127,14 +127,17 @@ class TestToldBudgets:
         sent: dict[str, object],
     ) -> None:
         root = await an_owner(rt, client, platform_admin=True)
-        for left in (2, 1, 0):
-            body = {key: v.format(left) if isinstance(v, str) else v for key, v in sent.items()}
+        bodies = [
+            {key: v.format(n) if isinstance(v, str) else v for key, v in sent.items()}
+            for n in range(5)
+        ]
+        for left, body in zip((2, 1, 0), bodies[:3], strict=True):
             answer = await root.ask("POST", path, json=body)
             assert answer.status_code == 201, answer.text
             assert answer.headers.get_list("ratelimit-policy") == [f'"{name}";q=3;w=60']
             assert told(answer) in ((name, left, 60), (name, left, 59))
-        for _ in range(2):
-            limited = await root.ask("POST", path, json=sent)
+        for body in bodies[3:]:
+            limited = await root.ask("POST", path, json=body)
             assert limited.status_code == 429
             wait = int(limited.headers["retry-after"])
             assert told(limited) in ((name, 0, wait), (name, 0, wait - 1))

@@ -17,7 +17,8 @@ STRAY = "canary-of-a-stray-header"
 
 
 async def test_every_line_is_one_object_in_order_and_no_secret_is_in_it() -> None:
-    async with service(workers=2, policy=UNLIMITED, env={"AUTH_LOG_LEVEL": "debug"}) as running:
+    policy = UNLIMITED + "[tokens]\nrefresh_grace = 0\n"
+    async with service(workers=2, policy=policy, env={"AUTH_LOG_LEVEL": "debug"}) as running:
         secrets = {PASSWORD, WRONG, STRAY, MASTER_KEY}
         secrets.add(urlsplit(running.database_url).password or WRONG)
         async with visitors(running, 2) as (device, other), connection(running.url) as client:
