@@ -6,21 +6,23 @@ it the plain way, in a decision.  A test holds the two against each other.
 
 The statement notes when a token is superseded, and commits afterwards: as a rule within
 milliseconds, but a commit may hang, because a standby is lost or PostgreSQL was stopped.  So every
-rotation runs in `confirming`.  Once it has taken longer than SLOW, the row is waited for beside it,
-early in line, and the token counts as superseded from when the row can be had: before anybody uses
-a successor, which takes the row as well, and before it is handed out here.  Where that fails too,
-it is tried again until it works.  Requests that waited meanwhile arrived before anybody used the
-successor: `Family.state` needs no more.
+rotation runs in `confirming`.  A rotation has hung when it takes longer than SLOW from when its
+statement is sent; waiting for a connection does not count.  A second transaction then queues for
+the row.  The token counts as superseded from when that transaction gets it: before anybody uses a
+successor, which takes the row as well, and before it is handed out here.  A confirmation that
+fails is tried again until it works.  Requests that waited meanwhile arrived before anybody used
+the successor: `Family.state` needs no more.
 
 Not covered: a worker that is killed while its commit hangs leaves the statement's time in the row,
-so that an honest client has only the grace of a lost answer.  And what is sent to a worker that is
-stopped arrives when the worker goes on.
+so that an honest client has only the grace of a lost answer.  The same goes for decisions that hang
+while _FOR_DECISIONS others already do.  And what is sent to a worker that is stopped arrives when
+the worker goes on.
 """
 
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -69,7 +71,12 @@ class _Routine(Asked, frozen=True):
 
 
 SLOW = 0.5
-"""After so many seconds a rotation is taken to have hung."""
+"""So many seconds after its statement was sent a rotation is taken to have hung."""
+
+_FLIGHTS = 2
+_FOR_DECISIONS = 4
+"""So many confirmations of decisions hang at once, each on a connection of its own; flights have
+_FLIGHTS more."""
 
 _MOST_UNCONFIRMED = 10_000
 _TOGETHER = 128
@@ -85,7 +92,9 @@ class Rotations:
     def __init__(self, pg: Postgres, clock: Clock) -> None:
         self._pg = pg
         self._clock = clock
-        self._batcher = Batcher(self._rotate, key=lambda asked: asked.presented.handle_hash)
+        self._batcher = Batcher(
+            self._rotate, key=lambda asked: asked.presented.handle_hash, flights=_FLIGHTS
+        )
         self._unconfirmed: dict[bytes, Asked] = {}
         self._confirmer: asyncio.Task[None] | None = None
         self._hanging: dict[asyncio.Event, asyncio.Task[None]] = {}
@@ -109,7 +118,9 @@ class Rotations:
         return await self._batcher.ask(_Routine(presented, at, successor, where))
 
     async def _rotate(self, asked: list[_Routine]) -> list[Rotation | None]:
-        async with self.confirming(asked), self._pg.autocommit() as tx:
+        most = _FLIGHTS + _FOR_DECISIONS
+        async with self.confirming(asked, most) as sent, self._pg.autocommit() as tx:
+            sent()
             rotated = await _rotate.all(
                 tx,
                 handle_hashes=[a.presented.handle_hash for a in asked],
@@ -125,23 +136,38 @@ class Rotations:
         return [by_handle.get(a.presented.handle_hash) for a in asked]
 
     @asynccontextmanager
-    async def confirming(self, asked: Sequence[Asked]) -> AsyncIterator[None]:
-        """Around the transaction of a rotation: a commit that hangs shortens nobody's grace."""
+    async def confirming(
+        self, asked: Sequence[Asked], most: int = _FOR_DECISIONS
+    ) -> AsyncIterator[Callable[[], None]]:
+        """Around the transaction of a rotation: a commit that hangs shortens nobody's grace.
+
+        Call what is lent just before the statement that rotates is sent.  Until then nothing can
+        have hung, and nothing is confirmed.  Nor is a rotation that hangs while `most` others are
+        being confirmed: its client has the grace of a lost answer.
+        """
         over = asyncio.Event()
-        timer = asyncio.get_running_loop().call_later(SLOW, self._follow, asked, over)
+        timer: asyncio.TimerHandle | None = None
+
+        def sent() -> None:
+            nonlocal timer
+            timer = asyncio.get_running_loop().call_later(SLOW, self._follow, asked, over, most)
+
         try:
-            yield
+            yield sent
         except Refused as refused:
-            if refused.reason is Reason.UNAVAILABLE and over not in self._hanging:
+            if timer and refused.reason is Reason.UNAVAILABLE and over not in self._hanging:
                 self._confirm_later(asked)
             raise
         finally:
-            timer.cancel()
+            if timer:
+                timer.cancel()
             over.set()
-        if over in self._hanging:  # not for long: what is to be handed out grows old meanwhile
+        if over in self._hanging:  # wait at most SLOW: the new token's own grace is running
             await asyncio.wait([self._hanging[over]], timeout=SLOW)
 
-    def _follow(self, asked: Sequence[Asked], over: asyncio.Event) -> None:
+    def _follow(self, asked: Sequence[Asked], over: asyncio.Event, most: int) -> None:
+        if len(self._hanging) >= most:
+            return
         task = asyncio.create_task(self._confirm_until(asked, over), name="rotations")
         task.add_done_callback(lambda _: self._hanging.pop(over))
         self._hanging[over] = task

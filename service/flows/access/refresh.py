@@ -56,7 +56,7 @@ async def _decide(rt: Runtime, call: Call, presented: Presented) -> tuple[Grante
     burned: list[Revocation] = []
     try:
         async with (
-            rt.rotations.confirming([Asked(presented, call.at)]),
+            rt.rotations.confirming([Asked(presented, call.at)]) as sent,
             rt.pg.decision() as tx,
         ):
             held = await families.lock(tx, presented.handle_hash)
@@ -66,6 +66,7 @@ async def _decide(rt: Runtime, call: Call, presented: Presented) -> tuple[Grante
                     raise _no("token of another key")
                 case State.CURRENT:
                     grantee = seen.grantee()
+                    sent()
                     text = await _rotate(rt, call, tx, presented, seen.family)
                 case State.SUPERSEDED:
                     grantee = seen.grantee()

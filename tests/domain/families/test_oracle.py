@@ -4,19 +4,23 @@ What it is asked here arrives years ahead of the database's clock: a token is ne
 before the request arrived that did it, so these are the times in the row.
 """
 
+import asyncio
 import contextlib
 import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from service.domain import families
 from service.domain.families import Family, Grace, Minter, Presented, State, Where
+from service.domain.families.rotation import SLOW
 from service.kernel.refusal import Refused, unavailable
+from service.policy import Tokens
 from service.runtime import Runtime
 from tests import given as world
 
@@ -25,7 +29,11 @@ SECOND = timedelta(seconds=1)
 GRACE = 10 * SECOND
 NETWORKS = [None, "192.0.2.0/24", "198.51.100.0/24"]
 AGENTS = ["", "tests"]
-LONGEST = timedelta(seconds=30)
+LONGEST = timedelta(
+    seconds=msgspec.json.schema(Tokens)["$defs"]["Tokens"]["properties"]["refresh_grace"]["maximum"]
+)
+"""The longest grace that a policy may give."""
+
 BOUND = 127
 SESSION = UUID(int=7)
 MINTER = Minter(os.urandom(32))
@@ -145,6 +153,23 @@ async def test_the_plain_rotation_leaves_the_same_row_as_the_hot_one(rt: Runtime
     assert await stored(rt) == hot
 
 
+@pytest.mark.parametrize("plainly", [False, True])
+@pytest.mark.parametrize(
+    ("pause", "kept"), [(LONGEST - timedelta(microseconds=1), 3), (LONGEST, 0)]
+)
+async def test_the_times_are_kept_for_the_longest_grace_of_a_policy(
+    rt: Runtime, pause: timedelta, kept: int, *, plainly: bool
+) -> None:
+    handle, where = os.urandom(24), Where("192.0.2.9", NETWORKS[1], "tests")
+    await begin(rt, handle, STEADY | {"rotated_at": AT - pause})
+    presented, successor = (MINTER.token(handle, generation)[1] for generation in (9, 10))
+    if plainly:
+        await advance(rt, presented, successor, AT, where)
+    else:
+        assert await rt.rotations.rotate(presented, successor, AT, where)
+    assert (await stored(rt))["superseded"] == [*STEADY["superseded"][:kept], AT - pause]
+
+
 @settings(
     max_examples=12,
     deadline=None,
@@ -202,7 +227,8 @@ async def settled(rt: Runtime, row: dict[str, Any], generation: int, at: datetim
     await begin(rt, handle, STEADY | row)
     asked = families.Asked(MINTER.token(handle, generation)[1], at)
     with contextlib.suppress(Refused):
-        async with rt.rotations.confirming([asked]):
+        async with rt.rotations.confirming([asked]) as sent:
+            sent()
             raise unavailable("its commit hangs")
     await rt.rotations.confirmed()
     async with rt.pg.reading() as tx:
@@ -247,6 +273,56 @@ async def test_what_was_superseded_before_the_request_arrived_was_another_s_doin
     row = {"superseded": times, "rotated_at": began}
     family = await settled(rt, row, generation, began + SECOND)
     assert (family.superseded, family.rotated_at) == (times, began)
+
+
+def confirming() -> int:
+    """Count what confirms rotations at this moment."""
+    return sum(task.get_name() == "rotations" for task in asyncio.all_tasks())
+
+
+async def test_a_rotation_that_waited_long_for_a_connection_is_not_confirmed(rt: Runtime) -> None:
+    where = Where("192.0.2.9", NETWORKS[1], "tests")
+    handle = os.urandom(24)
+    await begin(rt, handle, STEADY)
+    presented, successor = (MINTER.token(handle, generation)[1] for generation in (9, 10))
+    async with contextlib.AsyncExitStack() as all_connections:
+        for _ in range(12):
+            await all_connections.enter_async_context(rt.pg.reading())
+        rotating = asyncio.create_task(rt.rotations.rotate(presented, successor, AT, where))
+        await asyncio.sleep(2 * SLOW)
+        assert not rotating.done()
+        assert confirming() == 0
+    assert await rotating
+
+
+async def test_what_was_never_sent_for_want_of_a_connection_is_not_confirmed(rt: Runtime) -> None:
+    asked = families.Asked(MINTER.token(os.urandom(24), 9)[1], AT)
+    where = Where("192.0.2.9", NETWORKS[1], "tests")
+    await rt.pg._pool.close()  # as when the server is gone: every use of the pool fails
+    with pytest.raises(Refused):
+        await rt.rotations.rotate(asked.presented, asked.presented, AT, where)
+    with pytest.raises(Refused):
+        async with rt.rotations.confirming([asked]) as sent, rt.pg.decision():
+            sent()
+    assert confirming() == 0
+
+
+async def test_few_confirmations_hang_at_once(rt: Runtime) -> None:
+    async def hang(*most: int) -> None:
+        asked = families.Asked(MINTER.token(os.urandom(24), 9)[1], AT)
+        async with rt.rotations.confirming([asked], *most) as sent:
+            sent()
+            await over.wait()
+
+    over = asyncio.Event()
+    decisions = [asyncio.create_task(hang()) for _ in range(20)]
+    await asyncio.sleep(2 * SLOW)
+    assert confirming() == 4
+    flights = [asyncio.create_task(hang(6)) for _ in range(2)]
+    await asyncio.sleep(2 * SLOW)
+    assert confirming() == 6
+    over.set()
+    await asyncio.gather(*decisions, *flights)
 
 
 STEADY: dict[str, Any] = {

@@ -8,6 +8,7 @@ from datetime import timedelta
 import httpx2
 import pytest
 
+from service.domain.families.rotation import SLOW
 from service.domain.revocations import Kind
 from service.flows.access.authenticate import authenticate
 from service.flows.access.granting import Granted, minter
@@ -251,11 +252,13 @@ async def test_a_superseded_token_is_answered_without_a_write(
     assert await row() == before
 
 
+@pytest.mark.parametrize("recorded", ["false", "true"], ids=["routine", "decided"])
 async def test_a_commit_that_hangs_is_counted_from_its_end(
-    rt: Runtime, call: Callable[..., Call]
+    rt: Runtime, call: Callable[..., Call], recorded: str
 ) -> None:
     """A trigger stands for the standby: the time is noted, and then the transaction hangs."""
-    await given.an_organization(rt, policy='{"refresh_grace": 2, "lost_answer_grace": 0}')
+    policy = f'"refresh_grace": 2, "lost_answer_grace": 0, "record_every_rotation": {recorded}'
+    await given.an_organization(rt, policy=f"{{{policy}}}")
     first = await signed_in(rt, call)
     async with rt.pg.reading() as tx:
         await tx.execute(
@@ -267,9 +270,27 @@ async def test_a_commit_that_hangs_is_counted_from_its_end(
             " INITIALLY DEFERRED FOR EACH ROW WHEN (OLD.generation = 1 AND NEW.generation = 2)"
             " EXECUTE FUNCTION hang()"
         )
-    second = await again(rt, call, first)
-    third = await again(rt, call, second)
-    assert await again(rt, call, first) == third
+    try:
+        second = await again(rt, call, first)
+        third = await again(rt, call, second)
+        assert await again(rt, call, first) == third
+    finally:
+        async with rt.pg.reading() as tx:
+            await tx.execute("DROP FUNCTION hang() CASCADE")
+
+
+async def test_a_decision_that_waits_for_its_turn_is_not_confirmed(
+    rt: Runtime, call: Callable[..., Call]
+) -> None:
+    await given.an_organization(rt, policy='{"record_every_rotation": true}')
+    first = await signed_in(rt, call)
+    async with rt.pg.decision() as tx:
+        await tx.execute("SELECT 1 FROM auth_sessions FOR UPDATE")
+        renewing = asyncio.create_task(again(rt, call, first))
+        await asyncio.sleep(2 * SLOW)
+        assert not renewing.done()
+        assert not [task for task in asyncio.all_tasks() if task.get_name() == "rotations"]
+    assert await renewing != first
 
 
 async def test_thirty_two_at_once_are_given_one_successor(
