@@ -73,8 +73,12 @@ class Family(Struct, frozen=True, kw_only=True):
     rotated_at: datetime
     """When the previous token was superseded; of the first generation, when the family began."""
     superseded: tuple[datetime, ...]
-    """When the tokens before that were, the newest last: the 127 newest at most, which is more than
-    a session may have in a minute (policy `limits.refresh`).  Older ones count as long ago."""
+    """When the tokens before that were, the newest last: the 127 newest at most.
+
+    Older ones count as long ago.  So a client that rotates more than 127 times within the grace is
+    taken for a thief when it sends one of them.  The default of `limits.refresh`, 120 a minute,
+    does not allow that; a policy may.  To take such a token for an honest one would be worse: a
+    thief who rotates that fast would never be found out."""
     idle_ttl: timedelta
     idle_expires_at: datetime
     last_network: str | None

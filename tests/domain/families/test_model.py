@@ -125,6 +125,13 @@ def test_what_is_not_remembered_was_long_ago() -> None:
     assert judged(196, -60 * SECOND, family=family) is State.REPLAYED
 
 
+def test_who_rotates_too_often_to_be_remembered_is_no_exception() -> None:
+    """Otherwise a thief who rotates fast enough would keep an honest client's use from telling."""
+    often = replace(FAMILY, generation=200, superseded=(AT - MOMENT,) * 127)
+    assert judged(200 - 128, SECOND, family=often) is State.SUPERSEDED
+    assert judged(200 - 129, SECOND, family=often) is State.REPLAYED
+
+
 @pytest.mark.parametrize("generation", range(1, 8))
 @pytest.mark.parametrize(
     "family",
