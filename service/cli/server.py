@@ -22,7 +22,7 @@ from service.cli.certificate import BadCertificateError, Certificate
 from service.cli.grammar import Command
 from service.flows.upkeep import prune as upkeep
 from service.flows.upkeep.retention import drop_old_months
-from service.kernel import log, metrics
+from service.kernel import log, metrics, waiting
 from service.kernel import migrate as migrations
 from service.kernel.call import Call
 from service.kernel.postgres import connected
@@ -48,6 +48,7 @@ def serve() -> None:
     settings = edge.settings()
     edge.finish(_try(settings))
     folder = os.environ["PROMETHEUS_MULTIPROC_DIR"]  # made in __main__: where workers add up
+    os.environ[waiting.FOLDER] = folder  # and where they tell each other that they cannot start
     try:
         _listen_for_metrics(settings, folder)
         _serve(settings)
