@@ -104,8 +104,9 @@ class Postgres:
         """Leave a host that is in use and silent, where another of the URL answers, taking writes.
 
         What is under way at it is cut off: its outcome is unknown, as with any lost connection.
+        `is_unsure` stays true where a look failed, so that the next look follows.
         """
-        self.is_unsure = False
+        self.is_unsure = False  # first: a connection that is opened meanwhile may set it again
         used = {one.address for one in self._open if not one.is_closed()}
         suspects = used - {self._address} or used
         left = False
@@ -113,6 +114,7 @@ class Postgres:
             try:
                 session = await dial(self._url, self._schema, _LOOK_SECONDS, suspect)
             except CannotConnectError:
+                self.is_unsure = True
                 continue
             session.terminate()
             if session.address != suspect:

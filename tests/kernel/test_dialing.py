@@ -15,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
+from faults.proxy import Proxy
 from service.embedded.servers import free_port
 from service.kernel.dialing import CannotConnectError, dial
 from service.kernel.postgres import Postgres
@@ -302,6 +303,30 @@ async def test_a_server_that_is_stopped_is_passed_over_at_start_and_later(
         finally:
             _signal_group(hanging.pid, signal.SIGCONT)
         assert took < PATIENCE / 2, "sooner than a statement is given up"
+        await pg.close()
+
+
+async def test_a_host_is_left_later_where_the_first_look_failed(database_url: str) -> None:
+    at = int(place(database_url).rpartition(":")[2])
+    async with Proxy(at).listening() as first, Proxy(at).listening() as second:
+        url = with_place(database_url, f"127.0.0.1:{first.port}", f"127.0.0.1:{second.port}")
+        pg = await Postgres.connect(url, "public")
+        async with pg.reading():  # else it is this connection that is used again
+            async with pg.reading():
+                pass
+            assert len(first.pairs) == 2
+            async with pg.reading():
+                first.swallowing = True
+                async with pg.reading():  # a third one: it has to use the other host
+                    assert pg.is_unsure
+        second.swallowing = True
+        assert not await pg.leave_silent()
+        assert pg.is_unsure
+        second.swallowing = False
+        assert await pg.leave_silent()
+        assert not pg.is_unsure
+        assert await _port(pg) == at
+        assert not first.pairs
         await pg.close()
 
 
