@@ -92,10 +92,8 @@ CREATE FUNCTION public.auth_eventos_of_erased() RETURNS trigger
 DECLARE
     person text := CASE WHEN NEW.actor_kind = 'user' THEN NEW.actor_id ELSE NEW.user_id::text END;
 BEGIN
-    IF person IS NULL OR (NEW.ip IS NULL AND NEW.user_agent = '') THEN
-        RETURN NEW;
-    END IF;
-    PERFORM pg_advisory_xact_lock_shared(auth_eventos_person(person));
+    PERFORM pg_advisory_xact_lock_shared(
+        hashtextextended(TG_TABLE_SCHEMA || ' events of ' || (hashtext(person) & 255), 0));
     -- A statement of its own: it sees what was committed while the lock was waited for.
     IF EXISTS (SELECT FROM auth_users WHERE user_id = person::uuid AND erased_at IS NOT NULL) THEN
         NEW.ip := NULL;
@@ -753,7 +751,11 @@ ALTER INDEX public.auth_eventos_session ATTACH PARTITION public.auth_eventos_def
 
 ALTER INDEX public.auth_eventos_user ATTACH PARTITION public.auth_eventos_default_user_id_chain_id_event_id_idx;
 
-CREATE TRIGGER auth_eventos_of_erased BEFORE INSERT ON public.auth_eventos FOR EACH ROW EXECUTE FUNCTION public.auth_eventos_of_erased();
+CREATE TRIGGER auth_eventos_of_erased BEFORE INSERT ON public.auth_eventos FOR EACH ROW WHEN ((((new.ip IS NOT NULL) OR (new.user_agent <> ''::text)) AND
+        CASE
+            WHEN (new.actor_kind = 'user'::text) THEN (new.actor_id IS NOT NULL)
+            ELSE (new.user_id IS NOT NULL)
+        END)) EXECUTE FUNCTION public.auth_eventos_of_erased();
 
 ALTER TABLE ONLY public.auth_api_keys
     ADD CONSTRAINT auth_api_keys_owner_id_fkey FOREIGN KEY (owner_id) REFERENCES public.auth_users(user_id) ON DELETE CASCADE;

@@ -4,15 +4,19 @@
 -- An erasure waits for acts of that person that have recorded something and not ended; acts that come
 -- later wait for the erasure, and then see it.  Whoever acts on others does so from an address of their
 -- own: that goes when they themselves are erased.
+--
+-- This lock comes after all rows of an act and of an erasure.  Only the counter of the revocations comes
+-- later.  An act that took a row after it recorded something could wait in a circle.
+--
+-- The lock's number is that of auth_eventos_person.  It stands here a second time because a function
+-- with a search path of its own is not inlined, and every event would pay for the call.
 CREATE FUNCTION auth_eventos_of_erased() RETURNS trigger
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     person text := CASE WHEN NEW.actor_kind = 'user' THEN NEW.actor_id ELSE NEW.user_id::text END;
 BEGIN
-    IF person IS NULL OR (NEW.ip IS NULL AND NEW.user_agent = '') THEN
-        RETURN NEW;
-    END IF;
-    PERFORM pg_advisory_xact_lock_shared(auth_eventos_person(person));
+    PERFORM pg_advisory_xact_lock_shared(
+        hashtextextended(TG_TABLE_SCHEMA || ' events of ' || (hashtext(person) & 255), 0));
     -- A statement of its own: it sees what was committed while the lock was waited for.
     IF EXISTS (SELECT FROM auth_users WHERE user_id = person::uuid AND erased_at IS NOT NULL) THEN
         NEW.ip := NULL;
@@ -22,15 +26,19 @@ BEGIN
     RETURN NEW;
 END $$;
 
--- The number of a person's lock, which 1 of 256 have in common: a transaction that records many people
--- holds no more than so many.  Advisory locks are shared by all schemas of a database.
+-- A person's lock number.  There are 256, so people share them.  A transaction that records events of
+-- many people holds at most 256 locks.  Advisory locks are shared by all schemas of a database.
 CREATE FUNCTION auth_eventos_person(person text) RETURNS bigint
 LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
     SELECT hashtextextended(current_schema() || ' events of ' || (hashtext(person) & 255), 0)
 $$;
 
 CREATE TRIGGER auth_eventos_of_erased BEFORE INSERT ON auth_eventos
-    FOR EACH ROW EXECUTE FUNCTION auth_eventos_of_erased();
+    FOR EACH ROW
+    WHEN ((NEW.ip IS NOT NULL OR NEW.user_agent <> '')
+          AND CASE WHEN NEW.actor_kind = 'user' THEN NEW.actor_id IS NOT NULL
+                   ELSE NEW.user_id IS NOT NULL END)
+    EXECUTE FUNCTION auth_eventos_of_erased();
 
 CREATE OR REPLACE FUNCTION auth_eventos_erase(person uuid, personal_keys text[]) RETURNS SETOF uuid
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$

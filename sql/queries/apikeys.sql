@@ -104,10 +104,18 @@ DELETE FROM auth_api_keys
  WHERE key_id = $1;
 
 -- name: erase(owner_id)
--- What their owner called them goes too.
-DELETE FROM auth_api_keys
- WHERE owner_id = $1
-RETURNING key_id, tenant_id, public_id;
+-- What their owner called them goes too.  Held in one order, as by whoever counts their uses.
+WITH doomed AS (
+    SELECT key_id
+      FROM auth_api_keys
+     WHERE owner_id = $1
+     ORDER BY key_id
+       FOR UPDATE
+)
+DELETE FROM auth_api_keys k
+ USING doomed
+ WHERE k.key_id = doomed.key_id
+RETURNING k.key_id, k.tenant_id, k.public_id;
 
 -- name: any_ending(at)
 -- By the first that ends: of a third of all keys, as a plan that knows no value takes it, one would be

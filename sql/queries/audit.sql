@@ -5,9 +5,18 @@ INSERT INTO auth_eventos (event_id, occurred_at, tenant_id, actor_kind, actor_id
                           event_type, ip, user_agent, detail, request_id)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::inet, $10, $11::text::jsonb, $12);
 
+-- name: insert_many(event_ids, occurred_at, tenant_ids, actor_kind, actor_id, user_ids, session_ids, event_types, ip, user_agent, details, request_id)
+-- The events of one call in one round trip.
+INSERT INTO auth_eventos (event_id, occurred_at, tenant_id, actor_kind, actor_id, user_id, session_id,
+                          event_type, ip, user_agent, detail, request_id)
+SELECT e.event_id, $2, e.tenant_id, $4, $5, e.user_id, e.session_id,
+       e.event_type, $9::text::inet, $10, e.detail::jsonb, $12
+  FROM unnest($1::uuid[], $3::uuid[], $6::uuid[], $7::uuid[], $8::text[], $11::text[])
+    AS e (event_id, tenant_id, user_id, session_id, event_type, detail);
+
 -- name: make_partitions(first, months)
--- One at a time: every worker tends to them, and two would collide over a table's name.  None while
--- somebody changes the months or keeps them: whoever waited for that would have every event wait.
+-- One at a time: every worker tends to them, and two would collide over a table's name.  It makes none
+-- while another transaction holds the months.  Waiting here would block every event.
 WITH turn AS MATERIALIZED (
     SELECT pg_try_advisory_xact_lock(hashtext('auth_eventos_partitions')) AS mine
 )

@@ -33,7 +33,9 @@ SELECT user_id, email, name, password_hash, password_changed_at, platform_admin,
 
 -- name: lock(user_id)
 -- First in the lock order user, session, family: whoever ends all sessions of a person and whoever
--- opens one take this lock, so that none slips between.
+-- opens one take this lock, so that none slips between.  Other rows of the person follow (devices,
+-- lockouts, invitations, API keys, memberships), then the sealer's progress (for an erasure), then the
+-- advisory lock of the person's events (migration 0025), and the counter of the revocations last.
 SELECT user_id, email, name, password_hash, password_changed_at, platform_admin, disabled_at,
        erased_at
   FROM auth_users

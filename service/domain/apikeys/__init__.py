@@ -11,6 +11,7 @@ from service.domain.apikeys.model import (
 )
 from service.domain.apikeys.store import (
     Ended,
+    Erased,
     Uses,
     add_uses,
     any_ending,
@@ -36,6 +37,7 @@ __all__ = [
     "PREFIX",
     "ApiKey",
     "Ended",
+    "Erased",
     "Failure",
     "Held",
     "KeyText",

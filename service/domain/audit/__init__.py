@@ -6,7 +6,7 @@ takes a person's addresses and agents.
 
 from service.domain.audit import events
 from service.domain.audit.events import TYPES, Event
-from service.domain.audit.store import make_partitions, record
+from service.domain.audit.store import make_partitions, record, record_all
 from service.domain.audit.trail import (
     Entry,
     Filter,
@@ -40,4 +40,5 @@ __all__ = [
     "make_partitions",
     "read_page",
     "record",
+    "record_all",
 ]

@@ -17,6 +17,7 @@ from service.flows.admin.reach import (
     lock_organization,
     lock_out,
     record_look,
+    record_looks,
     refuse_last_way_in,
     require_platform,
     target,
@@ -44,8 +45,8 @@ async def list_all(rt: Runtime, call: Call, after: UUID | None, most: int) -> li
     require_platform(call, Act.KEEP_ORGANIZATIONS)
     async with rt.pg.decision() as tx:
         found = await organizations.list_page(tx, after, most)
-        for one in found:
-            await record_look(tx, call, one.tenant_id, Act.READ_ORGANIZATION)
+        shown = [one.tenant_id for one in found]
+        await record_looks(tx, call, shown, Act.READ_ORGANIZATION)
     return found
 
 
@@ -95,8 +96,8 @@ async def disable(rt: Runtime, call: Call, tenant_id: TenantId) -> None:
             return
         await refuse_last_way_in(tx, tenant_id=tenant_id)
         await organizations.set_disabled(tx, tenant_id, call.at)
-        await audit.record(tx, call, events.OrganizationDisabled(tenant_id=tenant_id))
         ended = await sessions.end_organization(tx, tenant_id, call.at, Why.DISABLED)
+        await audit.record(tx, call, events.OrganizationDisabled(tenant_id=tenant_id))
         entries = await close_sessions(call, tx, ended, "organization disabled")
         entries += await cut_off(
             rt, tx, Kind.TENANT_ID, str(tenant_id), tenant_id, "organization disabled"

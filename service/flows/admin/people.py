@@ -4,6 +4,7 @@ An administrator of an organization suspends a *membership*: the person's accoun
 be a member elsewhere.  A platform administrator disables the account.
 """
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from service.domain import apikeys, audit, invitations, lockouts, sessions, users
@@ -30,7 +31,7 @@ from service.flows.admin.reach import (
 from service.flows.apikeys.ending import close_keys
 from service.flows.authority import Act, is_platform_admin, require
 from service.kernel.call import Call, Person
-from service.kernel.ids import ApiKeyId, TenantId, UserId
+from service.kernel.ids import TenantId, UserId
 from service.kernel.refusal import Reason, Refused
 from service.kernel.sql import Tx
 from service.runtime import Runtime
@@ -109,7 +110,7 @@ async def disable(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: 
             await refuse_last_way_in(tx, user_id, there)
         await users.suspend(tx, there, user_id, call.at)
         suspended = events.MembershipSuspended(tenant_id=there, user_id=user_id)
-        entries = await _end_here(tx, call, there, suspended, "membership suspended")
+        entries = await _end_here(tx, call, there, user_id, [suspended], "membership suspended")
         if await apikeys.list_page(tx, there, user_id, None, 1):
             # what memories hold of a key, and what it begot
             entries += await revoke_person(rt, tx, there, user_id, "membership suspended")
@@ -145,10 +146,18 @@ async def remove(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: U
             await refuse_last_way_in(tx, user_id, there)
         await users.remove_member(tx, there, user_id)
         await invitations.withdraw_to(tx, there, users.spellings(member.email), call.at)
+        keys = await apikeys.revoke_own(tx, there, user_id, call.at)
+        revoked = [
+            events.ApiKeyRevoked(
+                tenant_id=there, user_id=user_id, key_id=one.key_id, prefix=one.prefix
+            )
+            for one in keys
+        ]
         removed = events.MembershipEnded(tenant_id=there, user_id=user_id, role=member.role)
-        keys = await _end_keys(tx, call, there, user_id)
-        entries = await _end_here(tx, call, there, removed, "membership ended")
-        entries += await close_keys(tx, call.at, keys, there, "membership ended")
+        told = [*revoked, removed]
+        entries = await _end_here(tx, call, there, user_id, told, "membership ended")
+        key_ids = [one.key_id for one in keys]
+        entries += await close_keys(tx, call.at, key_ids, there, "membership ended")
     await announce(rt, entries)
 
 
@@ -177,30 +186,18 @@ async def _hold_member(tx: Tx, person: Person, tenant_id: TenantId, user_id: Use
     return member
 
 
-async def _end_keys(tx: Tx, call: Call, tenant_id: TenantId, user_id: UserId) -> list[ApiKeyId]:
-    """End the keys of a person in an organization, each with its event; `close_keys` is to follow.
-
-    The caller holds the person, as whoever makes them a key does.
-    """
-    ended = await apikeys.revoke_own(tx, tenant_id, user_id, call.at)
-    for one in ended:
-        revoked = events.ApiKeyRevoked(
-            tenant_id=tenant_id, user_id=user_id, key_id=one.key_id, prefix=one.prefix
-        )
-        await audit.record(tx, call, revoked)
-    return [one.key_id for one in ended]
-
-
 async def _end_here(
-    tx: Tx, call: Call, tenant_id: TenantId, event: Event, reason: str
+    tx: Tx,
+    call: Call,
+    tenant_id: TenantId,
+    user_id: UserId,
+    told: Sequence[Event],
+    reason: str,
 ) -> list[Revocation]:
-    """Record it, and end what the person has open in this organization."""
-    user_id = event.user_id
-    if user_id is None:
-        raise ValueError("an event about a person")
-    await audit.record(tx, call, event)
+    """End what the person has open in this organization, and record the events of the act."""
     await invitations.withdraw(tx, tenant_id, user_id, call.at)
     ended = await sessions.end_all(tx, user_id, call.at, Why.DISABLED, tenant_id=tenant_id)
+    await audit.record_all(tx, call, told)
     return await close_sessions(call, tx, ended, reason)
 
 
@@ -212,8 +209,8 @@ async def _disable_account(rt: Runtime, call: Call, user_id: UserId) -> None:
             raise Refused(Reason.CONFLICT, "nobody disables their own account")
         await users.set_disabled(tx, user_id, call.at)
         await invitations.withdraw(tx, None, user_id, call.at)
-        await audit.record(tx, call, events.UserDisabled(user_id=user_id))
         ended = await sessions.end_all(tx, user_id, call.at, Why.DISABLED)
+        await audit.record(tx, call, events.UserDisabled(user_id=user_id))
         entries = await close_sessions(call, tx, ended, "account disabled")
         entries += await revoke_person(rt, tx, None, user_id, "account disabled")
     await announce(rt, entries)

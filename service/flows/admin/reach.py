@@ -1,5 +1,6 @@
 """The shared start of administration: what an administrator reaches, and what they may not undo."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from service.domain import audit, organizations, users
@@ -71,9 +72,25 @@ async def record_look(
     In the transaction of the look: when it cannot be written, nothing is shown.  Whatever changes
     something has an event of its own, which names both organizations.
     """
-    if isinstance(call.actor, Person) and call.actor.crosses(tenant_id):
-        looked = events.Crossed(tenant_id=tenant_id, user_id=user_id, act=act.value)
-        await audit.record(tx, call, looked)
+    await record_looks(tx, call, [tenant_id], act, user_id)
+
+
+async def record_looks(
+    tx: Tx,
+    call: Call,
+    tenant_ids: Iterable[TenantId | None],
+    act: Act,
+    user_id: UserId | None = None,
+) -> None:
+    """The same for several organizations, an event in each, in one round trip."""
+    actor = call.actor
+    if isinstance(actor, Person):
+        looked = [
+            events.Crossed(tenant_id=tenant_id, user_id=user_id, act=act.value)
+            for tenant_id in tenant_ids
+            if actor.crosses(tenant_id)
+        ]
+        await audit.record_all(tx, call, looked)
 
 
 async def find_organization(tx: Tx, tenant_id: TenantId) -> Organization:

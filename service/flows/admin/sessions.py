@@ -7,7 +7,7 @@ from service.flows.access.ending import close_sessions
 from service.flows.admin.reach import (
     find_member,
     find_organization,
-    record_look,
+    record_looks,
     refuse_above,
     target,
 )
@@ -33,8 +33,7 @@ async def list_sessions(rt: Runtime, call: Call, user_id: UserId) -> list[LiveSe
         found = await sessions.list_live(tx, user_id, call.at)
         live = [one for one in found if reaches(person, one.tenant_id)]
         shown = {one.tenant_id for one in here} | {one.tenant_id for one in live}
-        for tenant_id in sorted(shown):
-            await record_look(tx, call, tenant_id, Act.READ_SESSIONS, user_id)
+        await record_looks(tx, call, sorted(shown), Act.READ_SESSIONS, user_id)
     return live
 
 

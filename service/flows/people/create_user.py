@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from service.domain import audit, users
-from service.domain.audit import events
+from service.domain.audit import Event, events
 from service.domain.organizations import Organization
 from service.domain.users import ROLES, Account, Address, Role
 from service.flows.naming import check_name
@@ -72,20 +72,20 @@ async def insert(
     if taken is not None or not await users.insert(tx, account, call.at):
         raise Refused(Reason.CONFLICT, "this e-mail is taken", fields=("email",))
     tenant_id = organization.tenant_id if organization else None
-    await audit.record(
-        tx,
-        call,
+    told: list[Event] = [
         events.UserCreated(
             tenant_id=tenant_id,
             user_id=account.user_id,
             platform_admin=new.platform_admin,
             imported=new.imported,
-        ),
-    )
+        )
+    ]
     if tenant_id is not None:
         await users.insert_membership(tx, tenant_id, account.user_id, role, call.at)
-        joined = events.MembershipCreated(tenant_id=tenant_id, user_id=account.user_id, role=role)
-        await audit.record(tx, call, joined)
+        told.append(
+            events.MembershipCreated(tenant_id=tenant_id, user_id=account.user_id, role=role)
+        )
+    await audit.record_all(tx, call, told)
     return account
 
 

@@ -3,6 +3,7 @@
 The acts, their ids and their seals stay.  What is left of the account names nobody.
 """
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from msgspec import Struct
@@ -17,10 +18,9 @@ from service.domain import (
     sessions,
     users,
 )
-from service.domain.audit import events
+from service.domain.audit import Event, events
 from service.domain.seals import PERSONAL_KEYS
 from service.domain.sessions import Why
-from service.domain.users import Account
 from service.flows.access.cutoff import announce
 from service.flows.access.ending import close_sessions
 from service.flows.admin import exported
@@ -29,7 +29,6 @@ from service.flows.authority import Act
 from service.kernel.call import Call, Operator
 from service.kernel.ids import UserId
 from service.kernel.refusal import Reason, Refused
-from service.kernel.sql import Tx
 from service.runtime import Runtime
 
 
@@ -58,27 +57,30 @@ async def erase_person(rt: Runtime, call: Call, user_id: UserId) -> Erased:
     async with rt.pg.decision() as tx:
         account = await hold_account(tx, user_id)
         await exported.forget_person(rt, user_id)  # before anything: what is refused is not undone
-        await seals.lock_progress(tx)  # nothing is sealed as it was while it changes
-        trails = await _erase_trails(tx, call, user_id)
+        # Rows first, the trail after them, as in every act: an act that has recorded something
+        # takes no row of the person any more, so the erasure may wait for it.
         ended = await sessions.end_all(tx, user_id, call.at, Why.DISABLED)
         await sessions.erase(tx, user_id)
         await devices.forget_others(tx, user_id, None)
         await lockouts.unlock(tx, user_id)
         await invitations.withdraw(tx, None, user_id, call.at)
         await invitations.forget(tx, users.spellings(account.email))
-        keys = await _erase_keys(tx, call, user_id)
-        memberships = await _leave(tx, call, account)
+        keys = await apikeys.erase(tx, user_id)
+        left = await users.leave_all(tx, user_id)
         await users.erase(tx, user_id, call.at)
-        await audit.record(tx, call, events.UserErased(user_id=user_id))
+        await seals.lock_progress(tx)  # nothing is sealed as it was while it changes
+        personal = sorted(frozenset().union(*PERSONAL_KEYS.values()))
+        trails = await audit.erase(tx, user_id, personal)
+        await audit.record_all(tx, call, _told(user_id, trails, keys, left))
         entries = await close_sessions(call, tx, ended, "person erased")
         entries += await revoke_person(rt, tx, None, user_id, "person erased")
     await announce(rt, entries)
     return Erased(
         user_id=user_id,
-        memberships=memberships,
+        memberships=len(left),
         sessions=len(ended),
-        api_keys=keys,
-        trails=trails,
+        api_keys=len(keys),
+        trails=len(trails),
     )
 
 
@@ -95,31 +97,27 @@ async def find_person(rt: Runtime, named: str) -> UserId:
     return found.user_id
 
 
-async def _leave(tx: Tx, call: Call, account: Account) -> int:
-    left = await users.leave_all(tx, account.user_id)
-    for one in left:
-        ended = events.MembershipEnded(
-            tenant_id=one.tenant_id, user_id=account.user_id, role=one.role
-        )
-        await audit.record(tx, call, ended)
-    return len(left)
-
-
-async def _erase_keys(tx: Tx, call: Call, user_id: UserId) -> int:
-    gone = await apikeys.erase(tx, user_id)
-    for one in gone:
-        deleted = events.ApiKeyDeleted(
-            tenant_id=one.tenant_id, user_id=user_id, key_id=one.key_id, prefix=one.prefix
-        )
-        await audit.record(tx, call, deleted)
-    return len(gone)
-
-
-async def _erase_trails(tx: Tx, call: Call, user_id: UserId) -> int:
+def _told(
+    user_id: UserId,
+    trails: Sequence[UUID],
+    keys: Sequence[apikeys.Erased],
+    left: Sequence[users.Left],
+) -> list[Event]:
     """Each chain gets an event that says whose: without it, the gap would be a fault."""
-    keys = sorted(frozenset().union(*PERSONAL_KEYS.values()))
-    concerned = await audit.erase(tx, user_id, keys)
-    for chain_id in concerned:
-        erased = events.TrailErased(tenant_id=seals.tenant_of(chain_id), user_id=user_id)
-        await audit.record(tx, call, erased)
-    return len(concerned)
+    return [
+        *(
+            events.TrailErased(tenant_id=seals.tenant_of(chain_id), user_id=user_id)
+            for chain_id in trails
+        ),
+        *(
+            events.ApiKeyDeleted(
+                tenant_id=one.tenant_id, user_id=user_id, key_id=one.key_id, prefix=one.prefix
+            )
+            for one in keys
+        ),
+        *(
+            events.MembershipEnded(tenant_id=one.tenant_id, user_id=user_id, role=one.role)
+            for one in left
+        ),
+        events.UserErased(user_id=user_id),
+    ]

@@ -68,7 +68,8 @@ async def invite(
         before = await invitations.lock_sent(tx, there, address.spellings, call.at)
         refuse_above(person, *(one.role for one in before))
         invitation_id = ids.new(call.at)
-        await _replace(tx, call, before, invitation_id)
+        for one in before:
+            await invitations.use(tx, one.invitation_id, call.at)
         await invitations.insert(
             tx,
             invitation_id,
@@ -80,9 +81,9 @@ async def invite(
             at=call.at,
             expires_at=expires_at,
         )
-        await audit.record(
-            tx, call, events.Invited(tenant_id=there, role=role, invitation_id=invitation_id)
-        )
+        invited = events.Invited(tenant_id=there, role=role, invitation_id=invitation_id)
+        replaced = [_replaced(one, invitation_id) for one in before]
+        await audit.record_all(tx, call, [*replaced, invited])
         await keep_made(rt, tx, call, invitation_id)
     link = f"{rt.policy.links.invitation or rt.settings.issuer + '/invitation'}#{token}"
     mailed = await send_mail(
@@ -117,16 +118,13 @@ async def _refuse_member(tx: Tx, tenant_id: TenantId, address: Address) -> None:
         )
 
 
-async def _replace(tx: Tx, call: Call, before: list[Open], successor: UUID) -> None:
-    for one in before:
-        await invitations.use(tx, one.invitation_id, call.at)
-        replaced = events.InvitationWithdrawn(
-            tenant_id=one.tenant_id,
-            invitation_id=one.invitation_id,
-            role=one.role,
-            replaced_by=successor,
-        )
-        await audit.record(tx, call, replaced)
+def _replaced(before: Open, successor: UUID) -> events.InvitationWithdrawn:
+    return events.InvitationWithdrawn(
+        tenant_id=before.tenant_id,
+        invitation_id=before.invitation_id,
+        role=before.role,
+        replaced_by=successor,
+    )
 
 
 async def _open(tx: Tx, call: Call, person: Person, invitation_id: UUID) -> Invited:

@@ -66,9 +66,9 @@ async def revoke_by_hand(rt: Runtime, call: Call, asked: Asked) -> Revocation:
         revoked = events.Revoked(
             tenant_id=tenant_id, kind=asked.kind.value, value=asked.value, reason=asked.reason
         )
-        await audit.record(tx, call, revoked)
         if asked.kind is Kind.AKID:
             await apikeys.revoke(tx, ApiKeyId(UUID(asked.value)), call.at)
+        await audit.record(tx, call, revoked)
         if ended is not None:
             entries = await close_sessions(call, tx, [ended], asked.reason)
         else:

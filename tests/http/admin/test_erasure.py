@@ -9,12 +9,15 @@ import httpx2
 import pytest
 from msgspec.structs import replace
 
-from service.domain import audit, users
+from service.domain import apikeys, audit, lockouts, sessions, users
 from service.domain.audit import events
+from service.domain.seals import PERSONAL_KEYS
+from service.domain.sessions import Why
 from service.flows.people.erase_person import erase_person
 from service.kernel import ids
 from service.kernel.call import Call, Nobody, Operator, Person
 from service.kernel.ids import SessionId, TenantId, UserId
+from service.kernel.sql import Tx
 from service.runtime import Runtime
 from tests import given
 from tests.flows.upkeep.trails import checked, seal_all
@@ -149,6 +152,119 @@ async def test_an_act_that_began_before_leaves_nothing_personal_after(
     assert before == [{"agent_changed": False}] * 2
     await seal_all(rt)
     assert (await checked(rt)).findings == []
+
+
+@pytest.mark.parametrize("row", ["session", "family", "key", "lockout", "invitation"])
+async def test_an_act_that_holds_a_row_of_the_person_records_and_the_erasure_follows(
+    rt: Runtime, browser: Browser, call: Callable[..., Call], row: str
+) -> None:
+    """Both end: an act takes its rows and records, and an erasure takes them in the same order."""
+    client = browser(ip="198.51.100.77")
+    who = await an_owner(rt, client, EMAIL)
+    await given.a_person(rt, "second@acme.example", role="owner")
+    await who.create(name="build", scopes=["agentes"])
+    invited = await client.post("/admin/users", json={"email": "friend@acme.example"})
+    assert invited.status_code == 201, invited.text
+    user_id, tenant_id = who.person.user_id, who.person.tenant_id
+
+    async def take(tx: Tx) -> None:
+        at = rt.clock.now()
+        match row:
+            case "session":
+                session_id = await tx.fetchval(
+                    "SELECT session_id FROM auth_sessions WHERE user_id = $1", user_id
+                )
+                assert await sessions.end_one(tx, session_id, user_id, at, Why.SIGNED_OUT)
+            case "family":
+                held = "SELECT FROM auth_families JOIN auth_sessions USING (session_id) FOR UPDATE"
+                await tx.execute(held)
+            case "key":
+                key_id = await tx.fetchval("SELECT key_id FROM auth_api_keys")
+                assert await apikeys.lock(tx, key_id, None, None)
+            case "lockout":
+                await lockouts.unlock(tx, user_id)
+            case "invitation":
+                await tx.execute("SELECT FROM auth_invitations FOR UPDATE")
+
+    if row == "lockout":
+        wrong = {"email": EMAIL, "password": "a wrong password"}
+        assert (await browser().post("/auth/login", json=wrong)).status_code == 401
+    operator = call(actor=Operator(), ip=None, user_agent="")
+    ended = events.SessionEnded(tenant_id=tenant_id, user_id=user_id, why="signed_out")
+    async with rt.pg.decision() as tx:
+        await take(tx)
+        erasure = asyncio.create_task(erase_person(rt, operator, user_id))
+        await given.until_somebody_waits(rt)
+        await audit.record(tx, call(ip="198.51.100.77"), ended)
+    await erasure
+    assert await found(rt) == {}
+    await seal_all(rt)
+    assert (await checked(rt)).findings == []
+
+
+@pytest.mark.parametrize(
+    "act",
+    ["revoke key", "suspend", "remove", "disable account", "disable organization", "end session"],
+)
+async def test_an_act_that_waits_for_a_row_has_recorded_nothing(
+    rt: Runtime, root: httpx2.AsyncClient, browser: Browser, act: str
+) -> None:
+    """Else the erasure of whom it recorded could wait for it, and the row for the erasure."""
+    who = await an_owner(rt, browser(ip="198.51.100.77"), EMAIL)
+    await given.a_person(rt, "second@acme.example", role="owner")
+    made = await who.create(name="build", scopes=["agentes"])
+    user_id, tenant_id = who.person.user_id, who.person.tenant_id
+    of, there = f"/admin/users/{user_id}", {"tenant_id": str(tenant_id)}
+    async with rt.pg.reading() as tx:
+        session_id = await tx.fetchval(
+            "SELECT session_id FROM auth_sessions WHERE user_id = $1", user_id
+        )
+    revoked = {"kind": "akid", "value": made["id"], "reason": "leaked"}
+    ways: dict[str, Callable[[], Any]] = {
+        "revoke key": lambda: root.post("/revocations", json=revoked),
+        "suspend": lambda: root.post(f"{of}/disable", params=there),
+        "remove": lambda: root.delete(of, params=there),
+        "disable account": lambda: root.post(f"{of}/disable"),
+        "disable organization": lambda: root.post(f"/admin/organizations/{tenant_id}/disable"),
+        "end session": lambda: root.delete(f"/admin/sessions/{session_id}"),
+    }
+    async with rt.pg.decision() as tx:
+        table = "auth_api_keys" if act == "revoke key" else "auth_sessions"
+        await tx.execute(f"SELECT FROM {table} FOR UPDATE")
+        acting = asyncio.create_task(ways[act]())
+        await given.until_somebody_waits(rt)
+        locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock'"
+        assert await tx.fetchval(locks) == 0
+    assert (await acting).status_code in {200, 201, 204}
+
+
+async def test_an_event_takes_the_lock_that_the_erasure_of_its_person_waits_for(
+    rt: Runtime, call: Callable[..., Call]
+) -> None:
+    ada = await given.a_person(rt)
+    told = events.UserEnabled(tenant_id=ada.tenant_id, user_id=ada.user_id)
+    held = (
+        "SELECT (classid::bigint << 32) | objid::bigint AS number, mode FROM pg_locks"
+        " WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+    )
+    async with rt.pg.decision() as tx:
+        number = await tx.fetchval("SELECT auth_eventos_person($1)", str(ada.user_id))
+        await audit.record(tx, call(actor=Operator(), ip=None, user_agent=""), told)
+        assert await tx.fetch(held) == [], "nothing personal, no lock"
+        await audit.record(tx, call(ip="198.51.100.77"), told)
+        (lock,) = await tx.fetch(held)
+    assert (lock["number"], lock["mode"]) == (number, "ShareLock")
+
+
+async def test_the_database_and_the_seals_call_the_same_keys_personal(rt: Runtime) -> None:
+    async with rt.pg.reading() as tx:
+        sources = [
+            await tx.fetchval(f"SELECT pg_get_functiondef('{name}'::regproc)")
+            for name in ("auth_eventos_of_erased", "auth_eventos_erase")
+        ]
+    lists = [re.findall(r"ARRAY\[([^]]*)\]", source) for source in sources]
+    keys = [set(re.findall(r"'(\w+)'", told)) for (told,) in lists]
+    assert keys == [set().union(*PERSONAL_KEYS.values())] * 2
 
 
 async def test_nothing_of_the_person_is_left_and_the_chain_still_verifies(
