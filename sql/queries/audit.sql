@@ -18,7 +18,7 @@ SELECT e.event_id, $2, e.tenant_id, $4, $5, e.user_id, e.session_id,
 -- One at a time: every worker tends to them, and two would collide over a table's name.  It makes none
 -- while another transaction holds the months.  Waiting here would block every event.
 WITH turn AS MATERIALIZED (
-    SELECT pg_try_advisory_xact_lock(hashtext('auth_eventos_partitions')) AS mine
+    SELECT pg_try_advisory_xact_lock(hashtext(current_schema() || ' auth_eventos_partitions')) AS mine
 )
 SELECT CASE WHEN mine THEN auth_eventos_partitions($1, $2) ELSE 0 END AS made
   FROM turn;
@@ -30,10 +30,10 @@ LOCK TABLE auth_eventos, auth_event_seals IN ACCESS SHARE MODE;
 -- name: keep_months()
 -- Shared by all who read every month for long: nobody drops or makes one until they have ended, and
 -- nobody waits for that with a lock that all events wait behind.
-SELECT pg_try_advisory_xact_lock_shared(hashtext('auth_eventos_partitions')) AS held;
+SELECT pg_try_advisory_xact_lock_shared(hashtext(current_schema() || ' auth_eventos_partitions')) AS held;
 
 -- name: change_months()
-SELECT pg_try_advisory_xact_lock(hashtext('auth_eventos_partitions')) AS held;
+SELECT pg_try_advisory_xact_lock(hashtext(current_schema() || ' auth_eventos_partitions')) AS held;
 
 -- Pages of events, the newest first.  One statement per leading filter, each with an index of its
 -- own; the other filters look at what it finds.  `first` and `until` keep other months out; within a

@@ -69,6 +69,14 @@ async def test_months_stay_while_they_are_verified_and_nobody_waits(
     assert await faults(rt) == []
 
 
+async def test_another_schema_of_the_database_holds_months_of_its_own(rt: Runtime) -> None:
+    async with rt.pg.decision() as tx, rt.pg.decision() as same, rt.pg.decision() as another:
+        assert await audit.change_months(tx)
+        assert not await audit.change_months(same)
+        await another.execute("SET LOCAL search_path = pg_catalog")
+        assert await audit.change_months(another)
+
+
 async def test_a_verification_waits_for_a_month_that_is_dropped(rt: Runtime, call: Made) -> None:
     tenant = a_tenant(rt)
     await some_events(rt, call, tenant, 1)
