@@ -16,6 +16,8 @@ from service.kernel.ids import TenantId
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
 
+HTTP_1 = frozenset({"1", "1.0", "1.1"})
+"""The versions of HTTP that ASGI servers name for HTTP/1.x."""
 _LONGEST_AGENT = 512
 
 
@@ -138,7 +140,13 @@ def media_type(scope: Scope) -> str:
 
 
 def may_have_body(scope: Scope) -> bool:
-    """Tell whether a body comes with the request (RFC 9112 section 6.3)."""
+    """Tell whether a body may come with the request.
+
+    HTTP/1.x announces it in a header (RFC 9112 section 6.3).  HTTP/2 need not (RFC 9113 section
+    8.1): only reading tells.
+    """
+    if scope["http_version"] not in HTTP_1:
+        return True
     given = scope["state"]["headers"]
     return given.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in given
 

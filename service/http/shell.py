@@ -20,7 +20,7 @@ from litestar.types import (
 )
 
 from service.http import host
-from service.http.asked import may_have_body
+from service.http.asked import HTTP_1, may_have_body
 from service.http.body import Body, Patience
 from service.http.hot import HOT, Hot
 from service.http.problem import STATUS, Problem
@@ -53,8 +53,6 @@ _NO_STORE = (b"cache-control", b"no-store")
 _CLOSE = (b"connection", b"close")
 _WITHOUT_HOST = frozenset({"1", "1.0"})
 """HTTP/1.0, which did not know `Host`: health checks of load balancers speak it."""
-_ONE_BY_ONE = _WITHOUT_HOST | {"1.1"}
-"""The versions of HTTP that know `Connection` (RFC 9113 section 8.2.2)."""
 _HOST = "Host: exactly one, a name or an address (IPv6 in brackets), with or without a port"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 _NOT_CANONICAL = re.compile(rb"//|%2[fF]|%5[cC]|(?<!\A)/\Z|/\.{1,2}(?:/|\Z)")
@@ -177,7 +175,7 @@ class _Exchange:
         return host.may_be(named) or (not named and self._scope["http_version"] in _WITHOUT_HOST)
 
     def receive(self, receive: Receive, patience: Patience) -> Body:
-        """Return what is received of the request's body, of which nothing is left in the end."""
+        """Return what reads the request's body, within its limits."""
         whole = not may_have_body(self._scope)
         self._body = Body(receive, self._announced(), patience, whole=whole)
         return self._body
@@ -226,7 +224,10 @@ class _Exchange:
         """Note an answer, and return its headers with what every answer carries."""
         self.started = True
         headers = [*given, *HEADERS, _VARY, (b"x-request-id", self.request_id.encode())]
-        closes = not await self._body.drain() or self._leaving.begun
+        # HTTP/2 gives each request a stream of its own, and has no `Connection` (RFC 9113 section
+        # 8.2.2): an unread body is in nobody's way there.
+        shared = self._scope["http_version"] in HTTP_1
+        closes = shared and (not await self._body.drain() or self._leaving.begun)
         if not any(name.lower() == b"cache-control" for name, _ in given):
             headers.append(_NO_STORE)
         if self._allowed is not None and _PUBLIC not in headers:
@@ -234,7 +235,7 @@ class _Exchange:
             headers.append((b"access-control-allow-credentials", b"true"))
             headers.append((b"access-control-expose-headers", _EXPOSED))
         said = any(name.lower() == _CLOSE[0] for name, _ in given)
-        if closes and not said and self._scope["http_version"] in _ONE_BY_ONE:
+        if closes and not said:
             headers.append(_CLOSE)
         for one in self._scope["state"].get("budgets", ()):
             headers += _budget(one)

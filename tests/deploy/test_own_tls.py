@@ -20,6 +20,18 @@ from tests.processes import Running, service
 from tests.system.certificates import make_certificate
 from tests.system.visitors import until
 
+PATIENCE = 10.0
+"""Seconds that a body may take."""
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+DATA, HEADERS = 0, 1
+GET, POST, HTTPS = b"\x82", b"\x83", b"\x87"
+STATUS = {
+    b"\x88": 200,
+    b"\x8d": 404,
+    b"\x48\x83\x68\x0f\x7f": 408,
+}
+"""How a header block says it (RFC 7541, appendices A and B)."""
 REPLACED_WITHIN = 30
 LANES = 4
 H2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
@@ -79,6 +91,85 @@ async def test_http_2_is_negotiated_and_served(tmp_path: Path) -> None:
                 *("-w", "%{http_version} %{http_code}", f"https://localhost:{port}/readyz"),
             )
             assert told.stdout == f"{version} 200", told.stderr
+
+
+@pytest.mark.parametrize("drop", [b"", b" "], ids=["nothing", "drops"])
+async def test_a_body_over_http_2_that_does_not_come_is_not_waited_for_without_end(
+    tmp_path: Path, drop: bytes
+) -> None:
+    """HTTP/2 does not announce a body: none of these has a Content-Length."""
+    async with ending_tls(tmp_path) as (_, port):
+        told = await asyncio.gather(
+            _slowly(port, "/api-keys/verify", JSON, drop),
+            _slowly(port, "/oauth/token", FORM, drop),
+            _slowly(port, "/auth/login", JSON, drop),
+            _slowly(port, "/nowhere", JSON, drop),
+        )
+    *slow, nowhere = told
+    for status, took in slow:
+        assert status == 408
+        assert PATIENCE - 0.5 < took < PATIENCE + 5
+    assert nowhere[0] == 404
+    assert nowhere[1] < PATIENCE - 0.5, "nobody wants this body, so nobody waits for it"
+
+
+async def test_a_body_over_http_2_that_nobody_wants_is_read_and_ignored(tmp_path: Path) -> None:
+    async with ending_tls(tmp_path) as (_, port):
+        for path, size, expected in (
+            ("/readyz", 0, 200),
+            ("/readyz", 9, 200),
+            ("/nowhere", 9, 404),
+            ("/.well-known/jwks.json", 60_000, 200),
+        ):
+            async with _stream(port, GET, path, JSON) as (answer, writer):
+                for begin in range(0, size, 10_000):
+                    writer.write(_frame(DATA, 0, b"x" * min(10_000, size - begin)))
+                writer.write(_frame(DATA, 1, b""))
+                assert await asyncio.wait_for(answer, 30) == expected, (path, size)
+
+
+async def _slowly(port: int, path: str, kind: str, drop: bytes) -> tuple[int, float]:
+    """Send drops of a body until there is an answer; return its status and the seconds it took."""
+    async with _stream(port, POST, path, kind) as (answer, writer):
+        began = time.monotonic()
+        while not answer.done() and time.monotonic() - began < PATIENCE + 10:
+            if drop:
+                writer.write(_frame(DATA, 0, drop))
+            await asyncio.wait({answer}, timeout=0.5)
+        return await asyncio.wait_for(answer, 0.1), time.monotonic() - began
+
+
+@asynccontextmanager
+async def _stream(
+    port: int, method: bytes, path: str, kind: str
+) -> AsyncIterator[tuple["asyncio.Task[int]", asyncio.StreamWriter]]:
+    """Begin a request over HTTP/2 without Content-Length; yield its answer's status to come."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    named = ((b"\x04", path), (b"\x01", "localhost"), (b"\x0f\x10", kind))
+    block = b"".join(name + bytes([len(value)]) + value.encode() for name, value in named)
+    writer.write(H2_PREFACE + _frame(HEADERS, 4, method + HTTPS + block))
+    answer = asyncio.create_task(_status(reader))
+    try:
+        yield answer, writer
+    finally:
+        answer.cancel()
+        writer.transport.abort()
+
+
+def _frame(kind: int, flags: int, payload: bytes) -> bytes:
+    """Return a frame of the first stream (RFC 9113 section 4.1)."""
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags, 0, 0, 0, 1]) + payload
+
+
+async def _status(reader: asyncio.StreamReader) -> int:
+    while True:
+        head = await reader.readexactly(9)
+        payload = await reader.readexactly(int.from_bytes(head[:3], "big"))
+        if head[3] == HEADERS:
+            return next(one for said, one in STATUS.items() if payload.startswith(said))
 
 
 async def test_a_new_certificate_is_served_and_nobody_notices(tmp_path: Path) -> None:

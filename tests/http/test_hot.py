@@ -227,10 +227,20 @@ async def test_what_arrives_in_pieces_is_read_to_its_end(settings: Settings, rt:
             assert await in_pieces(app, pieces) == status
 
 
-async def in_pieces(app: Shell, pieces: list[bytes]) -> int:
-    """Send a refresh piece by piece; return the status."""
+@pytest.mark.parametrize("version", ["1.1", "2"])
+async def test_a_body_in_too_many_pieces_is_refused(
+    settings: Settings, rt: Runtime, version: str
+) -> None:
+    app = build(settings, opened=rt)
+    async with app.app.lifespan():
+        assert await in_pieces(app, [b" "] * 1024 + [b"{}"], version) == 400
+
+
+async def in_pieces(app: Shell, pieces: list[bytes], version: str = "1.1") -> int:
+    """Send a refresh piece by piece, with chunks in HTTP/1.1; return the status."""
     left = list(pieces)
     sent: list[Any] = []
+    announced = [(b"transfer-encoding", b"chunked")] if version == "1.1" else []
 
     async def receive() -> Any:
         piece = left.pop(0)
@@ -241,12 +251,12 @@ async def in_pieces(app: Shell, pieces: list[bytes]) -> int:
 
     scope: Any = {
         "type": "http",
-        "http_version": "1.1",
+        "http_version": version,
         "method": "POST",
         "path": "/auth/refresh",
         "raw_path": b"/auth/refresh",
         "query_string": b"",
-        "headers": [(b"host", b"auth.test"), JSON],
+        "headers": [(b"host", b"auth.test"), JSON, *announced],
         "client": ("127.0.0.1", 1),
         "state": {},
     }
