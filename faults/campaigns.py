@@ -39,7 +39,7 @@ CAMPAIGNS = (
     Campaign("guesses", "parallel guesses by every alias and door: accounts", guess, 3, 100, 4),
     Campaign("thefts", "stolen refresh tokens, shown in each window: of each", steal, 4, 500, 5),
     Campaign("revoked", "revoked by every kind, shown at once: rounds", present_revoked, 3, 300, 3),
-    Campaign("contract", "answers against openapi/: times an operation", fuzz_contract, 4, 100, 4),
+    Campaign("contract", "answers against openapi/: times an operation", fuzz_contract, 10, 100, 8),
     Campaign("bytes", "hostile bytes on every route: requests", fuzz_bytes, 4_000, 1_000_000, 40),
     Campaign("flood", "more sign-ins than can be hashed: floods", flood, 1, 20, 4),
     Campaign("crowd", "more changes of passwords than can be hashed: crowds", crowd, 1, 20, 6),
