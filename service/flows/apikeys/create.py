@@ -75,10 +75,10 @@ async def create_key(rt: Runtime, call: Call, new: NewKey) -> IssuedKey:
         use_count=0,
     )
     async with rt.pg.decision() as tx:
-        await hold_oneself(tx, person)
         made = await find_made(rt, tx, call)
         if made is not None:
             return IssuedKey(await find_key(tx, person, ApiKeyId(ids.read(made))))
+        await hold_oneself(tx, person)
         issued = await insert_key(rt, tx, key)
         await audit.record(
             tx,

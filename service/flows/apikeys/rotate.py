@@ -45,10 +45,10 @@ async def rotate_key(
     check_expiry(call, expires_at)
     entries: list[Revocation] = []
     async with rt.pg.decision() as tx:
-        await hold_oneself(tx, person)
         made = await find_made(rt, tx, call)
         if made is not None:
             return IssuedKey(await find_key(tx, person, ApiKeyId(ids.read(made))))
+        await hold_oneself(tx, person)
         old = await lock_key(tx, person, key_id)
         if old.owner_id not in (None, person.user_id):
             # Its successor would let somebody else act under the owner's name.
