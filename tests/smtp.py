@@ -17,6 +17,7 @@ class Sink:
     port: int = 0
     refuses: bool = False
     login: bool = False
+    utf8: bool = False
     messages: list[EmailMessage] = field(default_factory=list)
     envelopes: list[tuple[str, str]] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
@@ -37,7 +38,11 @@ class Sink:
                 match line.split(" ", 1)[0].upper():
                     case "EHLO":
                         self.greetings.append(line.split(" ", 1)[1])
-                        say("250-sink\r\n250 AUTH PLAIN" if self.login else "250 sink")
+                        offered = ["AUTH PLAIN"] * self.login
+                        offered += ["8BITMIME", "SMTPUTF8"] * self.utf8
+                        for before in ("sink", *offered)[:-1]:
+                            say(f"250-{before}")
+                        say(f"250 {('sink', *offered)[-1]}")
                     case "AUTH":
                         self.logins.append(base64.b64decode(line.split(" ")[2]).decode())
                         say("235 welcome")
@@ -68,10 +73,17 @@ class Sink:
 
 @asynccontextmanager
 async def smtp_sink(
-    *, tls: ssl.SSLContext | None = None, refuses: bool = False, login: bool = False
+    *,
+    tls: ssl.SSLContext | None = None,
+    refuses: bool = False,
+    login: bool = False,
+    utf8: bool = False,
 ) -> AsyncIterator[Sink]:
-    """Listen; `tls` from the first byte on (RFC 8314), `refuses` every recipient."""
-    sink = Sink(refuses=refuses, login=login)
+    """Listen; `tls` from the first byte on (RFC 8314), `refuses` every recipient.
+
+    `utf8`: addresses may have any letters (RFC 6531).
+    """
+    sink = Sink(refuses=refuses, login=login, utf8=utf8)
     server = await asyncio.start_server(sink.converse, "127.0.0.1", 0, ssl=tls)
     sink.port = server.sockets[0].getsockname()[1]
     async with server:

@@ -124,7 +124,9 @@ class Mailer:
             raise ValueError("a subject is one line")
         message = EmailMessage(_SEVEN_BIT)
         message["From"] = self._sender
-        message["To"] = Address(addr_spec=mail.to)
+        # By its parts: `addr_spec` takes no local part beyond ASCII (RFC 6531 allows them).
+        local, _, domain = mail.to.rpartition("@")
+        message["To"] = Address("", local, domain)
         message["Subject"] = _encoded(mail.subject, linesep="")
         message["Date"] = format_datetime(at)
         message["Message-ID"] = make_msgid(domain=self._sender.domain or self._host)

@@ -102,6 +102,8 @@ def _told(info: inspect.Type) -> str:
             return f"one of: {', '.join(str(one.value) for one in cls)}"
         case inspect.ListType(item_type=item, min_length=least, max_length=most):
             return f"a list of {_between(least, most, 'items')}, each {_told(item)}"
+        case inspect.DictType(value_type=value):
+            return f"an object whose members are each {_told(value)}"
         case inspect.StructType(fields=fields):
             members = ", ".join(field.encode_name for field in fields)
             return f"an object with the members: {members}" if fields else "an empty object"

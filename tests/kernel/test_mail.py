@@ -139,6 +139,16 @@ async def test_a_mailbox_of_other_letters_wants_a_server_that_takes_it() -> None
     assert sink.messages == []
 
 
+async def test_a_mailbox_of_other_letters_is_mailed_to_by_a_server_that_takes_it() -> None:
+    async with smtp_sink(utf8=True) as sink:
+        url = f"smtp://127.0.0.1:{sink.port}"
+        assert await mailer().send(url, replace(MAIL, to="josé@acme.example"), AT)
+    assert "<josé@acme.example>" in sink.envelopes[0][1]
+    assert "SMTPUTF8" in sink.envelopes[0][0].upper()
+    assert sink.messages[0]["To"] == "josé@acme.example"
+    assert MAIL.link in part(sink.messages[0], "plain")
+
+
 @pytest.mark.parametrize(
     ("sender", "told"),
     [

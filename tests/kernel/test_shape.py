@@ -55,7 +55,7 @@ def test_all_that_is_wrong_is_told_at_once_with_values_bounds_and_form() -> None
         "#/part/size": "must be a whole number from 1 to 9",
         "#/part/names/1": "must be text of 1 to 5 characters",
         "#/part/names/2": "must be text of 1 to 5 characters",
-        "#/marks": "must be an object",
+        "#/marks": "must be an object whose members are each text of 0 or more characters",
         "#/fast": "must be true or false",
         "#/mail": "must be an e-mail address",
         "#": "has a member that is not known; known are: role, from, part, marks, fast, mail",

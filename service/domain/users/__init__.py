@@ -3,6 +3,7 @@
 from service.domain.users.emails import (
     Address,
     LoginName,
+    fold_as_before,
     login_name,
     parse_email,
     spellings,
@@ -71,6 +72,7 @@ __all__ = [
     "find",
     "find_by_email",
     "find_member",
+    "fold_as_before",
     "hold_platform",
     "insert",
     "insert_membership",

@@ -74,7 +74,7 @@ def login_name(given: str) -> LoginName:
     """Return where to look for who signs in with this."""
     address, before = parse_email(given), fold_as_before(given)
     if address is None:
-        return LoginName(before, (before,), before)
+        return LoginName(before, (), before)
     # Two accounts of before may be one mailbox in two spellings: each opens by its own.
     same = sorted(address.spellings, key=lambda one: one != before)
     return LoginName(address.identity, tuple(same), before)

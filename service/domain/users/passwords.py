@@ -11,7 +11,7 @@ import unicodedata
 from functools import cache
 from pathlib import Path
 
-from service.domain.users.known import KnownPasswords, fold
+from service.domain.users.known import KnownPasswords, bare, fold
 from service.kernel.refusal import Reason, Refused
 
 LEAST, MOST = 8, 1024
@@ -47,7 +47,8 @@ def refuse_weak(
             f"a password has {LEAST} to {MOST} characters",
             fields=(field,),
         )
-    if password in known or _too_common(fold(password), _own(email, organization)):
+    own = _own(email, organization)
+    if any(one in known or _too_common(fold(one), own) for one in {password, bare(password)}):
         raise Refused(
             Reason.INVALID_REQUEST,
             "this password is too easy to guess: it is common, or one's own e-mail or organization",

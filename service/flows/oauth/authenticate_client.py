@@ -1,5 +1,7 @@
 """Which client is this?  By secret, or by an assertion it signed."""
 
+import hashlib
+
 from msgspec import Struct
 
 from service.domain import clients
@@ -89,7 +91,8 @@ async def _by_assertion(rt: Runtime, call: Call, presented: Presented) -> Client
     except AssertionRefusedError as exc:
         raise _no(f"assertion: {exc}", exc.told or _BAD_SIGNATURE) from None
     left = int(exp - call.at.timestamp()) + 30
-    if not await rt.assertions.use(f"{client.client_id}:{jti[:200]}", left):
+    once = hashlib.sha256(f"{client.client_id}:{jti}".encode()).hexdigest()
+    if not await rt.assertions.use(once, left):
         raise _no(
             "assertion used twice",
             "jti was used before: each request needs an assertion of its own",

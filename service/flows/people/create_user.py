@@ -68,7 +68,7 @@ async def insert(
         platform_admin=new.platform_admin,
         disabled_at=None,
     )
-    taken = await users.find_by_email(tx, users.spellings(email))
+    taken = await users.find_by_email(tx, users.spellings(email), users.fold_as_before(email))
     if taken is not None or not await users.insert(tx, account, call.at):
         raise Refused(Reason.CONFLICT, "this e-mail is taken", fields=("email",))
     tenant_id = organization.tenant_id if organization else None

@@ -91,7 +91,7 @@ async def find_person(rt: Runtime, named: str) -> UserId:
     except ValueError:
         name = users.login_name(named)
     async with rt.pg.reading() as tx:
-        found = await users.find_by_email(tx, name.spellings)
+        found = await users.find_by_email(tx, (*name.spellings, named.strip()))
     if found is None:
         raise Refused(Reason.NOT_FOUND, "no such person")
     return found.user_id

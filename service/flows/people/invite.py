@@ -109,7 +109,7 @@ async def invite(
 
 
 async def _refuse_member(tx: Tx, tenant_id: TenantId, address: Address) -> None:
-    known = await users.find_by_email(tx, address.spellings)
+    known = await users.find_by_email(tx, address.spellings, users.fold_as_before(address.identity))
     if known is not None and await users.find_member(tx, tenant_id, known.user_id) is not None:
         raise Refused(
             Reason.CONFLICT,
@@ -222,7 +222,7 @@ async def _account(
 
 
 async def _find(tx: Tx, email: str) -> Account | None:
-    return await users.find_by_email(tx, users.spellings(email))
+    return await users.find_by_email(tx, users.spellings(email), users.fold_as_before(email))
 
 
 def _closed() -> Refused:

@@ -100,7 +100,8 @@ def test_mail_goes_where_it_was_asked_to_go(given_text: str, told: str, mailbox:
 )
 def test_what_is_no_address_is_no_identity(given_text: str) -> None:
     assert parse_email(given_text) is None
-    assert login_name(given_text).spellings  # and is looked for all the same
+    name = login_name(given_text)  # an account of before may have it, and no other
+    assert (name.spellings, name.folded_before) == ((), fold_as_before(given_text))
 
 
 def test_an_account_of_before_is_found_by_what_folding_made() -> None:
@@ -108,7 +109,7 @@ def test_an_account_of_before_is_found_by_what_folding_made() -> None:
     assert name.spellings == ("anna@straße.example", "anna@xn--strae-oqa.example")
     assert name.folded_before == "anna@strasse.example"
     hidden = login_name("a\u200bda@acme.example")
-    assert hidden.spellings == ("a\u200bda@acme.example",)
+    assert (hidden.spellings, hidden.folded_before) == ((), "a\u200bda@acme.example")
 
 
 def test_of_two_spellings_on_file_each_is_found_first_by_its_own() -> None:
@@ -133,5 +134,5 @@ def test_folding_once_is_folding_for_ever(local: str, domain: str) -> None:
 
 @given(st.text(max_size=20))
 def test_whatever_is_typed_is_looked_for(text: str) -> None:
-    assert len(login_name(text).spellings) in (1, 2)
+    assert len(login_name(text).spellings) <= 2
     assert isinstance(fold_as_before(text), str)

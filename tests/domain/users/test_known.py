@@ -10,6 +10,8 @@ import pytest
 
 from service.domain.users import KnownPasswords
 from service.domain.users.known import DIGEST_BYTES, TABLE, pack
+from service.domain.users.passwords import refuse_weak
+from service.kernel.refusal import Refused
 
 KNOWN = KnownPasswords()
 HEAD = [
@@ -147,3 +149,19 @@ def test_an_operator_s_file_that_cannot_be_taken_is_named(
         with pytest.raises(ValueError, match=why) as caught:
             KnownPasswords(own)
         assert str(own) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "midnight ",
+        "\tmidnight",
+        "mid\u00adnight",
+        "midnight\u200b",
+        "midnight\ufe0f",
+        "midnight\x00",
+    ],
+)
+def test_what_nobody_sees_makes_no_other_password(password: str) -> None:
+    with pytest.raises(Refused, match="too easy to guess"):
+        refuse_weak(KNOWN, password, email="a@b.example", organization="", field="password")

@@ -146,3 +146,28 @@ async def test_of_two_accounts_of_one_mailbox_each_opens_by_its_own_spelling(
     for number, email in enumerate(("max@bücher.example", "max@xn--bcher-kva.example")):
         form = {"email": email, "password": f"a fine long password {number}"}
         assert (await browser().post("/auth/login", json=form)).status_code == 200
+
+
+async def test_no_new_account_takes_the_name_by_which_an_account_of_before_signs_in(
+    rt: Runtime, owner: httpx2.AsyncClient, browser: Browser
+) -> None:
+    vic = await given.a_person(rt, "vic@strasse.example", slug="vics")
+    await folded_before(rt, vic)
+    typed = "vic@straße.example"
+    link = (await invited(owner, typed)).json()["link"]
+    form = {"token": link.partition("#")[2], "password": "a password of somebody else's"}
+    stranger = await browser().post("/auth/invitations/accept", json={**form, "name": "Vic"})
+    assert stranger.status_code == 401
+    credentials = {"email": typed, "password": vic.password}
+    assert (await browser().post("/auth/login", json=credentials)).status_code == 200
+
+
+async def test_who_is_erased_is_the_one_that_was_named(rt: Runtime) -> None:
+    """Folding makes another's address of what is none; that finds accounts of before alone."""
+    await given.a_person(rt, "a@πόλισ.example")
+    with pytest.raises(Refused, match="no such person"):
+        await find_person(rt, "a@ΠΌΛΙΣ.example")
+    nu = await given.a_person(rt, "s@acme.example", slug="other")
+    with pytest.raises(Refused, match="no such person"):
+        await find_person(rt, "\N{LATIN SMALL LETTER LONG S}@acme.example")
+    assert await find_person(rt, "s@acme.example") == nu.user_id

@@ -38,11 +38,22 @@ class KnownPasswords:
         return (len(self._shipped) + len(self._own)) // DIGEST_BYTES
 
 
+_UNSEEN = frozenset({"Cc", "Cf"})
+
+
 def fold(password: str) -> str:
     """Return the one spelling that a password is looked up in: NFKC, case folded, NFKC again."""
     if password.isascii():
         return password.lower()
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", password).casefold())
+
+
+def bare(password: str) -> str:
+    """Return a password without what nobody sees: control and format characters, variation
+    selectors, and blanks around it.
+    """
+    seen = (c for c in password if unicodedata.category(c) not in _UNSEEN)
+    return "".join(c for c in seen if not "\ufe00" <= c <= "\ufe0f").strip()
 
 
 def digest(password: str) -> bytes:
