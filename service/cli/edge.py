@@ -46,7 +46,7 @@ def run(act: Callable[[Runtime, Call], Awaitable[T]]) -> T:
 def finish(work: Awaitable[T]) -> T:
     """Wait for it; every failure we foresee is one line and exit status 1.
 
-    What was asked for and cannot be is 2, as for a wrong option.
+    An invalid request exits with status 2, as a wrong option does.
     """
 
     async def inside() -> T:

@@ -205,8 +205,8 @@ class Passwords:
     def coming(self) -> Iterator[None]:
         """Be counted among those who are about to have a password looked at.
 
-        So that of a thousand who come at once the most are told at the door, and not after all that
-        goes before a hash was paid for each.  Refused(UNAVAILABLE) when the queue is full.
+        When a thousand arrive at once, most are refused here, before any other work is done for
+        them.  Refused(UNAVAILABLE) when the queue is full.
         """
         self._require_room(self._coming + self._waiting)
         self._coming += 1
@@ -249,10 +249,9 @@ class Passwords:
     def tell_at(self, began: float, hashed_from: float) -> float:
         """Return the moment at which to tell a refusal of what began at one moment.
 
-        It is a whole number of steps later, and the next after the slowest scheme on file would be
-        done with what was begun to be hashed when this was, whatever scheme it is: refusals that
-        end at one moment for all accounts do not tell which kind an account has.  Waiting for it
-        costs nothing, unlike a second hash.
+        A refusal is told only at whole steps after `began`: at the first step after the slowest
+        scheme on file would have finished, had it been hashed from `hashed_from` on.  So its time
+        does not show which scheme an account has.  Waiting costs nothing, unlike a second hash.
         """
         slowest = 2 * self._slowest + self._own
         done = max(hashed_from + slowest, self._clock.monotonic())

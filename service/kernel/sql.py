@@ -52,8 +52,8 @@ class JsonLine(Struct, frozen=True):
 class Batch(Struct, frozen=True):
     """Rows that were dropped from `after` on, the oldest first; `upto`: the newest one's time.
 
-    The next batch begins there: whoever began at the oldest again would look at all that is dropped
-    and not vacuumed yet.
+    The next batch begins there: starting at the oldest again would scan rows that are deleted but
+    not yet vacuumed.
     """
 
     rows: int

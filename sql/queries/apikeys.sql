@@ -39,8 +39,8 @@ SELECT key_id, tenant_id, owner_id, public_id, name, scopes, networks::text[] AS
  WHERE key_id = $1;
 
 -- name: lock(key_id, tenant_id, owner_id)
--- Whoever revokes, rotates or deletes holds the key: of two, one acts.  Only within reach (NULL: every
--- organization's, every owner's): nothing else is held, so that it is told from nothing by no wait.
+-- Whoever revokes, rotates or deletes holds the key: of two, one acts.  Rows out of reach are not locked
+-- (NULL: every organization's, every owner's): a caller cannot learn by waiting that one exists.
 SELECT key_id, tenant_id, owner_id, public_id, name, scopes, networks::text[] AS networks,
        created_at, expires_at, revoked_at, ended_at, successor_id, last_used_at, use_count
   FROM auth_api_keys

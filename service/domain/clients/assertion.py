@@ -17,8 +17,8 @@ _END_OF_TIME = 2**53
 class AssertionRefusedError(Exception):
     """The assertion proves nothing.
 
-    The message says why, for the log; `told` is for whoever signed it, empty as long as nobody of
-    the client's has.
+    The message says why, for the log.  `told` is shown to the client; it is empty until the
+    signature is verified.
     """
 
     def __init__(self, why: str, told: str = "") -> None:

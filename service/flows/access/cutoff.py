@@ -1,6 +1,6 @@
 """What was issued up to a commit dies with it: a cutoff is a time, and a commit takes its own.
 
-Two rules make what is issued good, and what must die die.  `iat` is never later than the moment
+Two rules: a new token is valid, and an old one is dead.  `iat` is never later than the moment
 before its state was read: a change that commits afterwards cuts it off.  And it is later than every
 cutoff that the state was read with: whoever finds one waits until it is over, and reads again.
 The state comes from the database together with its cutoffs, in one statement: they were written in

@@ -139,8 +139,8 @@ async def hold_oneself(tx: Tx, person: Person) -> None:
 async def refuse_outdated(tx: Tx, person: Person) -> None:
     """Refuse who may not act any more, or is something else by now; UNAUTHENTICATED.
 
-    They may have waited for who takes their role away: what falls with the role must not be made
-    behind that back.
+    They may have waited for who takes their role away: nothing may be made that the loss of the
+    role should have ended.
     """
     now = await users.find_member(tx, person.tenant_id, person.user_id)
     if now is None or not now.acts() or now.roles() != person.roles:

@@ -24,7 +24,7 @@ class Shown(Struct, frozen=True, kw_only=True):
     exist; None: the platform's services, and our own doors.
 
     `limited`: somebody presents it as their own, and spends from their address's budget when it is
-    not good.  `anew`: what is remembered is not enough, as what comes of it is to last.
+    not good.  `anew`: read the key from the database, as the token outlives the cache.
     """
 
     text: str

@@ -103,6 +103,9 @@ async def _find_recipients(tx: Tx, tenant_id: TenantId | None, names: Sequence[s
     }
     if not set(names) <= known.keys():
         raise wrong(
-            "recipients", f"must be of: {', '.join(sorted(known)) or 'none, there is none'}"
+            "recipients",
+            f"must be of: {', '.join(sorted(known))}"
+            if known
+            else "cannot be named: no recipient exists yet; create one first",
         )
     return [known[name] for name in dict.fromkeys(names)]
