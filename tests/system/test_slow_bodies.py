@@ -26,7 +26,10 @@ async def test_a_body_is_not_waited_for_without_end(drop: bytes) -> None:
     for told in (hot, framework):
         assert told["type"] == "urn:tesserra:refusal:too_slow"
         assert told["status"] == 408
-    assert oauth == {"error": "invalid_request"}
+    assert oauth == {
+        "error": "invalid_request",
+        "error_description": "send the body at once",
+    }
 
 
 async def slowly(running: Running, path: str, kind: str, drop: bytes) -> dict[str, object]:
