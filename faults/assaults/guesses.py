@@ -44,8 +44,8 @@ async def _guess_at(site: Site, report: Report, dice: random.Random, clients: li
         email.upper(),
         email.title(),
         f"  {email} ",
-        email.replace("p", "\uff50"),  # as wide as a Chinese letter: NFKC makes it a p
-        email.replace("s", "\u017f"),  # the long s: case folding makes it an s
+        email.swapcase(),
+        f"\t{email.capitalize()}\n",
     )
 
     async def one(client: Client, number: int) -> Answer:

@@ -230,7 +230,10 @@ def _judge(report: Report, asked: bytes, answer: Answer) -> None:
     kinds = answer.headers.get("content-type", [""]) if answer.body else [""]
     json = kinds[0].partition(";")[0] in ("", "application/problem+json", "application/json")
     report.expect("leak", json, f"a refusal as {kinds} to {asked[:200]!r}")
-    if answer.status == 401 and answer.body:
+    # A client that tried no HTTP authentication may be challenged by no scheme (RFC 6749 s5.2).
+    line, _, rest = asked.lower().partition(b"\r\n")
+    of_form = b" /oauth/" in line and b"authorization:" not in rest
+    if answer.status == 401 and answer.body and not of_form:
         shown = answer.headers.get("www-authenticate")
         report.expect("I6", shown, f"401 that names no scheme to {asked[:200]!r}")
 
