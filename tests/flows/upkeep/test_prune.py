@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from service.flows.upkeep.prune import prune
+from service.kernel import dialing
 from service.kernel.call import Call
 from service.kernel.postgres import Postgres
 from service.runtime import Runtime
@@ -32,10 +33,14 @@ MADE = {
 
 
 @pytest.fixture
-async def hurried(rt: Runtime, settings: Settings) -> AsyncIterator[Runtime]:
+async def hurried(
+    rt: Runtime, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Runtime]:
     """The runtime on connections that are given a second for a statement."""
-    url = f"{settings.database_url}?statement_timeout=1000"
-    pg = await Postgres.connect(url, settings.database_schema)
+    monkeypatch.setitem(dialing.SETTINGS, "statement_timeout", "1s")  # the URL's is overruled
+    pg = await Postgres.connect(settings.database_url, settings.database_schema)
+    async with pg.reading() as tx:
+        assert await tx.fetchval("SHOW statement_timeout") == "1s"
     yield replace(rt, pg=pg)
     await pg.close()
 
