@@ -17,7 +17,10 @@ def main(arguments: list[str]) -> int:
         "what",
         nargs="?",
         default="paths",
-        choices=["paths", "growth", "peers", "revocation", "keys", "profile", "audit", "report"],
+        choices=[
+            *("paths", "growth", "peers", "revocation", "keys", "profile", "audit"),
+            *("against", "report"),
+        ],
         help="paths: every hot path with its reference (the default);"
         " growth: the same with a thousand and with a million sessions, families and keys;"
         " peers: the same work on other servers;"
@@ -25,15 +28,21 @@ def main(arguments: list[str]) -> int:
         " keys: checks of API keys on one worker, with and without a query each time;"
         " profile: where the time of each path goes;"
         " audit: the trail with ten million events;"
+        " against: this checkout and another commit, in turns;"
         " report: the figures of the last whole runs, into the README",
     )
     parser.add_argument("--quick", action="store_true", help="less of it, for everyday use")
+    parser.add_argument("commit", nargs="?", default="HEAD", help="against which commit")
     parser.add_argument("--only", action="append", default=[], help="one path (may be repeated)")
     asked = parser.parse_args(arguments)
     if asked.what == "report":
         from bench.report import report  # noqa: PLC0415 - each loads its own
 
         return report()
+    if asked.what == "against":
+        from bench.against import against  # noqa: PLC0415
+
+        return against(asked.commit, asked.only)
     try:
         return asyncio.run(_work(asked.what, quick=asked.quick, only=asked.only))
     except EmbeddedError as exc:
