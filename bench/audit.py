@@ -21,11 +21,11 @@ from service.domain import audit
 from service.domain.audit import Filter
 from service.embedded.checkout import postgres, valkey
 from service.embedded.schema import migrate
-from service.flows.access.sign_in import Credentials, sign_in
-from service.flows.admin import exports
-from service.flows.admin.exports import Progress, ToExport
-from service.flows.people.create_organization import create_organization
+from service.flows.organizations.create import create_organization
 from service.flows.people.create_user import NewUser, create_user
+from service.flows.sessions.sign_in import Credentials, sign_in
+from service.flows.trail import exports
+from service.flows.trail.exports import Progress, ToExport
 from service.flows.upkeep.sealing import seal
 from service.flows.upkeep.verify_trail import verify_trail
 from service.kernel.call import Call, Operator

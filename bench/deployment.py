@@ -17,19 +17,20 @@ from msgspec.structs import replace
 from service import settings as deployment
 from service.domain.clients import Client
 from service.domain.organizations import Organization
-from service.domain.users import Account, Held, Role
+from service.domain.users import Account, HeldMembership, Role
 from service.embedded.checkout import ROOT, postgres, valkey
 from service.embedded.process import Running, started
 from service.embedded.schema import migrate
 from service.embedded.servers import Postgres, Valkey, free_port
-from service.flows.access.granting import Grantee, grant, open_session
 from service.flows.apikeys.create import NewKey, create_key
-from service.flows.apikeys.exchange import exchange_key
 from service.flows.apikeys.issuing import IssuedKey
+from service.flows.clients.create import create_client
 from service.flows.oauth.client_credentials import issue_to_client
-from service.flows.people.create_client import NewClient, create_client
-from service.flows.people.create_organization import create_organization
+from service.flows.oauth.exchange_api_key import exchange_key
+from service.flows.organizations.create import create_organization
 from service.flows.people.create_user import NewUser, insert
+from service.flows.shared.issuing import Grantee, grant, open_session
+from service.flows.shared.new_client import NewClient
 from service.kernel.call import PLATFORM_ADMIN, Call, Operator, Person
 from service.kernel.ids import SessionId
 from service.runtime import Runtime, open_runtime
@@ -113,7 +114,7 @@ class Deployment:
     ) -> Visitor:
         """Sign a person in, on a device of their own."""
         call = self.call()
-        membership = Held(
+        membership = HeldMembership(
             tenant_id=organization.tenant_id,
             role=role,
             slug=organization.slug,

@@ -19,9 +19,9 @@ from litestar import Litestar
 
 from service import settings as deployment
 from service.app import litestar_app
-from service.domain.apikeys import KnownKeys, Presented, store
+from service.domain.apikeys import KnownKeys, StoredKey, store
 from service.flows.upkeep.tend import tend
-from service.http.shell import Shell
+from service.http.edge import Edge
 from service.kernel import log
 from service.kernel.clock import Clock
 from service.kernel.postgres import Postgres
@@ -35,17 +35,17 @@ class Queried(KnownKeys):
         super().__init__(pg)
         self._postgres = pg
 
-    def put(self, mac: bytes, key: Presented, as_of: datetime) -> None:
+    def put(self, mac: bytes, key: StoredKey, as_of: datetime) -> None:
         """Remember nothing."""
 
-    async def read(self, public_id: str) -> Presented | None:
+    async def read(self, public_id: str) -> StoredKey | None:
         """Read a key, for one who asks."""
         async with self._postgres.reading() as tx:
             found = await store.list_presented(tx, [public_id])
         return found[0] if found else None
 
 
-def create_app() -> Shell:
+def create_app() -> Edge:
     """Build it, for a worker."""
     settings = deployment.load()
     log.configure(settings.log_level)
@@ -63,7 +63,7 @@ def create_app() -> Shell:
             with contextlib.suppress(asyncio.CancelledError):
                 await upkeep
 
-    return Shell(litestar_app(settings, [lifespan]), settings, Clock())
+    return Edge(litestar_app(settings, [lifespan]), settings, Clock())
 
 
 if __name__ == "__main__":

@@ -29,16 +29,17 @@ from service import settings as deployment
 from service.domain import audit, users
 from service.domain.audit import events
 from service.domain.organizations import Organization
-from service.domain.users import Account, Held, Role
+from service.domain.users import Account, HeldMembership, Role
 from service.embedded.checkout import ROOT, postgres, valkey
 from service.embedded.process import Running, started, worker_serving
 from service.embedded.schema import migrate
 from service.embedded.servers import Postgres, Valkey, free_port
-from service.flows.access.granting import Grantee, grant, open_session
+from service.flows.clients.create import create_client
 from service.flows.oauth.client_credentials import issue_to_client
-from service.flows.people.create_client import NewClient, create_client
-from service.flows.people.create_organization import create_organization
+from service.flows.organizations.create import create_organization
 from service.flows.people.create_user import NewUser, insert
+from service.flows.shared.issuing import Grantee, grant, open_session
+from service.flows.shared.new_client import NewClient
 from service.kernel.call import Call, Operator
 from service.kernel.ids import UserId
 from service.runtime import Runtime, open_runtime
@@ -244,7 +245,7 @@ class Site:
         """Sign a person in on one more device, without the cost of hashing."""
         call = self.call()
         overrides = _HURRY if organization.slug.startswith(HASTY) else None
-        membership = Held(
+        membership = HeldMembership(
             tenant_id=organization.tenant_id,
             role=role,
             slug=organization.slug,

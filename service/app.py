@@ -20,7 +20,7 @@ from litestar.openapi import OpenAPIConfig
 
 from service import settings as deployment
 from service.flows.upkeep.tend import finish, learn_schemes, tend
-from service.http import api_keys, faults, health, wellknown
+from service.http import api_keys, exceptions, health, wellknown
 from service.http import revocations as revocation_wires
 from service.http.access import invitation, session
 from service.http.account import own
@@ -36,10 +36,10 @@ from service.http.admin import (
     signing_keys,
 )
 from service.http.admin import users as admin_users
-from service.http.gate import check_request
+from service.http.edge import Edge
 from service.http.oauth import endpoints
 from service.http.openapi import OPENAPI, finished
-from service.http.shell import Shell
+from service.http.validation import check_request
 from service.kernel import connections, log, metrics, waiting
 from service.kernel.clock import Clock
 from service.kernel.postgres import LOST
@@ -59,7 +59,7 @@ _SERVING_SECONDS = 0.1
 """After its startup the loop stands still until the worker serves; then this soon it may stop."""
 
 
-def create_app() -> Shell:
+def create_app() -> Edge:
     """Build the application from the environment, for a worker of its own."""
     # Granian loses a signal that comes before the worker serves: it waits until `_heed_signals`.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
@@ -69,7 +69,7 @@ def create_app() -> Shell:
     return build(settings)
 
 
-def build(settings: Settings, opened: Runtime | None = None) -> Shell:
+def build(settings: Settings, opened: Runtime | None = None) -> Edge:
     """Build the application; on a runtime that is open already, or on one of its own."""
 
     @asynccontextmanager
@@ -103,7 +103,7 @@ def build(settings: Settings, opened: Runtime | None = None) -> Shell:
                 log.flush()
 
     app = litestar_app(settings, [lifespan])
-    return Shell(app, settings, opened.clock if opened else Clock())
+    return Edge(app, settings, opened.clock if opened else Clock())
 
 
 def litestar_app(
@@ -134,9 +134,9 @@ def litestar_app(
         ],
         before_request=check_request,
         exception_handlers={
-            Refused: faults.on_refused,
-            HTTPException: faults.on_http_exception,
-            Exception: faults.on_fault,
+            Refused: exceptions.on_refused,
+            HTTPException: exceptions.on_http_exception,
+            Exception: exceptions.on_fault,
         },
         lifespan=lifespan,
         openapi_config=openapi,

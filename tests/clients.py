@@ -6,7 +6,8 @@ from uuid import uuid4
 
 import httpx2
 
-from service.flows.people.create_client import NewClient, create_client
+from service.flows.clients.create import create_client
+from service.flows.shared.new_client import NewClient
 from service.kernel.call import Call, Operator
 from service.runtime import Runtime
 

@@ -10,7 +10,7 @@ import redis.asyncio
 from msgspec.structs import replace
 
 from service.app import build
-from service.http.shell import Shell
+from service.http.edge import Edge
 from service.kernel.call import Call
 from service.kernel.clock import Clock
 from service.kernel.passwords import HashParameters, Passwords
@@ -72,7 +72,7 @@ def call(rt: Runtime) -> Callable[..., Call]:
 
 
 @pytest.fixture
-async def app(rt: Runtime, settings: Settings) -> AsyncIterator[Shell]:
+async def app(rt: Runtime, settings: Settings) -> AsyncIterator[Edge]:
     """The application on `rt`."""
     shell = build(settings, opened=rt)
     async with shell.app.lifespan():
@@ -80,7 +80,7 @@ async def app(rt: Runtime, settings: Settings) -> AsyncIterator[Shell]:
 
 
 @pytest.fixture
-async def browser(app: Shell) -> AsyncIterator[Callable[..., httpx2.AsyncClient]]:
+async def browser(app: Edge) -> AsyncIterator[Callable[..., httpx2.AsyncClient]]:
     """Make clients, each with a cookie jar and an address of its own: `browser(ip=...)`."""
     opened: list[httpx2.AsyncClient] = []
 

@@ -64,7 +64,7 @@ BREAKAGES = (
     ),
     Breakage(
         "the grace is twice as long",
-        "service/flows/access/refresh.py",
+        "service/flows/sessions/refresh.py",
         (("Grace(seconds(tokens.refresh_grace)", "Grace(2 * seconds(tokens.refresh_grace)"),),
         "model",
         1,
@@ -172,7 +172,7 @@ BREAKAGES = (
     ),
     Breakage(
         "a token is issued without a look at the cutoffs",
-        "service/flows/access/cutoff.py",
+        "service/flows/shared/cutoff.py",
         (("        latest = cutoff(state, at)\n", "        latest = None\n"),),
         "walls",
         1,
@@ -198,7 +198,7 @@ BREAKAGES = (
     ),
     Breakage(
         "the event comes in a transaction after the sign-in",
-        "service/flows/access/sign_in.py",
+        "service/flows/sessions/sign_in.py",
         (
             (
                 "        opened = await open_session(rt, call, writes, account.user_id,"
@@ -297,7 +297,7 @@ BREAKAGES = (
     ),
     Breakage(
         "an attempt that was never decided counts",
-        "service/flows/access/attempts.py",
+        "service/flows/shared/password_attempts.py",
         (
             (
                 "await lockouts.release(tx, attempt.subject, attempt.device, attempt.attempt_id)\n",
@@ -324,7 +324,7 @@ BREAKAGES = (
     ),
     Breakage(
         "a sign-out leaves the refresh family alive",
-        "service/flows/access/ending.py",
+        "service/flows/shared/ending.py",
         (
             (
                 "    await families.end_by_session(tx, [one.session_id for one in ended], status)\n",
@@ -350,7 +350,7 @@ BREAKAGES = (
     ),
     Breakage(
         "a key that is remembered is good whatever the feed says",
-        "service/flows/apikeys/check.py",
+        "service/flows/shared/api_key_check.py",
         ((" and not await rt.revocations.is_revoked(marks)", ""),),
         "revoked",
         6,

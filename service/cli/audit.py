@@ -12,10 +12,10 @@ from service.cli import edge
 from service.cli.export import Bar, tell, write
 from service.cli.grammar import Group
 from service.domain.seals import Checked, Checkpoint
-from service.flows.admin.exports import ToExport, begin
-from service.flows.admin.reach import THE_PLATFORM
-from service.flows.admin.trail import EVENT_TYPES
-from service.flows.people.find_organization import find_tenant
+from service.flows.shared.find_organization import find_tenant
+from service.flows.shared.reach import THE_PLATFORM
+from service.flows.trail.exports import ToExport, begin
+from service.flows.trail.read import EVENT_TYPES
 from service.flows.upkeep.checkpoints import every_checkpoint
 from service.flows.upkeep.verify_trail import verify_trail
 from service.kernel.call import Call

@@ -6,7 +6,8 @@ import click
 
 from service.cli import edge
 from service.cli.grammar import Group
-from service.flows.people.create_client import Created, NewClient, create_client
+from service.flows.clients.create import create_client
+from service.flows.shared.new_client import Created, NewClient
 from service.kernel.call import Call
 from service.runtime import Runtime
 

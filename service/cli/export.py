@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from service.cli import edge
-from service.flows.admin.exports import Begun, Progress, run
+from service.flows.trail.exports import Begun, Progress, run
 from service.runtime import Runtime
 
 _STEPS = 10_000

@@ -5,9 +5,9 @@ import click
 from service.cli import edge
 from service.cli.grammar import Group
 from service.domain.organizations import Organization
-from service.flows.admin.organizations import enable as enable_organization
-from service.flows.people.create_organization import create_organization
-from service.flows.people.find_organization import find_tenant
+from service.flows.organizations.administer import enable as enable_organization
+from service.flows.organizations.create import create_organization
+from service.flows.shared.find_organization import find_tenant
 from service.kernel.call import Call
 from service.kernel.ids import TenantId
 from service.runtime import Runtime

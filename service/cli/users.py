@@ -10,11 +10,11 @@ from service.cli import edge
 from service.cli.export import tell, write
 from service.cli.grammar import Group
 from service.domain.users import ROLES, Account
-from service.flows.admin.exports import begin_person
 from service.flows.people.create_user import NewUser, create_user
 from service.flows.people.erase_person import Erased, erase_person, find_person
-from service.flows.people.find_organization import find_tenant
 from service.flows.people.import_users import Outcome, import_users
+from service.flows.shared.find_organization import find_tenant
+from service.flows.trail.exports import begin_person
 from service.kernel.call import Call
 from service.runtime import Runtime
 

@@ -8,7 +8,6 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service.domain.apikeys import ApiKey, Why
-from service.flows.apikeys.check import PATTERN, Checked
 from service.flows.apikeys.create import NewKey, create_key
 from service.flows.apikeys.delete import delete_key
 from service.flows.apikeys.issuing import IssuedKey
@@ -16,11 +15,22 @@ from service.flows.apikeys.read import list_keys, show_key
 from service.flows.apikeys.revoke import revoke_key
 from service.flows.apikeys.rotate import LONGEST_OVERLAP, rotate_key
 from service.flows.apikeys.verify import verify_key
+from service.flows.shared.api_key_check import PATTERN, Checked
 from service.http.address import given_address
-from service.http.asked import Asked, FromCaller, provide_caller
-from service.http.named import path_id
+from service.http.context import FromCaller, RequestContext, provide_caller
+from service.http.field_types import (
+    Cursor,
+    Id,
+    IpAddress,
+    Limit,
+    Line,
+    Moment,
+    Network,
+    PathId,
+    Scope,
+)
 from service.http.paging import USUAL, next_cursor, read_cursor
-from service.http.text import Cursor, Id, IpAddress, Limit, Line, Moment, Network, PathId, Scope
+from service.http.path_parameters import path_id
 from service.kernel.ids import ApiKeyId
 
 _LIST = "api-keys"
@@ -118,7 +128,7 @@ class VerifyAnswer(Struct, frozen=True):
 
 
 @post("/", status_code=201)
-async def create(asked: FromCaller, data: JSONBody[KeyForm]) -> IssuedAnswer:
+async def create(context: FromCaller, data: JSONBody[KeyForm]) -> IssuedAnswer:
     """Issue a key; its secret is shown in this answer and nowhere else."""
     new = NewKey(
         name=data.name,
@@ -127,56 +137,58 @@ async def create(asked: FromCaller, data: JSONBody[KeyForm]) -> IssuedAnswer:
         shared=data.owner == "organization",
         networks=tuple(data.addresses),
     )
-    return _issued(await create_key(asked.rt, asked.call, new))
+    return _issued(await create_key(context.rt, context.call, new))
 
 
 @get("/")
 async def list_page(
-    asked: FromCaller, limit: FromQuery[Limit] = USUAL, cursor: FromQuery[Cursor | None] = None
+    context: FromCaller, limit: FromQuery[Limit] = USUAL, cursor: FromQuery[Cursor | None] = None
 ) -> KeysAnswer:
     """Return the organization's keys, the newest first; to a member their own."""
-    before, most = read_cursor(asked.rt, _LIST, cursor), limit
+    before, most = read_cursor(context.rt, _LIST, cursor), limit
     found = await list_keys(
-        asked.rt, asked.call, None if before is None else ApiKeyId(before), most
+        context.rt, context.call, None if before is None else ApiKeyId(before), most
     )
-    following = next_cursor(asked.rt, _LIST, found, most, lambda key: key.key_id)
-    return KeysAnswer([_key(asked, one) for one in found], following)
+    following = next_cursor(context.rt, _LIST, found, most, lambda key: key.key_id)
+    return KeysAnswer([_key(context, one) for one in found], following)
 
 
 @get("/{key_id:str}")
-async def show(asked: FromCaller, key_id: FromPath[PathId]) -> KeyAnswer:
+async def show(context: FromCaller, key_id: FromPath[PathId]) -> KeyAnswer:
     """Return a key, never its secret."""
-    return _key(asked, await show_key(asked.rt, asked.call, _id(key_id)))
+    return _key(context, await show_key(context.rt, context.call, _id(key_id)))
 
 
 @post("/{key_id:str}/revoke", status_code=200)
-async def revoke(asked: FromCaller, key_id: FromPath[PathId]) -> KeyAnswer:
+async def revoke(context: FromCaller, key_id: FromPath[PathId]) -> KeyAnswer:
     """Revoke a key: it is dead everywhere within a second, and its record stays."""
-    return _key(asked, await revoke_key(asked.rt, asked.call, _id(key_id)))
+    return _key(context, await revoke_key(context.rt, context.call, _id(key_id)))
 
 
 @post("/{key_id:str}/rotate", status_code=201)
 async def rotate(
-    asked: FromCaller, key_id: FromPath[PathId], data: JSONBody[RotateForm] = _AT_ONCE
+    context: FromCaller, key_id: FromPath[PathId], data: JSONBody[RotateForm] = _AT_ONCE
 ) -> IssuedAnswer:
     """Issue a successor; the old key works on for the overlap, without a body for none."""
     return _issued(
-        await rotate_key(asked.rt, asked.call, _id(key_id), data.overlap_seconds, data.expires_at)
+        await rotate_key(
+            context.rt, context.call, _id(key_id), data.overlap_seconds, data.expires_at
+        )
     )
 
 
 @delete("/{key_id:str}", status_code=204)
-async def remove(asked: FromCaller, key_id: FromPath[PathId]) -> None:
+async def remove(context: FromCaller, key_id: FromPath[PathId]) -> None:
     """Delete a key, record and all; the events of it stay."""
-    await delete_key(asked.rt, asked.call, _id(key_id))
+    await delete_key(context.rt, context.call, _id(key_id))
 
 
 @post("/verify", status_code=200)
-async def verify(asked: FromCaller, data: JSONBody[VerifyForm]) -> VerifyAnswer:
+async def verify(context: FromCaller, data: JSONBody[VerifyForm]) -> VerifyAnswer:
     """Tell a service whether a key that was shown to it is good."""
     address = given_address(data.address)
     return _verdict(
-        await verify_key(asked.rt, asked.call, data.key, scope=data.scope, address=address)
+        await verify_key(context.rt, context.call, data.key, scope=data.scope, address=address)
     )
 
 
@@ -193,8 +205,8 @@ def _verdict(checked: Checked) -> VerifyAnswer:
     )
 
 
-def _key(asked: Asked, key: ApiKey) -> KeyAnswer:
-    state = key.state(asked.call.at)
+def _key(context: RequestContext, key: ApiKey) -> KeyAnswer:
+    state = key.state(context.call.at)
     return KeyAnswer(
         id=str(key.key_id),
         prefix=key.prefix,
@@ -238,5 +250,5 @@ def _text(found: object | None) -> str | None:
 router = Router(
     "/api-keys",
     route_handlers=[create, list_page, verify, show, revoke, rotate, remove],
-    dependencies={"asked": Provide(provide_caller)},
+    dependencies={"context": Provide(provide_caller)},
 )

@@ -6,7 +6,7 @@ from litestar.types import Scope
 from msgspec import Struct
 
 from service.flows.upkeep.readiness import check_readiness
-from service.http.asked import FromCaller, provide_open
+from service.http.context import FromCaller, provide_open
 from service.kernel.refusal import Reason, Refused, unavailable
 
 
@@ -23,11 +23,11 @@ async def healthz() -> Health:
 
 
 @get("/readyz")
-async def readyz(asked: FromCaller, scope: Scope) -> Response[Health]:
+async def readyz(context: FromCaller, scope: Scope) -> Response[Health]:
     """Answer 200 when every dependency that must be there is, 503 otherwise and when leaving."""
     if scope["litestar_app"].state.leaving.begun:
         raise unavailable("not ready: told to stop")
-    readiness = await check_readiness(asked.rt)
+    readiness = await check_readiness(context.rt)
     if not readiness.ready:
         failing = ", ".join(name for name, ok in readiness.checks.items() if not ok)
         raise Refused(Reason.UNAVAILABLE, f"not ready: {failing}", retry_after=1)
@@ -35,5 +35,5 @@ async def readyz(asked: FromCaller, scope: Scope) -> Response[Health]:
 
 
 router = Router(
-    "/", route_handlers=[healthz, readyz], dependencies={"asked": Provide(provide_open)}
+    "/", route_handlers=[healthz, readyz], dependencies={"context": Provide(provide_open)}
 )

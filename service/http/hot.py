@@ -22,9 +22,9 @@ from litestar.types import HTTPScope, Receive, Scope
 from litestar.utils.helpers import get_enum_string_value
 from msgspec import Struct
 
-from service.http import faults
-from service.http.asked import header, may_have_body
-from service.http.gate import Expected
+from service.http import exceptions
+from service.http.context import header, may_have_body
+from service.http.validation import Expected
 from service.kernel.refusal import Reason, Refused
 
 HOT = (
@@ -105,11 +105,11 @@ class Hot:
         try:
             return rendered(await wire.respond(scope, receive), wire.status, wire.media_type)
         except Refused as refused:
-            response = faults.on_refused(Request(scope), refused)
+            response = exceptions.on_refused(Request(scope), refused)
         except HTTPException as exc:
-            response = faults.on_http_exception(Request(scope), exc)
+            response = exceptions.on_http_exception(Request(scope), exc)
         except Exception as exc:  # noqa: BLE001 - as the framework has it
-            response = faults.on_fault(Request(scope), exc)
+            response = exceptions.on_fault(Request(scope), exc)
         return rendered(response, wire.status, wire.media_type)
 
 
@@ -143,7 +143,7 @@ async def _read(scope: Scope, receive: Receive, largest: int) -> bytes:
     except ValueError:  # no number, or one of thousands of digits
         raise Refused(Reason.INVALID_REQUEST) from None
     if too_large:
-        raise faults.too_large(largest)
+        raise exceptions.too_large(largest)
     body = b""
     while True:
         message = await receive()
@@ -151,7 +151,7 @@ async def _read(scope: Scope, receive: Receive, largest: int) -> bytes:
             raise Refused(Reason.INVALID_REQUEST, private="gone before its body was here")
         body += message["body"]
         if len(body) > largest:
-            raise faults.too_large(largest)
+            raise exceptions.too_large(largest)
         if not message.get("more_body", False):
             return body
 

@@ -11,7 +11,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.routes import BaseRoute, HTTPRoute
 from msgspec import UNSET, Struct, inspect
 
-from service.http.asked import (
+from service.http.context import (
     provide_by_cookie,
     provide_caller,
     provide_open,
@@ -22,14 +22,14 @@ from service.http.asked import (
     provide_signed_in,
 )
 from service.http.cookies import REFRESH
-from service.http.gate import (
+from service.http.oauth.form import MEDIA_TYPE, provide_form
+from service.http.problem import Problem
+from service.http.validation import (
     Expected,
     header_parameters,
     path_parameters,
     query_parameters,
 )
-from service.http.oauth.form import MEDIA_TYPE, provide_form
-from service.http.problem import Problem
 
 _Requirement: TypeAlias = dict[str, list[str]]
 
@@ -223,7 +223,7 @@ def _handlers(routes: Iterable[BaseRoute]) -> Iterator[tuple[tuple[str, str], HT
 def _security(handler: HTTPRouteHandler) -> list[_Requirement]:
     """Return what a route wants to be shown; KeyError when nobody has said it yet."""
     given = handler.resolve_dependencies()
-    provided = [given[name].dependency for name in ("asked", "form") if name in given]
+    provided = [given[name].dependency for name in ("context", "form") if name in given]
     return _ASKED[provided[0]] if provided else []
 
 

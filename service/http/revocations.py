@@ -22,10 +22,9 @@ from service.flows.revocations.read import (
     find_revoked,
     read_feed,
 )
-from service.flows.revocations.revoke_by_hand import Asked as ToRevoke
-from service.flows.revocations.revoke_by_hand import revoke_by_hand
-from service.http.asked import Asked, FromCaller, provide_caller
-from service.http.text import Line, Moment
+from service.flows.revocations.revoke_by_hand import ToRevoke, revoke_by_hand
+from service.http.context import FromCaller, RequestContext, provide_caller
+from service.http.field_types import Line, Moment
 from service.kernel.ids import TenantId
 from service.kernel.refusal import Refused
 
@@ -114,21 +113,21 @@ class RevokeForm(Struct, frozen=True, forbid_unknown_fields=True):
 
 @get("/")
 async def feed(
-    asked: FromCaller,
+    context: FromCaller,
     scope: Scope,
     after: FromQuery[After | None] = None,
     wait: FromQuery[Annotated[int, Meta(ge=0, le=int(LONGEST_WAIT))]] = 0,
     limit: FromQuery[Annotated[int, Meta(ge=1, le=MOST)]] = 1000,
 ) -> FeedAnswer:
     """Return revocations newer than a cursor; without one, everything still in force."""
-    page = await _read_on(asked, scope, after, wait=wait, limit=limit)
+    page = await _read_on(context, scope, after, wait=wait, limit=limit)
     entries = [_entry(entry) for entry in page.entries]
-    return FeedAnswer(entries, page.next, page.has_more, page.epoch, asked.rt.clock.now())
+    return FeedAnswer(entries, page.next, page.has_more, page.epoch, context.rt.clock.now())
 
 
 @get("/stream", media_type="text/event-stream")
 async def stream(
-    asked: FromCaller,
+    context: FromCaller,
     scope: Scope,
     last_event_id: Annotated[Resumed | None, HeaderParameter(name="Last-Event-ID")] = None,
     after: FromQuery[After | None] = None,
@@ -138,11 +137,11 @@ async def stream(
     The header `Revocations-Epoch` names what its ids count in.  It ends early with that epoch.
     """
     cursor = int(last_event_id) if last_event_id else after
-    first = await read_feed(asked.rt, asked.call, cursor, wait=0, limit=MOST)
+    first = await read_feed(context.rt, context.call, cursor, wait=0, limit=MOST)
 
     async def events() -> AsyncIterator[bytes]:
         page = first
-        deadline = asked.rt.clock.monotonic() + _STREAM_SECONDS
+        deadline = context.rt.clock.monotonic() + _STREAM_SECONDS
         while page.epoch == first.epoch:
             for entry in page.entries:
                 yield b"id: %d\nevent: revocation\ndata: %b\n\n" % (
@@ -150,12 +149,12 @@ async def stream(
                     _encode(_entry(entry)),
                 )
             yield b"id: %d\n: fresh\n\n" % page.next
-            left = deadline - asked.rt.clock.monotonic()
+            left = deadline - context.rt.clock.monotonic()
             if left <= 0:
                 return
             try:
                 wait = min(left, _HEARTBEAT_SECONDS)
-                page = await _read_on(asked, scope, page.next, wait=wait, limit=MOST)
+                page = await _read_on(context, scope, page.next, wait=wait, limit=MOST)
             except (Refused, asyncio.CancelledError):
                 return  # the reader comes back with its cursor and is told why
 
@@ -164,9 +163,9 @@ async def stream(
 
 
 @get("/{jti:str}")
-async def one(asked: FromCaller, jti: FromPath[Jti]) -> JtiAnswer:
+async def one(context: FromCaller, jti: FromPath[Jti]) -> JtiAnswer:
     """Tell whether one token was revoked by its `jti`."""
-    entry = await find_jti(asked.rt, asked.call, jti)
+    entry = await find_jti(context.rt, context.call, jti)
     if entry is None:
         return JtiAnswer(jti=jti, revoked=False)
     return JtiAnswer(
@@ -179,25 +178,25 @@ async def one(asked: FromCaller, jti: FromPath[Jti]) -> JtiAnswer:
 
 
 @post("/check", status_code=200, request_max_body_size=_LARGEST_CHECK)
-async def check(asked: FromCaller, data: JSONBody[CheckForm]) -> CheckAnswer:
+async def check(context: FromCaller, data: JSONBody[CheckForm]) -> CheckAnswer:
     """Tell which of up to 1,000 tokens were revoked."""
-    return CheckAnswer(await find_revoked(asked.rt, asked.call, data.jtis))
+    return CheckAnswer(await find_revoked(context.rt, context.call, data.jtis))
 
 
 @post("/", status_code=201)
-async def revoke(asked: FromCaller, data: JSONBody[RevokeForm]) -> Response[EntryAnswer]:
+async def revoke(context: FromCaller, data: JSONBody[RevokeForm]) -> Response[EntryAnswer]:
     """Revoke by hand."""
     there = TenantId(data.tenant_id) if data.tenant_id else None
     wanted = ToRevoke(Kind(data.kind), data.value, data.reason, there)
-    entry = await revoke_by_hand(asked.rt, asked.call, wanted)
+    entry = await revoke_by_hand(context.rt, context.call, wanted)
     return Response(_entry(entry), status_code=201)
 
 
 async def _read_on(
-    asked: Asked, scope: Scope, after: int | None, *, wait: float, limit: int
+    context: RequestContext, scope: Scope, after: int | None, *, wait: float, limit: int
 ) -> Page:
     """Read the feed; whoever waited for news says again who they are: it may be about them."""
-    page = await read_feed(asked.rt, asked.call, after, wait=wait, limit=limit)
+    page = await read_feed(context.rt, context.call, after, wait=wait, limit=limit)
     if wait and page.entries:
         await provide_caller(scope)
     return page
@@ -218,5 +217,5 @@ def _entry(entry: Revocation) -> EntryAnswer:
 router = Router(
     "/revocations",
     route_handlers=[feed, stream, check, revoke, one],
-    dependencies={"asked": Provide(provide_caller)},
+    dependencies={"context": Provide(provide_caller)},
 )

@@ -8,7 +8,7 @@ from litestar.openapi import ResponseSpec
 from litestar.types import Scope
 from msgspec import Struct
 
-from service.http.asked import header, runtime
+from service.http.context import header, runtime
 from service.http.oauth.endpoints import GRANTS
 from service.kernel.refusal import Reason, Refused
 from service.policy import SERVICE_SCOPES

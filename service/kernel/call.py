@@ -85,7 +85,7 @@ class ApiKey(Struct, frozen=True, kw_only=True):
 Actor: TypeAlias = Nobody | Operator | Person | Machine | ApiKey
 
 
-class Standing(Struct, frozen=True):
+class BudgetState(Struct, frozen=True):
     """How a budget stands: `left` of the `count` that may be spent in any `window` seconds.
 
     In so many `seconds` the next one is free again.
@@ -114,5 +114,5 @@ class Call(Struct, frozen=True, kw_only=True):
     user_agent: str = ""
     actor: Actor = Nobody()
     repeatable: Repeatable | None = None
-    budgets: list[Standing] = []
+    budgets: list[BudgetState] = []
     """What was spent from on the way, as far as the caller is told."""

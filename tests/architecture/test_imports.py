@@ -30,37 +30,6 @@ BESIDE: dict[tuple[str, str], str] = {
 }
 """Imports against the table, module by module."""
 
-SHARED_TAILS: dict[str, str] = {
-    "access/granting": "how every sign-in, refresh and switch ends: session, tokens, answer",
-    "access/ending": "how every session ends: family, revocation, event",
-    "access/cutoff": "how what was issued up to a commit dies with it",
-    "access/limiting": "how every flow spends a budget",
-    "access/authenticate": "who a bearer token is",
-    "idempotency": "how every flow that creates does it once",
-    "naming": "what a thing may be called, and the scopes it may be given",
-    "authority": "who may administer what",
-    "access/attempts": "reserving and settling an attempt at a password, by whatever door",
-    "access/refresh": "OAuth's refresh_token grant is the same act on another wire",
-    "oauth/client_credentials": "what a token endpoint issues",
-    "apikeys/check": "is this key good: one question behind four doors",
-    "apikeys/ending": "how every key ends: its `akid` on the feed",
-    "apikeys/issuing": "what every new key shares: a creation and a rotation",
-    "apikeys/reach": "which keys exist for a person",
-    "apikeys/settle": "what requests leave to the background",
-    "admin/reach": "what an administrator reaches, and that a crossing is recorded",
-    "admin/exported": "files that exports leave, and that go with a person who is erased",
-    "people/create_organization": "an operator and a platform administrator create alike",
-    "vault/reach": "whose secret is meant, and what is said when it is not",
-    "vault/hand_over": "the key a recipient is given is the one it is served under",
-    "vault/mailing": "which server a mail leaves by, and that the vault was opened for it",
-    "keys/rotate": "upkeep publishes the next key as an administrator does",
-    "people/create_client": "a recipient of secrets is a client as well",
-    "people/find_organization": "which organization a slug means, for people and services alike",
-    "upkeep/sealing": "what upkeep does in turn",
-    "people/create_user": "creating one person is a line of an import",
-}
-"""Flows that other flows may stand on.  Anything else would be an act inside an act."""
-
 HOMES: dict[str, tuple[str, ...]] = {
     "asyncpg": ("kernel", "embedded"),
     "redis": ("kernel", "embedded"),
@@ -134,24 +103,14 @@ def test_the_edges_know_the_domain_s_types_only(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [pytest.param(p, id=shown(p)) for p in modules("flows")])
-def test_a_flow_stands_on_no_other_flow_but_the_shared_tails(path: Path) -> None:
-    here = "/".join(place(path)[1:])
+def test_a_folder_of_flows_imports_no_other_but_the_shared_one(path: Path) -> None:
+    folder = (*place(path), "")[1]
     for found in imports(path):
         target = found.target()
-        if target[:2] != ("service", "flows"):
-            continue
-        there = "/".join(target[2:])
-        assert there == here or there in SHARED_TAILS, f"{shown(path)}:{found.line}: {there}"
-
-
-def test_every_shared_tail_is_shared() -> None:
-    used = {
-        "/".join(found.target()[2:])
-        for path in modules("flows")
-        for found in imports(path)
-        if found.target()[:2] == ("service", "flows")
-    }
-    assert SHARED_TAILS.keys() <= used
+        if target[:2] == ("service", "flows"):
+            assert len(target) > 2, f"{shown(path)}:{found.line}: imports a folder whole"
+            allowed = {folder, "shared"}
+            assert target[2] in allowed, f"{shown(path)}:{found.line}: {'/'.join(target[2:])}"
 
 
 @pytest.mark.parametrize("path", EVERY)

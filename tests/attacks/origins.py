@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 TOKENS = "domain/tokens/test_verification.py"
 RING = "domain/keyring/test_ring.py"
-REFRESH = "flows/access/test_refresh.py"
-RACES = "flows/access/test_races.py"
-LOCKOUT = "flows/access/test_lockout.py"
+REFRESH = "flows/sessions/test_refresh.py"
+RACES = "flows/sessions/test_races.py"
+LOCKOUT = "flows/shared/test_password_attempts.py"
 PASSWORDS = "kernel/test_passwords.py"
 LIMITS = "http/test_limits.py"
 OAUTH = "http/oauth/test_token.py"
@@ -375,7 +375,7 @@ ATTACKS: dict[str, Attack] = {
         "Litestar CVE-2026-25480",
         "two names never share a place in a memory",
         (
-            "flows/apikeys/test_check.py"
+            "flows/shared/test_api_key_check.py"
             "::test_two_keys_whose_public_ids_share_all_but_a_letter_both_work",
             "domain/ratelimits/test_budgets.py::test_buckets_and_subjects_do_not_share",
         ),

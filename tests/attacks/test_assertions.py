@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from service.flows.people.create_client import NewClient, create_client
+from service.flows.clients.create import create_client
+from service.flows.shared.new_client import NewClient
 from service.kernel import jose
 from service.kernel.call import Call
 from service.policy import Limits, Policy

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from service.domain.users import KnownPasswords, refuse_weak
-from service.http.shell import Shell
+from service.http.edge import Edge
 from service.kernel import jose
 from service.kernel.passwords import Verdict
 from service.kernel.refusal import Refused
@@ -34,7 +34,7 @@ LIGATURE = "\N{ARABIC LIGATURE SALLALLAHOU ALAYHE WASALLAM}"
 
 
 @pytest.mark.parametrize("piece", ["a", "/a", "a/", "/.a", "%2", "%25", "."])
-async def test_a_long_path_is_looked_at_once(app: Shell, piece: str) -> None:
+async def test_a_long_path_is_looked_at_once(app: Edge, piece: str) -> None:
     path = ("/" + piece * LONGEST_PATH)[:LONGEST_PATH] + "x"
     began = time.process_time()
     answer = await asking.raw(app, "GET", path)
@@ -43,7 +43,7 @@ async def test_a_long_path_is_looked_at_once(app: Shell, piece: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/auth/refresh", "/auth/login", "/oauth/token"])
-async def test_a_body_in_crumbs_is_not_read_to_its_end(app: Shell, path: str) -> None:
+async def test_a_body_in_crumbs_is_not_read_to_its_end(app: Edge, path: str) -> None:
     """Sixty thousand chunks of a byte each cost a worker five seconds."""
     kind = b"application/x-www-form-urlencoded" if "oauth" in path else b"application/json"
     left, sent = CRUMBS, list[Any]()
@@ -177,7 +177,7 @@ async def test_a_refusal_waits_as_much_longer_as_its_password_lay_in_the_queue(
 
 
 async def test_a_nul_names_nothing_wherever_it_comes_from(
-    rt: Runtime, app: Shell, client: httpx2.AsyncClient
+    rt: Runtime, app: Edge, client: httpx2.AsyncClient
 ) -> None:
     """PostgreSQL's text holds every character but this one."""
     root = await given.a_person(rt, "root@acme.example", role="owner", platform_admin=True)

@@ -19,7 +19,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
 from service.embedded.checkout import ROOT
-from service.http.shell import Shell
+from service.http.edge import Edge
 from service.runtime import Runtime
 from tests import given
 from tests.clients import a_service
@@ -111,7 +111,7 @@ JSON = (b"content-type", b"application/json")
 FORM = (b"content-type", b"application/x-www-form-urlencoded")
 
 
-def routes(app: Shell) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
+def routes(app: Edge) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
     """Return (method, path, handler) of every route there is."""
     litestar = app.app
     for route in litestar.routes:
@@ -154,7 +154,7 @@ async def bearer(rt: Runtime, client: httpx2.AsyncClient) -> tuple[bytes, bytes]
 
 
 async def attack(
-    app: Shell, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes, **more: Any
+    app: Edge, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes, **more: Any
 ) -> None:
     answer = await asking.raw(app, method, path, headers, body, **more)
     said = (method, path, headers, body[:60], answer.status, answer.body[:200])
@@ -164,7 +164,7 @@ async def attack(
 
 
 async def test_hostile_values_in_every_member_of_every_body(
-    app: Shell, bearer: tuple[bytes, bytes]
+    app: Edge, bearer: tuple[bytes, bytes]
 ) -> None:
     tried = 0
     for method, path, handler in routes(app):
@@ -179,7 +179,7 @@ async def test_hostile_values_in_every_member_of_every_body(
     assert tried > 100
 
 
-async def test_hostile_bodies_on_every_route(app: Shell, bearer: tuple[bytes, bytes]) -> None:
+async def test_hostile_bodies_on_every_route(app: Edge, bearer: tuple[bytes, bytes]) -> None:
     for method, path, _ in routes(app):
         if path.endswith(("/logout", "/logout-all")):
             continue
@@ -236,7 +236,7 @@ FORM_VALUES: tuple[bytes, ...] = (
 
 
 async def test_hostile_values_in_every_parameter_of_every_form(
-    rt: Runtime, app: Shell, client: httpx2.AsyncClient
+    rt: Runtime, app: Edge, client: httpx2.AsyncClient
 ) -> None:
     """By a client that identifies itself, so that the forms are read to their end."""
     service = await a_service(rt, client, "revocations:read")
@@ -295,7 +295,7 @@ QUERY_VALUES: tuple[bytes, ...] = (
 
 
 async def test_hostile_values_in_every_parameter_of_every_query(
-    app: Shell, bearer: tuple[bytes, bytes]
+    app: Edge, bearer: tuple[bytes, bytes]
 ) -> None:
     """By its own name: a parameter that is unknown is refused before anybody reads it."""
     tried = 0
@@ -314,7 +314,7 @@ async def test_hostile_values_in_every_parameter_of_every_query(
 
 
 async def test_keys_that_are_unknown_or_there_twice_are_refused(
-    rt: Runtime, app: Shell, bearer: tuple[bytes, bytes]
+    rt: Runtime, app: Edge, bearer: tuple[bytes, bytes]
 ) -> None:
     right = f'"email": "root@acme.example", "password": "{given.PASSWORD}"'
     for body in (
@@ -334,7 +334,7 @@ async def test_keys_that_are_unknown_or_there_twice_are_refused(
             assert answer.status == 400, path
 
 
-async def test_hostile_headers_on_every_route(app: Shell, bearer: tuple[bytes, bytes]) -> None:
+async def test_hostile_headers_on_every_route(app: Edge, bearer: tuple[bytes, bytes]) -> None:
     for number, (method, path, _) in enumerate(routes(app)):
         for at, name in enumerate(HEADERS):
             # Headers are read in one place for all routes: each route meets a third of the texts.
@@ -346,7 +346,7 @@ async def test_hostile_headers_on_every_route(app: Shell, bearer: tuple[bytes, b
                 await attack(app, method, filled(path), [(name, text), *who, *kind], b"{}")
 
 
-async def test_hostile_tokens_are_401_or_400(app: Shell) -> None:
+async def test_hostile_tokens_are_401_or_400(app: Edge) -> None:
     head = "eyJhbGciOiJFUzI1NiJ9"
     for token in (
         *TEXTS,
@@ -363,7 +363,7 @@ async def test_hostile_tokens_are_401_or_400(app: Shell) -> None:
             assert answer.status == 401
 
 
-async def test_hostile_cookies_are_400_or_401(app: Shell) -> None:
+async def test_hostile_cookies_are_400_or_401(app: Edge) -> None:
     for text in (*TEXTS, b"." * 100, b"a" * 32 + b".1." + b"a" * 43, b"\xd9\xa3.1.a"):
         for name in (b"__Host-refresh", b"__Host-device"):
             headers = [JSON, (b"cookie", name + b"=" + text)]
@@ -375,7 +375,7 @@ async def test_hostile_cookies_are_400_or_401(app: Shell) -> None:
             assert answer.status in (400, 401), (name, text)
 
 
-async def test_hostile_paths_queries_and_methods(app: Shell, bearer: tuple[bytes, bytes]) -> None:
+async def test_hostile_paths_queries_and_methods(app: Edge, bearer: tuple[bytes, bytes]) -> None:
     pieces = (
         "\0",
         "\x7f",
@@ -407,7 +407,7 @@ async def test_hostile_paths_queries_and_methods(app: Shell, bearer: tuple[bytes
         await attack(app, "GET", path, [bearer], b"")
 
 
-async def test_the_host_that_is_asked_for_changes_nothing(app: Shell) -> None:
+async def test_the_host_that_is_asked_for_changes_nothing(app: Edge) -> None:
     for named in (
         (b"host", b"evil.test"),
         (b"x-forwarded-host", b"evil.test"),

@@ -13,7 +13,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import BodyKwarg
 from litestar.routes import HTTPRoute
 
-from service.http.shell import Shell
+from service.http.edge import Edge
 from service.runtime import Runtime
 from tests import given
 from tests.attacks.test_hostile_bytes import filled
@@ -40,7 +40,7 @@ OTHER_BODIES: dict[str, str] = {
 """Routes whose body is no JSON object, and why there is nothing to assign by it."""
 
 
-def bodies(app: Shell) -> Iterator[tuple[str, str, type[msgspec.Struct]]]:
+def bodies(app: Edge) -> Iterator[tuple[str, str, type[msgspec.Struct]]]:
     """Return (method, path, form) of every route that takes a JSON object."""
     assert isinstance(app.app, Litestar)
     for route in app.app.routes:
@@ -76,7 +76,7 @@ def nested(form: type[msgspec.Struct]) -> Iterator[tuple[str, type[msgspec.Struc
 
 
 async def test_what_is_nobody_s_to_set_is_refused_by_name_on_every_route(
-    rt: Runtime, app: Shell, client: httpx2.AsyncClient
+    rt: Runtime, app: Edge, client: httpx2.AsyncClient
 ) -> None:
     root = await given.a_person(rt, "root@acme.example", role="owner", platform_admin=True)
     signed = asking.bearer(await asking.sign_in(client, root))
@@ -103,7 +103,7 @@ async def test_what_is_nobody_s_to_set_is_refused_by_name_on_every_route(
     assert {"POST /admin/users", "POST /admin/clients", "PUT /admin/users/{user_id}/role"} <= tried
 
 
-async def test_a_route_that_takes_another_body_is_on_the_list(app: Shell) -> None:
+async def test_a_route_that_takes_another_body_is_on_the_list(app: Edge) -> None:
     """So that no new kind of body is missed by the walk."""
     assert isinstance(app.app, Litestar)
     walked = {f"{method} {path}" for method, path, _ in bodies(app)}

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import httpx2
 import pytest
 
-from service.http.shell import Shell
+from service.http.edge import Edge
 from service.kernel import jose, log
 from service.runtime import Runtime
 from tests import given
@@ -87,7 +87,7 @@ async def test_a28_a_refresh_grants_no_scope_that_its_person_does_not_hold(
     ],
 )
 async def test_a39_a_link_that_is_mailed_leads_to_the_issuer_whoever_was_asked(
-    rt: Runtime, browser: Browser, app: Shell, name: bytes, value: bytes
+    rt: Runtime, browser: Browser, app: Edge, name: bytes, value: bytes
 ) -> None:
     owner = browser()
     await an_owner(rt, owner)
@@ -112,7 +112,7 @@ async def test_a39_a_link_that_is_mailed_leads_to_the_issuer_whoever_was_asked(
 
 @pytest.mark.parametrize("length", [4097, 60_000])
 async def test_a06_a_huge_token_is_refused_and_stands_in_no_line(
-    app: Shell, rt: Runtime, capfd: pytest.CaptureFixture[str], length: int
+    app: Edge, rt: Runtime, capfd: pytest.CaptureFixture[str], length: int
 ) -> None:
     canary = b"canaryofahugetoken"
     long = canary * (length // len(canary))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import httpx2
 import pytest
 
-from service.http.shell import Shell
+from service.http.edge import Edge
 from service.runtime import Runtime
 from tests import given
 from tests.attacks.doors import (
@@ -73,7 +73,7 @@ def test_each_reason_is_for_a_route_that_is_there() -> None:
     assert not NOT_AN_OBJECT.keys() & {door.name for door in doors() if not door.query}
 
 
-async def test_lists_show_only_one_s_own(rt: Runtime, app: Shell, browser: Browser) -> None:
+async def test_lists_show_only_one_s_own(rt: Runtime, app: Edge, browser: Browser) -> None:
     foreign = await an_organization(rt, browser(), browser())
     outside = browser()
     await signed_in(rt, outside, email="eve@evil.example", slug="evil", role="owner")

@@ -9,7 +9,7 @@ from pathlib import Path
 import argon2
 import bcrypt
 
-from service.flows.access.sign_in import Credentials, sign_in
+from service.flows.sessions.sign_in import Credentials, sign_in
 from service.kernel.call import Call
 from service.kernel.refusal import Refused
 from service.runtime import Runtime

@@ -16,7 +16,7 @@ import httpx2
 import jwt
 import pytest
 
-from service.flows.access.sign_in import Credentials, sign_in
+from service.flows.sessions.sign_in import Credentials, sign_in
 from service.kernel import jose
 from service.kernel.call import Call
 from service.runtime import Runtime

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 from msgspec import json
 
-from service.http.shell import Shell
+from service.http.edge import Edge
 from tests.given import Given
 
 _PATIENCE = 15
@@ -87,7 +87,7 @@ class Answer:
 
 
 async def raw(
-    app: Shell,
+    app: Edge,
     method: str,
     path: str,
     headers: list[tuple[bytes, bytes]] | None = None,

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from service.http import cookies
-from service.http.shell import Shell
+from service.http.edge import Edge
 from service.kernel.refusal import Refused
 from service.policy import Limit, Limits, Policy
 from service.runtime import Runtime
@@ -138,7 +138,7 @@ def test_a_cookie_that_is_there_twice_or_is_none_of_ours_is_refused(headers: lis
 
 @pytest.mark.parametrize("path", ["/auth/refresh", "/auth/logout", "/auth/logout-all"])
 async def test_a_doubled_cookie_is_a_bad_request_and_ends_nothing(
-    rt: Runtime, client: httpx2.AsyncClient, app: Shell, path: str
+    rt: Runtime, client: httpx2.AsyncClient, app: Edge, path: str
 ) -> None:
     answer = await asking.sign_in(client, await given.a_person(rt))
     twice = f"{REFRESH}={asking.cookie(answer)}".encode()
@@ -154,7 +154,7 @@ async def test_a_doubled_cookie_is_a_bad_request_and_ends_nothing(
     [None, b"text/plain", b"application/x-www-form-urlencoded", b"multipart/form-data; boundary=a"],
 )
 async def test_a_cookie_acts_on_json_alone(
-    rt: Runtime, client: httpx2.AsyncClient, app: Shell, path: str, kind: bytes | None
+    rt: Runtime, client: httpx2.AsyncClient, app: Edge, path: str, kind: bytes | None
 ) -> None:
     answer = await asking.sign_in(client, await given.a_person(rt))
     headers = [(b"cookie", f"{REFRESH}={asking.cookie(answer)}".encode())]
@@ -234,9 +234,7 @@ async def test_sign_out_by_bearer_token_alone_and_by_nobody(
     assert (await given.kinds(rt)).count("session.ended") == 1
 
 
-async def test_a_refresh_without_a_cookie_is_refused(
-    app: Shell, client: httpx2.AsyncClient
-) -> None:
+async def test_a_refresh_without_a_cookie_is_refused(app: Edge, client: httpx2.AsyncClient) -> None:
     refused = await client.post("/auth/refresh", json={})
     assert refused.status_code == 401
     assert refused.json()["type"] == "urn:tesserra:refusal:invalid_grant"

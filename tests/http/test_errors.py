@@ -12,8 +12,8 @@ from litestar import Litestar
 from litestar.routes import HTTPRoute
 
 from service.embedded.checkout import ROOT
-from service.http.gate import Expected, path_parameters, query_parameters
-from service.http.shell import Shell
+from service.http.edge import Edge
+from service.http.validation import Expected, path_parameters, query_parameters
 from service.runtime import Runtime
 from tests.attacks.test_hostile_bytes import filled
 from tests.http.admin.test_people import signed_in
@@ -59,7 +59,7 @@ async def test_a_role_and_an_expiry_that_are_none_are_told_what_they_must_be(
 
 
 async def test_every_member_of_every_body_is_told_of_at_once(
-    root: httpx2.AsyncClient, app: Shell
+    root: httpx2.AsyncClient, app: Edge
 ) -> None:
     tried = 0
     assert isinstance(app.app, Litestar)
@@ -197,7 +197,7 @@ async def test_a_header_is_told_of_as_one(rt: Runtime, browser: Browser) -> None
     assert [one["header"] for one in answer.json()["errors"]] == ["idempotency-key"]
 
 
-async def test_no_parameter_and_member_of_a_route_share_a_name(app: Shell) -> None:
+async def test_no_parameter_and_member_of_a_route_share_a_name(app: Edge) -> None:
     """A refusal that a flow makes names either by its name alone."""
     assert isinstance(app.app, Litestar)
     for route in app.app.routes:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import httpx2
 import pytest
 
-from service.http.shell import Shell
+from service.http.edge import Edge
 from service.policy import Limit, Limits, Policy
 from service.runtime import Runtime
 from tests import given
@@ -111,7 +111,7 @@ async def test_a_401_says_how_to_identify_oneself(rt: Runtime, client: httpx2.As
 
 
 @pytest.mark.parametrize("given_id", ["abcdefgh", "A-b.c_d-123456", "x" * 64])
-async def test_a_request_id_that_is_clean_is_kept(app: Shell, given_id: str) -> None:
+async def test_a_request_id_that_is_clean_is_kept(app: Edge, given_id: str) -> None:
     answer = await asking.raw(app, "GET", "/healthz", [(b"x-request-id", given_id.encode())])
     assert answer.header(b"x-request-id") == given_id.encode()
 
@@ -119,7 +119,7 @@ async def test_a_request_id_that_is_clean_is_kept(app: Shell, given_id: str) -> 
 @pytest.mark.parametrize(
     "given_id", [b"short", b"x" * 65, b'"}\n{"', b"\xff" * 10, b"a b c d e f g"]
 )
-async def test_a_request_id_that_is_not_is_replaced(app: Shell, given_id: bytes) -> None:
+async def test_a_request_id_that_is_not_is_replaced(app: Edge, given_id: bytes) -> None:
     answer = await asking.raw(app, "GET", "/healthz", [(b"x-request-id", given_id)])
     made = answer.header(b"x-request-id")
     assert made is not None

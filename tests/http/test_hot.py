@@ -15,8 +15,8 @@ import httpx2
 import pytest
 
 from service.app import build, litestar_app
+from service.http.edge import Edge
 from service.http.hot import HOT, Hot
-from service.http.shell import Shell
 from service.runtime import Runtime
 from service.settings import Settings
 from tests import given
@@ -45,7 +45,7 @@ class Asked(NamedTuple):
 class Ways:
     """One application, and two ways to it."""
 
-    def __init__(self, hot: Shell, plain: Shell) -> None:
+    def __init__(self, hot: Edge, plain: Edge) -> None:
         self._hot = hot
         self._plain = plain
 
@@ -68,9 +68,9 @@ def lowered(answer: asking.Answer) -> Headers:
 
 
 @pytest.fixture
-async def ways(rt: Runtime, app: Shell, settings: Settings) -> Ways:
+async def ways(rt: Runtime, app: Edge, settings: Settings) -> Ways:
     rt.clock.freeze(rt.clock.now())
-    return Ways(app, Shell(app.app, settings, rt.clock, hot=()))
+    return Ways(app, Edge(app.app, settings, rt.clock, hot=()))
 
 
 @pytest.fixture
@@ -236,7 +236,7 @@ async def test_a_body_in_too_many_pieces_is_refused(
         assert await in_pieces(app, [b" "] * 1024 + [b"{}"], version) == 400
 
 
-async def in_pieces(app: Shell, pieces: list[bytes], version: str = "1.1") -> int:
+async def in_pieces(app: Edge, pieces: list[bytes], version: str = "1.1") -> int:
     """Send a refresh piece by piece, with chunks in HTTP/1.1; return the status."""
     left = list(pieces)
     sent: list[Any] = []

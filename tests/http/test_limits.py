@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from service.http.address import ClientAddresses, client_address, networks
-from service.http.shell import Shell
+from service.http.edge import Edge
 from service.kernel.clock import Clock
 from service.policy import Limit, Limits, Policy
 from service.runtime import Runtime
@@ -29,7 +29,7 @@ class TestByAddress:
     def policy(self) -> Policy:
         return Policy()
 
-    async def status(self, app: Shell, *forwarded: bytes, peer: str | None = "127.0.0.1") -> int:
+    async def status(self, app: Edge, *forwarded: bytes, peer: str | None = "127.0.0.1") -> int:
         headers = [JSON, *((b"x-forwarded-for", one) for one in forwarded)]
         return (await asking.raw(app, "POST", "/auth/login", headers, FORM, peer=peer)).status
 
@@ -42,12 +42,12 @@ class TestByAddress:
         assert 890 <= int(answers[-1].headers["retry-after"]) <= 900
         assert (await asking.sign_in(browser(ip="198.51.100.1"), ada)).status_code == 200
 
-    async def test_parallel_sign_ins_of_one_address_are_five(self, rt: Runtime, app: Shell) -> None:
+    async def test_parallel_sign_ins_of_one_address_are_five(self, rt: Runtime, app: Edge) -> None:
         statuses = await asyncio.gather(*(self.status(app, b"192.0.2.9") for _ in range(40)))
         assert sorted(statuses) == [401] * 5 + [429] * 35
 
     async def test_an_address_without_budget_takes_no_place_in_the_queue_of_hashes(
-        self, rt: Runtime, app: Shell, monkeypatch: pytest.MonkeyPatch
+        self, rt: Runtime, app: Edge, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Else some hundred connections of one had most others refused, and bought no hash."""
         statuses = [await self.status(app, b"192.0.2.9") for _ in range(6)]
@@ -56,12 +56,12 @@ class TestByAddress:
         assert await self.status(app, b"192.0.2.9") == 429
         assert await self.status(app, b"192.0.2.10") == 503
 
-    async def test_a_forged_header_makes_no_new_budget(self, rt: Runtime, app: Shell) -> None:
+    async def test_a_forged_header_makes_no_new_budget(self, rt: Runtime, app: Edge) -> None:
         forged = [f"10.9.8.{n}, 192.0.2.9".encode() for n in range(7)]
         assert [await self.status(app, one) for one in forged] == [401] * 5 + [429] * 2
 
     async def test_who_is_no_trusted_proxy_says_nothing_about_addresses(
-        self, rt: Runtime, app: Shell
+        self, rt: Runtime, app: Edge
     ) -> None:
         statuses = [
             await self.status(app, f"198.51.100.{n}".encode(), peer="203.0.113.5") for n in range(7)
@@ -69,25 +69,25 @@ class TestByAddress:
         assert statuses == [401] * 5 + [429] * 2
 
     async def test_what_is_no_address_counts_against_the_proxy_that_sent_it(
-        self, rt: Runtime, app: Shell
+        self, rt: Runtime, app: Edge
     ) -> None:
         nonsense = [b"", b"unknown", b"\xff\xfe", b"1.2.3", b"999.1.1.1", b"a" * 9000, b"_x, ,"]
         assert [await self.status(app, one) for one in nonsense] == [401] * 5 + [429] * 2
 
     async def test_a_thousand_addresses_of_one_v6_network_are_one_caller(
-        self, rt: Runtime, app: Shell
+        self, rt: Runtime, app: Edge
     ) -> None:
         statuses = [await self.status(app, f"2001:db8:1:2::{n:x}".encode()) for n in range(1, 8)]
         assert statuses == [401] * 5 + [429] * 2
         assert await self.status(app, b"2001:db8:1:3::1") == 401
 
-    async def test_a_mapped_v4_address_is_the_v4_caller(self, rt: Runtime, app: Shell) -> None:
+    async def test_a_mapped_v4_address_is_the_v4_caller(self, rt: Runtime, app: Edge) -> None:
         spellings = [b"192.0.2.9", b"::ffff:192.0.2.9", b"::ffff:c000:209", b"[::ffff:192.0.2.9]"]
         statuses = [await self.status(app, spellings[n % 4]) for n in range(7)]
         assert statuses == [401] * 5 + [429] * 2
 
     async def test_callers_without_an_address_share_one_budget(
-        self, rt: Runtime, app: Shell
+        self, rt: Runtime, app: Edge
     ) -> None:
         statuses = [await self.status(app, peer=None) for _ in range(7)]
         assert statuses == [401] * 5 + [429] * 2

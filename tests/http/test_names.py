@@ -8,10 +8,11 @@ import httpx2
 import pytest
 
 from service.embedded.checkout import ROOT
-from service.flows.people.create_client import NewClient, create_client
-from service.flows.people.create_organization import create_organization
+from service.flows.clients.create import create_client
+from service.flows.organizations.create import create_organization
 from service.flows.people.create_user import NewUser, create_user
 from service.flows.people.import_users import import_users
+from service.flows.shared.new_client import NewClient
 from service.kernel.call import Call, Operator
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime

@@ -14,7 +14,7 @@ from litestar.di import NamedDependency, Provide
 
 from service.app import openapi_document
 from service.embedded.checkout import ROOT
-from service.flows.apikeys.exchange import ACCESS_TOKEN, API_KEY, JWT
+from service.flows.oauth.exchange_api_key import ACCESS_TOKEN, API_KEY, JWT
 from service.http.oauth import parameters
 from service.http.oauth.endpoints import GRANTS
 from service.http.openapi import OPENAPI, finished

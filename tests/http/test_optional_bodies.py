@@ -8,8 +8,8 @@ import pytest
 from litestar import Litestar
 from litestar.routes import HTTPRoute
 
-from service.http.gate import Expected
-from service.http.shell import Shell
+from service.http.edge import Edge
+from service.http.validation import Expected
 from service.runtime import Runtime
 from tests import given
 from tests.http import asking
@@ -21,7 +21,7 @@ NONE: tuple[dict[str, Any], ...] = ({}, {"json": {}}, {"headers": asking.JSON})
 """Without a body; with an empty one; without one, and a type for it."""
 
 
-async def test_which_these_are(app: Shell) -> None:
+async def test_which_these_are(app: Edge) -> None:
     assert isinstance(app.app, Litestar)
     found = set()
     for route in app.app.routes:

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 import redis.asyncio
 
-from service.flows.access.sign_in import Credentials, sign_in
+from service.flows.sessions.sign_in import Credentials, sign_in
 from service.kernel import migrate
 from service.kernel.call import Call
 from service.kernel.postgres import connect_once

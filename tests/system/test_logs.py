@@ -4,7 +4,8 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from service.flows.people.create_client import NewClient, create_client
+from service.flows.clients.create import create_client
+from service.flows.shared.new_client import NewClient
 from service.kernel.call import Call, Operator
 from service.runtime import Runtime
 from tests import given

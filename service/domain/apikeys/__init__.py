@@ -1,10 +1,10 @@
 """API keys: what machines present.  Table auth_api_keys.  Redis is not needed."""
 
-from service.domain.apikeys.known import Held, KnownKeys
+from service.domain.apikeys.known import KnownKeys, RememberedKey
 from service.domain.apikeys.model import (
     ENDED,
     ApiKey,
-    Presented,
+    StoredKey,
     Why,
     read_network,
     secret_mac,
@@ -39,10 +39,10 @@ __all__ = [
     "Ended",
     "Erased",
     "Failure",
-    "Held",
     "KeyText",
     "KnownKeys",
-    "Presented",
+    "RememberedKey",
+    "StoredKey",
     "Tally",
     "Uses",
     "Why",

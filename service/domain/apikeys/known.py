@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from service.domain.apikeys import store
-from service.domain.apikeys.model import Presented
+from service.domain.apikeys.model import StoredKey
 from service.kernel.batch import Batcher
 from service.kernel.postgres import Postgres
 
@@ -20,10 +20,10 @@ _BELIEVED = timedelta(minutes=5)
 _REMEMBERED = 50_000
 
 
-class Held(Struct, frozen=True):
+class RememberedKey(Struct, frozen=True):
     """A key that was good at `as_of`, the moment before it was read."""
 
-    key: Presented
+    key: StoredKey
     as_of: datetime
 
 
@@ -36,10 +36,10 @@ class KnownKeys:
 
     def __init__(self, pg: Postgres) -> None:
         self._pg = pg
-        self._known: OrderedDict[bytes, Held] = OrderedDict()
+        self._known: OrderedDict[bytes, RememberedKey] = OrderedDict()
         self._reads = Batcher(self._read, key=id)  # one who asks twice for a key waits for nobody
 
-    def find(self, mac: bytes, at: datetime) -> Held | None:
+    def find(self, mac: bytes, at: datetime) -> RememberedKey | None:
         """Return what is remembered; None when it is nothing, or too old."""
         held = self._known.get(mac)
         if held is None:
@@ -49,9 +49,9 @@ class KnownKeys:
         del self._known[mac]
         return None
 
-    def put(self, mac: bytes, key: Presented, as_of: datetime) -> None:
+    def put(self, mac: bytes, key: StoredKey, as_of: datetime) -> None:
         """Remember a key that is good."""
-        self._known[mac] = Held(key, as_of)
+        self._known[mac] = RememberedKey(key, as_of)
         self._known.move_to_end(mac)
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
@@ -60,11 +60,11 @@ class KnownKeys:
         """Forget a key."""
         self._known.pop(mac, None)
 
-    async def read(self, public_id: str) -> Presented | None:
+    async def read(self, public_id: str) -> StoredKey | None:
         """Read a key; many who ask at a time share a round trip.  Refused(UNAVAILABLE)."""
         return await self._reads.ask(_Asked(public_id))
 
-    async def _read(self, asked: list[_Asked]) -> list[Presented | None]:
+    async def _read(self, asked: list[_Asked]) -> list[StoredKey | None]:
         async with self._pg.reading() as tx:
             found = await store.list_presented(tx, list({one.public_id for one in asked}))
         by_id = {key.public_id: key for key in found}

@@ -62,7 +62,7 @@ class ApiKey(Struct, frozen=True, kw_only=True):
         return _state(self.revoked_at, self.expires_at, at)
 
 
-class Presented(Struct, frozen=True, kw_only=True):
+class StoredKey(Struct, frozen=True, kw_only=True):
     """What a check decides on.  `standing`: its organization and its owner may act.
 
     `scopes` is what it was given; what counts is what its owner may grant still: `narrowed`.
@@ -99,7 +99,7 @@ class Presented(Struct, frozen=True, kw_only=True):
         ended = _state(self.revoked_at, self.expires_at, at)
         return ended or (None if self.standing and self.scopes else Why.DISABLED)
 
-    def narrowed(self, role_scopes: Mapping[str, tuple[str, ...]]) -> "Presented":
+    def narrowed(self, role_scopes: Mapping[str, tuple[str, ...]]) -> "StoredKey":
         """Return the key with the scopes that its owner's role holds today.
 
         An organization's own key, and a platform administrator's, keep what they were given.

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from service.domain.apikeys.model import ApiKey, Presented
+from service.domain.apikeys.model import ApiKey, StoredKey
 from service.domain.apikeys.text import PREFIX
 from service.kernel.ids import ApiKeyId, TenantId, UserId
 from service.kernel.sql import JsonLine, Queries, Tx
@@ -49,7 +49,7 @@ class Uses(Struct, frozen=True):
 
 queries = Queries("apikeys")
 _insert = queries.rows("insert", _Id)
-_list_presented = queries.rows("list_presented", Presented)
+_list_presented = queries.rows("list_presented", StoredKey)
 _find = queries.rows("find", ApiKey)
 _lock = queries.rows("lock", ApiKey)
 _list_page = queries.rows("list_page", ApiKey)
@@ -83,7 +83,7 @@ async def insert(tx: Tx, key: ApiKey, secret_mac: bytes) -> bool:
     return found is not None
 
 
-async def list_presented(tx: Tx, public_ids: Sequence[str]) -> list[Presented]:
+async def list_presented(tx: Tx, public_ids: Sequence[str]) -> list[StoredKey]:
     """Return the keys of some public ids; one that is not there is left out."""
     return await _list_presented.all(tx, public_ids=list(public_ids))
 

@@ -1,7 +1,15 @@
 """Refresh-token families: the chain of one session, in one row.  Table auth_families."""
 
-from service.domain.families.model import Family, Grace, Presented, State, Status, Where, network_of
-from service.domain.families.rotation import Asked, Rotation, Rotations
+from service.domain.families.model import (
+    Family,
+    Grace,
+    PresentedToken,
+    State,
+    Status,
+    Where,
+    network_of,
+)
+from service.domain.families.rotation import Rotation, Rotations, ToRotate
 from service.domain.families.store import (
     Standing,
     advance,
@@ -15,16 +23,16 @@ from service.domain.families.store import (
 from service.domain.families.token import Minter
 
 __all__ = [
-    "Asked",
     "Family",
     "Grace",
     "Minter",
-    "Presented",
+    "PresentedToken",
     "Rotation",
     "Rotations",
     "Standing",
     "State",
     "Status",
+    "ToRotate",
     "Where",
     "advance",
     "end_by_session",

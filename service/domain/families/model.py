@@ -29,7 +29,7 @@ class State(StrEnum):
     EXPIRED = "expired"
 
 
-class Presented(Struct, frozen=True):
+class PresentedToken(Struct, frozen=True):
     """A token whose MAC is ours: genuine, of whatever age."""
 
     handle: bytes
@@ -86,7 +86,7 @@ class Family(Struct, frozen=True, kw_only=True):
     recorded: bool
     session_ended_at: datetime | None
 
-    def state(self, presented: Presented, at: datetime, where: Where, grace: Grace) -> State:
+    def state(self, presented: PresentedToken, at: datetime, where: Where, grace: Grace) -> State:
         """Judge a genuine token that arrived `at`, from `where`.
 
         Ended outranks replayed: the token of a session that was signed out is refused and is no

@@ -28,7 +28,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from service.domain.families.model import Presented, Where
+from service.domain.families.model import PresentedToken, Where
 from service.domain.families.store import queries
 from service.kernel.batch import Batcher
 from service.kernel.clock import Clock
@@ -58,15 +58,15 @@ class Rotation(Struct, frozen=True, kw_only=True):
     cutoff: datetime | None
 
 
-class Asked(Struct, frozen=True):
+class ToRotate(Struct, frozen=True):
     """A token that was presented, and when the request arrived."""
 
-    presented: Presented
+    presented: PresentedToken
     at: datetime
 
 
-class _Routine(Asked, frozen=True):
-    successor: Presented
+class _Routine(ToRotate, frozen=True):
+    successor: PresentedToken
     where: Where
 
 
@@ -95,7 +95,7 @@ class Rotations:
         self._batcher = Batcher(
             self._rotate, key=lambda asked: asked.presented.handle_hash, flights=_FLIGHTS
         )
-        self._unconfirmed: dict[bytes, Asked] = {}
+        self._unconfirmed: dict[bytes, ToRotate] = {}
         self._confirmer: asyncio.Task[None] | None = None
         self._hanging: dict[asyncio.Event, asyncio.Task[None]] = {}
 
@@ -112,7 +112,7 @@ class Rotations:
             await self._confirmer
 
     async def rotate(
-        self, presented: Presented, successor: Presented, at: datetime, where: Where
+        self, presented: PresentedToken, successor: PresentedToken, at: datetime, where: Where
     ) -> Rotation | None:
         """Rotate if it is routine; None, and nothing is changed, when it is not."""
         return await self._batcher.ask(_Routine(presented, at, successor, where))
@@ -137,7 +137,7 @@ class Rotations:
 
     @asynccontextmanager
     async def confirming(
-        self, asked: Sequence[Asked], most: int = _FOR_DECISIONS
+        self, asked: Sequence[ToRotate], most: int = _FOR_DECISIONS
     ) -> AsyncIterator[Callable[[], None]]:
         """Around the transaction of a rotation: a commit that hangs shortens nobody's grace.
 
@@ -165,14 +165,14 @@ class Rotations:
         if over in self._hanging:  # wait at most SLOW: the new token's own grace is running
             await asyncio.wait([self._hanging[over]], timeout=SLOW)
 
-    def _follow(self, asked: Sequence[Asked], over: asyncio.Event, most: int) -> None:
+    def _follow(self, asked: Sequence[ToRotate], over: asyncio.Event, most: int) -> None:
         if len(self._hanging) >= most:
             return
         task = asyncio.create_task(self._confirm_until(asked, over), name="rotations")
         task.add_done_callback(lambda _: self._hanging.pop(over))
         self._hanging[over] = task
 
-    async def _confirm_until(self, asked: Sequence[Asked], over: asyncio.Event) -> None:
+    async def _confirm_until(self, asked: Sequence[ToRotate], over: asyncio.Event) -> None:
         """Confirm, and again: the last time begins when the rotation is over."""
         last = False
         while not last:
@@ -185,7 +185,7 @@ class Rotations:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(over.wait(), _PAUSE)
 
-    async def _confirm(self, asked: Sequence[Asked]) -> None:
+    async def _confirm(self, asked: Sequence[ToRotate]) -> None:
         async with self._pg.decision() as tx:
             await _commit_locally.run(tx)
             await _settle.run(
@@ -195,7 +195,7 @@ class Rotations:
                 ats=[a.at for a in asked],
             )
 
-    def _confirm_later(self, asked: Sequence[Asked]) -> None:
+    def _confirm_later(self, asked: Sequence[ToRotate]) -> None:
         for one in asked[: _MOST_UNCONFIRMED - len(self._unconfirmed)]:
             self._unconfirmed[one.presented.handle_hash] = one
         if self._confirmer is None or self._confirmer.done():

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from service.domain.families.model import Family, Presented, Status, Where
+from service.domain.families.model import Family, PresentedToken, Status, Where
 from service.kernel.ids import SessionId, TenantId, UserId
 from service.kernel.sql import Queries, Tx, Writes
 
@@ -51,7 +51,7 @@ _end_by_session = queries.command("end_by_session")
 
 async def insert(
     tx: Writes,
-    first: Presented,
+    first: PresentedToken,
     session_id: SessionId,
     *,
     at: datetime,
@@ -97,7 +97,9 @@ async def find_standing(tx: Tx, session_id: SessionId) -> Standing | None:
     return await _find_standing.maybe(tx, session_id=session_id)
 
 
-async def advance(tx: Tx, family: Family, successor: Presented, at: datetime, where: Where) -> None:
+async def advance(
+    tx: Tx, family: Family, successor: PresentedToken, at: datetime, where: Where
+) -> None:
     """Make `successor` the current token of a family the caller holds."""
     await _advance.run(
         tx,

@@ -10,7 +10,7 @@ import hmac
 import os
 import re
 
-from service.domain.families.model import Presented
+from service.domain.families.model import PresentedToken
 from service.kernel import jose
 from service.kernel.mac import hmac_sha256
 
@@ -24,16 +24,16 @@ class Minter:
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def first(self) -> tuple[str, Presented]:
+    def first(self) -> tuple[str, PresentedToken]:
         """Start a family: a token of generation 1 under a handle of its own."""
         return self.token(os.urandom(_HANDLE_BYTES), 1)
 
-    def token(self, handle: bytes, generation: int) -> tuple[str, Presented]:
+    def token(self, handle: bytes, generation: int) -> tuple[str, PresentedToken]:
         """Make the one token of a generation."""
         text = self._write(handle, generation)
         return text, _presented(handle, generation, text)
 
-    def read(self, given: str) -> Presented | None:
+    def read(self, given: str) -> PresentedToken | None:
         """Read a presented token; None when it is not, byte for byte, one we would have made."""
         shape = _SHAPE.fullmatch(given)
         if shape is None:
@@ -48,8 +48,8 @@ class Minter:
         return f"{jose.encode(handle)}.{generation}.{jose.encode(mac)}"
 
 
-def _presented(handle: bytes, generation: int, text: str) -> Presented:
-    return Presented(
+def _presented(handle: bytes, generation: int, text: str) -> PresentedToken:
+    return PresentedToken(
         handle,
         hashlib.sha256(handle).digest(),
         generation,

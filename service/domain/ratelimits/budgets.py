@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from service.kernel.batch import Batcher
-from service.kernel.call import Standing
+from service.kernel.call import BudgetState
 from service.kernel.clock import Clock
 from service.kernel.redis import Redis, RedisLostError
 
@@ -57,7 +57,7 @@ class RateLimits:
                 self._empty.popitem(last=False)
         return wait
 
-    async def standing(self, budget: Budget, subject: str) -> Standing:
+    async def standing(self, budget: Budget, subject: str) -> BudgetState:
         """Tell how a budget stands; spends nothing."""
         key = self._key(budget, subject)
 
@@ -72,7 +72,7 @@ class RateLimits:
             left = self._share(budget) - len(times)
             wait = self._until_free(times, budget.window) if times else 0
         seconds = math.ceil(wait / 1000)
-        return Standing(budget.bucket, budget.count, budget.window, max(0, left), seconds)
+        return BudgetState(budget.bucket, budget.count, budget.window, max(0, left), seconds)
 
     def known_empty(self, budget: Budget, subject: str) -> int:
         """Return the seconds a budget is empty for as far as this worker knows; asks nobody."""

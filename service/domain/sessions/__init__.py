@@ -1,6 +1,6 @@
 """Sessions: one sign-in on one device.  Table auth_sessions."""
 
-from service.domain.sessions.model import Ended, Found, Held, LiveSession, Why
+from service.domain.sessions.model import Ended, Found, LiveSession, LockedSession, Why
 from service.domain.sessions.store import (
     end_all,
     end_one,
@@ -17,8 +17,8 @@ from service.domain.sessions.store import (
 __all__ = [
     "Ended",
     "Found",
-    "Held",
     "LiveSession",
+    "LockedSession",
     "Why",
     "end_all",
     "end_one",

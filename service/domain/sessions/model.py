@@ -33,7 +33,7 @@ class LiveSession(Struct, frozen=True, kw_only=True):
     last_agent: str
 
 
-class Held(Struct, frozen=True, kw_only=True):
+class LockedSession(Struct, frozen=True, kw_only=True):
     """A live session, locked."""
 
     session_id: SessionId

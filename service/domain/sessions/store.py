@@ -2,13 +2,13 @@
 
 from datetime import datetime
 
-from service.domain.sessions.model import Ended, Found, Held, LiveSession, Why
+from service.domain.sessions.model import Ended, Found, LiveSession, LockedSession, Why
 from service.kernel.ids import DeviceId, SessionId, TenantId, UserId
 from service.kernel.sql import Batch, JsonLine, Queries, Tx, Writes
 
 queries = Queries("sessions")
 _insert = queries.command("insert")
-_lock_live = queries.rows("lock_live", Held)
+_lock_live = queries.rows("lock_live", LockedSession)
 _list_live = queries.rows("list_live", LiveSession)
 _end_one = queries.rows("end_one", Ended)
 _end_all = queries.rows("end_all", Ended)
@@ -47,7 +47,9 @@ async def insert(  # noqa: PLR0913 - a session is this much
     )
 
 
-async def lock_live(tx: Tx, session_id: SessionId, user_id: UserId, at: datetime) -> Held | None:
+async def lock_live(
+    tx: Tx, session_id: SessionId, user_id: UserId, at: datetime
+) -> LockedSession | None:
     """Return a person's session and hold it; None when it has ended."""
     return await _lock_live.maybe(tx, session_id=session_id, user_id=user_id, at=at)
 

@@ -12,7 +12,7 @@ from service.domain.users.known import KnownPasswords
 from service.domain.users.model import (
     ROLES,
     Account,
-    Held,
+    HeldMembership,
     Left,
     Member,
     Membership,
@@ -54,7 +54,7 @@ __all__ = [
     "ROLES",
     "Account",
     "Address",
-    "Held",
+    "HeldMembership",
     "KnownPasswords",
     "Left",
     "LoginName",

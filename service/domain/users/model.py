@@ -43,7 +43,7 @@ class Membership(Struct, frozen=True, kw_only=True):
     policy: str | None
 
 
-class Held(Membership, frozen=True, kw_only=True):
+class HeldMembership(Membership, frozen=True, kw_only=True):
     """One that is held while a session is opened."""
 
     cutoff: datetime | None

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from service.domain.users.model import (
     Account,
-    Held,
+    HeldMembership,
     Left,
     Member,
     Membership,
@@ -51,7 +51,7 @@ _is_last_way_in = queries.rows("is_last_way_in", _Found)
 _replace_password_hash = queries.command("replace_password_hash")
 _change_password = queries.command("change_password")
 _list_memberships = queries.rows("list_memberships", Membership)
-_lock_memberships = queries.rows("lock_memberships", Held)
+_lock_memberships = queries.rows("lock_memberships", HeldMembership)
 _find_member = queries.rows("find_member", Member)
 _list_members = queries.rows("list_members", Member)
 _count_owners = queries.rows("count_owners", _Owners)
@@ -146,7 +146,7 @@ async def list_memberships(tx: Tx, user_id: UserId) -> list[Membership]:
     return await _list_memberships.all(tx, user_id=user_id)
 
 
-async def lock_memberships(tx: Tx, user_id: UserId, client_id: str) -> list[Held]:
+async def lock_memberships(tx: Tx, user_id: UserId, client_id: str) -> list[HeldMembership]:
     """Return them for a session of a client that is to be opened: none of them closes before.
 
     Held after the person, and before their sessions.

@@ -18,7 +18,7 @@ from service.domain.vault.model import (
 )
 from service.domain.vault.store import (
     Ciphertext,
-    Held,
+    LockedSecret,
     SealedVersion,
     assign,
     count_seals,
@@ -46,7 +46,7 @@ __all__ = [
     "PURPOSE",
     "Ciphertext",
     "Handover",
-    "Held",
+    "LockedSecret",
     "Looks",
     "Recipient",
     "SealedVersion",

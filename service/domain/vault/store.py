@@ -12,7 +12,7 @@ from service.kernel.seal import Seals
 from service.kernel.sql import Queries, Tx
 
 
-class Held(Struct, frozen=True):
+class LockedSecret(Struct, frozen=True):
     """A secret that this transaction holds."""
 
     secret_id: UUID
@@ -44,8 +44,8 @@ class SealedVersion(Struct, frozen=True):
 
 
 queries = Queries("vault")
-_hold = queries.rows("hold", Held)
-_lock = queries.rows("lock", Held)
+_hold = queries.rows("hold", LockedSecret)
+_lock = queries.rows("lock", LockedSecret)
 _delete = queries.command("delete")
 _newest = queries.rows("newest", _Newest)
 _insert_version = queries.command("insert_version")
@@ -66,7 +66,7 @@ _reseal = queries.command("reseal")
 _count_seals = queries.rows("count_seals", Seals)
 
 
-async def lock(tx: Tx, tenant_id: TenantId | None, name: str) -> Held | None:
+async def lock(tx: Tx, tenant_id: TenantId | None, name: str) -> LockedSecret | None:
     """Return a secret and hold it."""
     return await _lock.maybe(tx, tenant_id=tenant_id, name=name)
 
@@ -82,7 +82,7 @@ async def put(
     looks: Looks,
     at: datetime,
     by: str,
-) -> Held:
+) -> LockedSecret:
     """Add a version, and the secret with its first; `seal` makes the ciphertext of a version.
 
     `secret_id` is used when the secret is new.

@@ -2,7 +2,7 @@
 
 from service.domain import families
 from service.domain.users import Profile
-from service.flows.access import limiting
+from service.flows.shared import limiting
 from service.kernel.call import Person
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime

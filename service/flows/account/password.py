@@ -5,9 +5,9 @@ from service.domain.audit import events
 from service.domain.revocations import Revocation
 from service.domain.sessions import Why
 from service.domain.users import Membership
-from service.flows.access import attempts, limiting
-from service.flows.access.attempts import Attempt
-from service.flows.access.ending import close_sessions
+from service.flows.shared import limiting, password_attempts
+from service.flows.shared.ending import close_sessions
+from service.flows.shared.password_attempts import Attempt
 from service.kernel.call import Call, Person
 from service.kernel.passwords import Verdict
 from service.kernel.refusal import Reason, Refused
@@ -38,14 +38,14 @@ async def change_password(
         organization=here.name if here else "",
         field="new_password",
     )
-    attempt = await attempts.reserve(rt, account, device)
+    attempt = await password_attempts.reserve(rt, account, device)
 
     async def settle(attempt: Attempt, verdict: Verdict) -> None:
         # When this is shed, the current one was right all the same: the place is given back.
         new_hash = await rt.passwords.hash(new) if verdict.ok else ""
         await _settle(rt, call, person, attempt, verdict, new_hash, here)
 
-    await attempts.decide(rt, attempt, current, settle)
+    await password_attempts.decide(rt, attempt, current, settle)
 
 
 async def _settle(
@@ -59,8 +59,8 @@ async def _settle(
 ) -> None:
     entries: list[Revocation] = []
     async with rt.pg.decision() as tx:
-        now = await attempts.hold(tx, attempt)
-        why = await attempts.judge(rt, call, tx, attempt, now, verdict, here)
+        now = await password_attempts.hold(tx, attempt)
+        why = await password_attempts.judge(rt, call, tx, attempt, now, verdict, here)
         if why is not None:
             await audit.record(
                 tx,
@@ -72,7 +72,7 @@ async def _settle(
                     why=why,
                 ),
             )
-            raise attempts.refusal(why, "password", "the current password is not right")
+            raise password_attempts.refusal(why, "password", "the current password is not right")
         if not await sessions.lock_live(tx, person.session_id, person.user_id, call.at):
             raise Refused(Reason.UNAUTHENTICATED, private="password: session has ended")
         await users.change_password(tx, person.user_id, new_hash, call.at)

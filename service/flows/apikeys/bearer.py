@@ -1,7 +1,7 @@
 """Who presents this bearer token: an access token, or an API key?"""
 
-from service.flows.access.authenticate import authenticate
-from service.flows.apikeys.check import PREFIX, Shown, check_key
+from service.flows.shared.api_key_check import PREFIX, Shown, check_key
+from service.flows.shared.authenticate import authenticate
 from service.kernel.call import ApiKey, Call, Machine, Person
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime

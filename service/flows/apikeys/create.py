@@ -7,8 +7,6 @@ from msgspec import Struct
 from service.domain import apikeys, audit
 from service.domain.apikeys import ApiKey
 from service.domain.audit import events
-from service.flows.access import limiting
-from service.flows.admin.reach import hold_oneself
 from service.flows.apikeys.issuing import (
     IssuedKey,
     catalogue,
@@ -16,10 +14,12 @@ from service.flows.apikeys.issuing import (
     check_scopes,
     insert_key,
 )
-from service.flows.apikeys.reach import find_key
-from service.flows.authority import Act, may, require
-from service.flows.idempotency import find_made, keep_made
-from service.flows.naming import check_known, check_name
+from service.flows.apikeys.visibility import find_key
+from service.flows.shared import limiting
+from service.flows.shared.idempotency import find_made, keep_made
+from service.flows.shared.naming import check_known, check_name
+from service.flows.shared.permissions import Permission, may, require
+from service.flows.shared.reach import hold_oneself
 from service.kernel import ids
 from service.kernel.call import Call
 from service.kernel.ids import ApiKeyId
@@ -48,9 +48,9 @@ async def create_key(rt: Runtime, call: Call, new: NewKey) -> IssuedKey:
     Refused: UNAUTHENTICATED; FORBIDDEN (role, or a scope one does not hold); TOO_MANY;
     INVALID_REQUEST naming the member at fault.
     """
-    person = require(call, Act.WRITE_API_KEYS)
+    person = require(call, Permission.WRITE_API_KEYS)
     await limiting.spend_own(rt, call, "create_api_key", person)
-    if new.shared and not may(person, Act.WRITE_ALL_API_KEYS):
+    if new.shared and not may(person, Permission.WRITE_ALL_API_KEYS):
         raise Refused(Reason.FORBIDDEN, "your role does not allow this", fields=("owner",))
     check_all(
         lambda: check_name(new.name),

@@ -3,9 +3,9 @@
 from service.domain import apikeys, audit
 from service.domain.audit import events
 from service.domain.revocations import Revocation
-from service.flows.apikeys.ending import close_keys
-from service.flows.apikeys.reach import lock_key
-from service.flows.authority import Act, require
+from service.flows.apikeys.visibility import lock_key
+from service.flows.shared.ending import close_keys
+from service.flows.shared.permissions import Permission, require
 from service.kernel.call import Call
 from service.kernel.ids import ApiKeyId
 from service.runtime import Runtime
@@ -16,7 +16,7 @@ async def delete_key(rt: Runtime, call: Call, key_id: ApiKeyId) -> None:
 
     Refused: UNAUTHENTICATED; FORBIDDEN; NOT_FOUND for another organization's as for none.
     """
-    person = require(call, Act.WRITE_API_KEYS)
+    person = require(call, Permission.WRITE_API_KEYS)
     entries: list[Revocation] = []
     async with rt.pg.decision() as tx:
         key = await lock_key(tx, person, key_id)

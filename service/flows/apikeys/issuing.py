@@ -7,7 +7,7 @@ from msgspec import Struct, structs
 from service.domain import apikeys
 from service.domain.apikeys import ApiKey, KeyText
 from service.domain.keyring import Usage
-from service.flows.naming import check_held, check_known
+from service.flows.shared.naming import check_held, check_known
 from service.kernel.call import Call, Person
 from service.kernel.refusal import wrong
 from service.kernel.sql import Tx

@@ -8,13 +8,13 @@ from service.domain import apikeys, audit
 from service.domain.apikeys import ApiKey
 from service.domain.audit import events
 from service.domain.revocations import Revocation
-from service.flows.access import limiting
-from service.flows.admin.reach import hold_oneself
-from service.flows.apikeys.ending import close_keys
 from service.flows.apikeys.issuing import IssuedKey, check_expiry, check_scopes, insert_key
-from service.flows.apikeys.reach import find_key, lock_key
-from service.flows.authority import Act, require
-from service.flows.idempotency import find_made, keep_made
+from service.flows.apikeys.visibility import find_key, lock_key
+from service.flows.shared import limiting
+from service.flows.shared.ending import close_keys
+from service.flows.shared.idempotency import find_made, keep_made
+from service.flows.shared.permissions import Permission, require
+from service.flows.shared.reach import hold_oneself
 from service.kernel import ids
 from service.kernel.call import Call
 from service.kernel.ids import ApiKeyId
@@ -38,7 +38,7 @@ async def rotate_key(
     puts this one on the feed, which every memory follows.  Refused: UNAUTHENTICATED; FORBIDDEN;
     TOO_MANY; NOT_FOUND; CONFLICT for a key that is not good any more, or has a successor.
     """
-    person = require(call, Act.WRITE_API_KEYS)
+    person = require(call, Permission.WRITE_API_KEYS)
     await limiting.spend_own(rt, call, "rotate_api_key", person)
     if not 0 <= overlap <= LONGEST_OVERLAP:
         raise wrong("overlap_seconds", f"must be a number of seconds from 0 to {LONGEST_OVERLAP}")

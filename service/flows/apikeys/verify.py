@@ -1,8 +1,8 @@
 """A service asks whether a key that was shown to it is good."""
 
 from service.domain.apikeys import ENDED
-from service.flows.apikeys.check import UNKNOWN, Checked, Shown, check_key
-from service.flows.authority import Act, require_scope
+from service.flows.shared.api_key_check import UNKNOWN, Checked, Shown, check_key
+from service.flows.shared.permissions import Scope, require_scope
 from service.kernel.call import Call
 from service.runtime import Runtime
 
@@ -18,7 +18,7 @@ async def verify_key(
 
     Refused: UNAUTHENTICATED, INSUFFICIENT_SCOPE; UNAVAILABLE when nobody can say.
     """
-    service = require_scope(call, Act.VERIFY_API_KEYS)
+    service = require_scope(call, Scope.VERIFY_API_KEYS)
     shown = Shown(text=text, address=address, scope=scope, to=service.tenant_id)
     checked = await check_key(rt, call, shown)
     return UNKNOWN if service.tenant_id is None and checked.why in ENDED else checked

@@ -7,8 +7,8 @@ from service.domain import audit, keyring, revocations
 from service.domain.audit import events
 from service.domain.keyring import Fresh, Killed
 from service.domain.revocations import Kind
-from service.flows.access.ending import LONGEST_TOKEN
-from service.flows.authority import Act, require
+from service.flows.shared.ending import LONGEST_TOKEN
+from service.flows.shared.permissions import Permission, require
 from service.kernel.call import Call, Operator
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime, key_times
@@ -27,7 +27,7 @@ async def kill_key(rt: Runtime, call: Call, kid: str) -> Killed:
     Refused(NOT_FOUND) for a key that does not exist or is removed already.
     """
     if not isinstance(call.actor, Operator):
-        require(call, Act.CHANGE_SIGNING_KEYS)
+        require(call, Permission.CHANGE_SIGNING_KEYS)
     fresh = await asyncio.to_thread(Fresh.generate, rt.policy.tokens.algorithm)
     async with rt.pg.decision() as tx:
         await keyring.lock(tx)

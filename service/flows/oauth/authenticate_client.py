@@ -8,8 +8,8 @@ from service.domain import clients
 from service.domain.clients import AssertionRefusedError, Client, Known
 from service.domain.keyring import Usage
 from service.domain.revocations import Kind, Memory
-from service.flows.access import limiting
-from service.flows.access.granting import CONSOLE
+from service.flows.shared import limiting
+from service.flows.shared.issuing import CONSOLE
 from service.kernel import jose
 from service.kernel.call import Call
 from service.kernel.refusal import Reason, Refused
@@ -27,7 +27,7 @@ _BAD_SIGNATURE = (
 """Before a client has proven itself the same is said of one that is not there."""
 
 
-class Presented(Struct, frozen=True):
+class ClientCredentials(Struct, frozen=True):
     """How a client identifies itself: exactly one way (RFC 6749 section 2.3)."""
 
     client_id: str | None = None
@@ -39,7 +39,7 @@ class _Claimed(Struct, frozen=True):
     sub: str
 
 
-async def authenticate_client(rt: Runtime, call: Call, presented: Presented) -> Client:
+async def authenticate_client(rt: Runtime, call: Call, presented: ClientCredentials) -> Client:
     """Return the client.  No query, as a rule.
 
     Refused: INVALID_CLIENT, which says what to change, and says the same of a client that is not
@@ -53,7 +53,7 @@ async def authenticate_client(rt: Runtime, call: Call, presented: Presented) -> 
         raise
 
 
-async def _authenticate(rt: Runtime, call: Call, presented: Presented) -> Client:
+async def _authenticate(rt: Runtime, call: Call, presented: ClientCredentials) -> Client:
     if presented.assertion is not None:
         return await _by_assertion(rt, call, presented)
     if presented.client_id is None or presented.secret is None:
@@ -74,12 +74,12 @@ async def _authenticate(rt: Runtime, call: Call, presented: Presented) -> Client
     return again
 
 
-def is_console(presented: Presented) -> bool:
+def is_console(presented: ClientCredentials) -> bool:
     """Tell whether it is the console: a public client, known by its id alone."""
     return presented.client_id == CONSOLE and presented.secret is presented.assertion is None
 
 
-async def _by_assertion(rt: Runtime, call: Call, presented: Presented) -> Client:
+async def _by_assertion(rt: Runtime, call: Call, presented: ClientCredentials) -> Client:
     assertion = presented.assertion or ""
     claimed = presented.client_id or _claimed_id(assertion)
     client = await _find(rt, call, claimed)

@@ -2,26 +2,16 @@
 
 from datetime import datetime
 
-from msgspec import Struct
-
 from service.domain import clients
 from service.domain.clients import Client
 from service.domain.revocations import Marks
 from service.domain.tokens import Claims
-from service.flows.access.cutoff import after_cutoffs
+from service.flows.shared.cutoff import after_cutoffs
+from service.flows.shared.issuing import Issued, narrowed
 from service.kernel import ids, metrics
 from service.kernel.call import Call
-from service.kernel.refusal import Reason, Refused, unavailable
+from service.kernel.refusal import unavailable
 from service.runtime import Runtime
-
-
-class Issued(Struct, frozen=True):
-    """An access token, how long it lasts in seconds, and what it reaches."""
-
-    access_token: str
-    expires_in: int
-    scope: str
-    refresh_token: str | None = None
 
 
 async def issue_to_client(rt: Runtime, call: Call, client: Client, scope: str | None) -> Issued:
@@ -63,22 +53,6 @@ def mint_for_client(rt: Runtime, at: datetime, client: Client, scope: str | None
     token = rt.tokens.mint(rt.keyring.signing(at), claims)
     metrics.issued("client_credentials")
     return Issued(token, expires_in, claims.scope)
-
-
-def narrowed(scope: str | None, held: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the scopes asked for, each once; all that are held when that is left out.
-
-    Refused(INVALID_SCOPE) for more than is held, and for a scope without a name in it (RFC 6749
-    section 3.3).
-    """
-    asked = held if scope is None else tuple(dict.fromkeys(scope.split()))
-    if not asked or not set(asked) <= set(held):
-        raise Refused(
-            Reason.INVALID_SCOPE,
-            f"scope takes some of: {' '.join(held)}" if held else "no scope is held: leave it out",
-            fields=("scope",),
-        )
-    return asked
 
 
 def _cutoff(rt: Runtime, client: Client, at: datetime) -> datetime | None:

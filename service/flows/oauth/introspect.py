@@ -1,10 +1,10 @@
 """Is this token good, and whose is it (RFC 7662)?"""
 
-from service.domain.apikeys import Presented
+from service.domain.apikeys import StoredKey
 from service.domain.clients import Client
 from service.domain.tokens import Claims
-from service.flows.access.authenticate import verify
-from service.flows.apikeys.check import PREFIX, Shown, check_key
+from service.flows.shared.api_key_check import PREFIX, Shown, check_key
+from service.flows.shared.authenticate import verify
 from service.kernel import ids
 from service.kernel.call import Call
 from service.kernel.ids import TenantId
@@ -14,7 +14,7 @@ from service.runtime import Runtime
 
 async def introspect(
     rt: Runtime, call: Call, client: Client, token: str, address: str | None
-) -> Claims | Presented | None:
+) -> Claims | StoredKey | None:
     """Return what a token says, or the API key it is; None when it is good for nothing.
 
     That is: not genuine, expired, revoked, or none of the client's.  `address` is where a key was

@@ -6,13 +6,13 @@ from uuid import UUID
 from service.domain import audit, families, revocations, sessions
 from service.domain.audit import events
 from service.domain.clients import Client
-from service.domain.families import Presented
+from service.domain.families import PresentedToken
 from service.domain.revocations import Kind, Revocation
 from service.domain.sessions import Why
 from service.domain.tokens import Claims
-from service.flows.access.authenticate import marks
-from service.flows.access.ending import close_sessions
-from service.flows.access.granting import CONSOLE, minter
+from service.flows.shared.authenticate import marks
+from service.flows.shared.ending import close_sessions
+from service.flows.shared.issuing import CONSOLE, minter
 from service.kernel.call import Call
 from service.kernel.ids import SessionId, TenantId, UserId
 from service.kernel.refusal import Reason, Refused
@@ -38,7 +38,7 @@ async def revoke_token(rt: Runtime, call: Call, client: Client | None, token: st
 
 
 async def _revoke_refresh(
-    rt: Runtime, call: Call, client_id: str, presented: Presented
+    rt: Runtime, call: Call, client_id: str, presented: PresentedToken
 ) -> list[Revocation]:
     async with rt.pg.decision() as tx:
         owner = await families.find_owner(tx, presented.handle_hash)

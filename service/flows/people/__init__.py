@@ -1,1 +1,1 @@
-"""Organizations and the people in them."""
+"""People: created, invited, imported, changed, erased."""

@@ -6,8 +6,8 @@ from service.domain import audit, users
 from service.domain.audit import Event, events
 from service.domain.organizations import Organization
 from service.domain.users import ROLES, Account, Address, Role
-from service.flows.naming import check_name
-from service.flows.people.find_organization import find_organization
+from service.flows.shared.find_organization import find_organization
+from service.flows.shared.naming import check_name
 from service.kernel import ids
 from service.kernel.call import Call
 from service.kernel.ids import UserId

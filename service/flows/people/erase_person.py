@@ -21,11 +21,11 @@ from service.domain import (
 from service.domain.audit import Event, events
 from service.domain.seals import PERSONAL_KEYS
 from service.domain.sessions import Why
-from service.flows.access.cutoff import announce
-from service.flows.access.ending import close_sessions
-from service.flows.admin import exported
-from service.flows.admin.reach import hold_account, require_platform, revoke_person
-from service.flows.authority import Act
+from service.flows.shared import export_files
+from service.flows.shared.cutoff import announce
+from service.flows.shared.ending import close_sessions
+from service.flows.shared.permissions import Permission
+from service.flows.shared.reach import hold_account, require_platform, revoke_person
 from service.kernel.call import Call, Operator
 from service.kernel.ids import UserId
 from service.kernel.refusal import Reason, Refused
@@ -51,12 +51,14 @@ async def erase_person(rt: Runtime, call: Call, user_id: UserId) -> Erased:
     when a file of what was exported of them does not go.
     """
     if not isinstance(call.actor, Operator):
-        person = require_platform(call, Act.ERASE_PEOPLE)
+        person = require_platform(call, Permission.ERASE_PEOPLE)
         if person.user_id == user_id:
             raise Refused(Reason.CONFLICT, "nobody erases their own account")
     async with rt.pg.decision() as tx:
         account = await hold_account(tx, user_id)
-        await exported.forget_person(rt, user_id)  # before anything: what is refused is not undone
+        await export_files.forget_person(
+            rt, user_id
+        )  # before anything: what is refused is not undone
         # Rows first, the trail after them, as in every act: an act that has recorded something
         # takes no row of the person any more, so the erasure may wait for it.
         ended = await sessions.end_all(tx, user_id, call.at, Why.DISABLED)

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from service.flows.people.create_user import NewUser, checked_email, insert
-from service.flows.people.find_organization import find_organization
+from service.flows.shared.find_organization import find_organization
 from service.kernel.call import Call
 from service.kernel.passwords import find_fault
 from service.kernel.refusal import Reason, Refused

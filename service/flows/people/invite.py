@@ -9,13 +9,13 @@ from service.domain import audit, invitations, organizations, users
 from service.domain.audit import events
 from service.domain.invitations import Invitation, Open
 from service.domain.users import ROLES, Account, Address, Role
-from service.flows.access import attempts, limiting
-from service.flows.admin.reach import hold_organization, record_look, refuse_above, target
-from service.flows.authority import Act, reach, require
-from service.flows.idempotency import find_made, keep_made
-from service.flows.naming import check_name
 from service.flows.people.create_user import checked_email
-from service.flows.vault.mailing import send_mail
+from service.flows.shared import limiting, password_attempts
+from service.flows.shared.idempotency import find_made, keep_made
+from service.flows.shared.mailing import send_mail
+from service.flows.shared.naming import check_name
+from service.flows.shared.permissions import Permission, reach, require
+from service.flows.shared.reach import hold_organization, record_look, refuse_above, target
 from service.kernel import ids
 from service.kernel.call import Call, Person
 from service.kernel.ids import TenantId, UserId
@@ -53,7 +53,7 @@ async def invite(
     INVALID_REQUEST; FORBIDDEN (only owners invite owners, or replace such an invitation);
     NOT_FOUND; CONFLICT for a member, also a suspended one; TOO_MANY.
     """
-    person = require(call, Act.KEEP_PEOPLE)
+    person = require(call, Permission.KEEP_PEOPLE)
     there = target(person, tenant_id)
     refuse_above(person, role)
     address = checked_email(email)
@@ -132,7 +132,7 @@ async def _open(tx: Tx, call: Call, person: Person, invitation_id: UUID) -> Invi
     found = await invitations.lock_one(tx, invitation_id, reach(person), call.at)
     if found is None:
         raise Refused(Reason.NOT_FOUND, "this invitation is not open any more")
-    await record_look(tx, call, found.tenant_id, Act.KEEP_PEOPLE)
+    await record_look(tx, call, found.tenant_id, Permission.KEEP_PEOPLE)
     return Invited(
         invitation_id=invitation_id,
         email=found.email,
@@ -168,7 +168,7 @@ async def accept(rt: Runtime, call: Call, token: str, password: str | None, name
         )
         hashed = await rt.passwords.hash(password)
     elif known is not None and password is not None and holder != known.user_id:
-        await attempts.prove(rt, call, known, password)
+        await password_attempts.prove(rt, call, known, password)
         holder = known.user_id
     async with rt.pg.decision() as tx:
         await organizations.lock(tx, peeked.tenant_id)

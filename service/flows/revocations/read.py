@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from service.domain.revocations import Kind, Memory, Revocation
-from service.flows.authority import Act, require_scope
+from service.flows.shared.permissions import Scope, require_scope
 from service.kernel.call import ApiKey, Call, Machine
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
@@ -34,7 +34,7 @@ async def read_feed(rt: Runtime, call: Call, after: int | None, *, wait: float, 
     cursor from the future; TOO_MANY when this reader waits too often at once; UNAVAILABLE when this
     worker cannot vouch for what it knows.
     """
-    reader = require_scope(call, Act.READ_REVOCATIONS)
+    reader = require_scope(call, Scope.READ_REVOCATIONS)
     if after is not None and not await rt.revocations.catch_up_to(after):
         raise Refused(Reason.INVALID_REQUEST, "this cursor is from the future", fields=("after",))
     deadline = rt.clock.monotonic() + min(wait, LONGEST_WAIT)
@@ -49,13 +49,13 @@ async def read_feed(rt: Runtime, call: Call, after: int | None, *, wait: float, 
 
 async def find_jti(rt: Runtime, call: Call, jti: str) -> Revocation | None:
     """Return the revocation of one token by its `jti`; None when there is none."""
-    reader = require_scope(call, Act.READ_REVOCATIONS)
+    reader = require_scope(call, Scope.READ_REVOCATIONS)
     return _find(await rt.revocations.current(), reader, jti)
 
 
 async def find_revoked(rt: Runtime, call: Call, jtis: Sequence[str]) -> list[str]:
     """Return those of many `jti` that are revoked."""
-    reader = require_scope(call, Act.READ_REVOCATIONS)
+    reader = require_scope(call, Scope.READ_REVOCATIONS)
     memory = await rt.revocations.current()
     return [jti for jti in jtis if _find(memory, reader, jti) is not None]
 

@@ -10,10 +10,17 @@ from service.domain import apikeys, audit, clients, organizations, revocations, 
 from service.domain.audit import events
 from service.domain.revocations import Kind, Revocation
 from service.domain.sessions import Why
-from service.flows.access.ending import LONGEST_TOKEN, close_sessions
-from service.flows.admin.reach import find_member, refuse_above, target
-from service.flows.authority import Act, is_platform_admin, may, reach, reaches, require
-from service.flows.idempotency import find_made, keep_made
+from service.flows.shared.ending import LONGEST_TOKEN, close_sessions
+from service.flows.shared.idempotency import find_made, keep_made
+from service.flows.shared.permissions import (
+    Permission,
+    is_platform_admin,
+    may,
+    reach,
+    reaches,
+    require,
+)
+from service.flows.shared.reach import find_member, refuse_above, target
 from service.kernel.call import Call, Person
 from service.kernel.ids import ApiKeyId, SessionId, TenantId, UserId
 from service.kernel.refusal import Reason, Refused
@@ -23,7 +30,7 @@ from service.runtime import Runtime
 _LASTS = timedelta(seconds=LONGEST_TOKEN + 60)
 
 
-class Asked(Struct, frozen=True):
+class ToRevoke(Struct, frozen=True):
     """What to revoke.  `tenant_id`: a person (`sub`) in this organization alone."""
 
     kind: Kind
@@ -31,7 +38,7 @@ class Asked(Struct, frozen=True):
     reason: str
     tenant_id: TenantId | None = None
 
-    def canonical(self) -> "Asked":
+    def canonical(self) -> "ToRevoke":
         """Return it with an id written as tokens bear it: verifiers compare bytes."""
         try:
             return replace(self, value=str(UUID(self.value)))
@@ -39,7 +46,7 @@ class Asked(Struct, frozen=True):
             return self
 
 
-async def revoke_by_hand(rt: Runtime, call: Call, asked: Asked) -> Revocation:
+async def revoke_by_hand(rt: Runtime, call: Call, asked: ToRevoke) -> Revocation:
     """Revoke.  A session and an API key are ended as well; the other kinds stop tokens alone.
 
     Administrators of an organization reach its sessions, keys, clients, its members in it, and
@@ -47,7 +54,7 @@ async def revoke_by_hand(rt: Runtime, call: Call, asked: Asked) -> Revocation:
     administrator's.  What is out of reach answers like what does not exist: Refused(NOT_FOUND), and
     nothing is changed.  Only an owner ends what an owner has: Refused(FORBIDDEN).
     """
-    person = require(call, Act.REVOKE)
+    person = require(call, Permission.REVOKE)
     asked = asked.canonical()
     async with rt.pg.decision() as tx:
         made = await find_made(rt, tx, call)
@@ -94,13 +101,13 @@ async def _find(tx: Tx, seq: int) -> Revocation:
     return found
 
 
-async def _reachable(tx: Tx, person: Person, asked: Asked) -> TenantId | None:
+async def _reachable(tx: Tx, person: Person, asked: ToRevoke) -> TenantId | None:
     """Return whose the object is, None for the platform's.  Refused(NOT_FOUND) out of reach."""
     if asked.kind is Kind.KID:
         raise Refused(
             Reason.INVALID_REQUEST, "a signing key is killed, not revoked", fields=("kind",)
         )
-    if asked.kind is Kind.TENANT_ID and not may(person, Act.END_ORGANIZATION_SESSIONS):
+    if asked.kind is Kind.TENANT_ID and not may(person, Permission.END_ORGANIZATION_SESSIONS):
         raise Refused(Reason.FORBIDDEN, "your role does not allow this")
     if asked.tenant_id is not None:
         return await _reach_member(tx, person, asked.tenant_id, asked)
@@ -111,7 +118,7 @@ async def _reachable(tx: Tx, person: Person, asked: Asked) -> TenantId | None:
     return owner
 
 
-async def _reach_member(tx: Tx, person: Person, tenant_id: TenantId, asked: Asked) -> TenantId:
+async def _reach_member(tx: Tx, person: Person, tenant_id: TenantId, asked: ToRevoke) -> TenantId:
     if asked.kind is not Kind.SUB:
         raise Refused(Reason.INVALID_REQUEST, "only for a person: kind sub", fields=("tenant_id",))
     there = target(person, tenant_id)
@@ -120,7 +127,7 @@ async def _reach_member(tx: Tx, person: Person, tenant_id: TenantId, asked: Aske
     return there
 
 
-async def _find_owner(tx: Tx, person: Person, asked: Asked) -> tuple[bool, TenantId | None]:
+async def _find_owner(tx: Tx, person: Person, asked: ToRevoke) -> tuple[bool, TenantId | None]:
     match asked.kind:
         case Kind.SID:
             session = await sessions.find(tx, SessionId(_id(asked.value)))

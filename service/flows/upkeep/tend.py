@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
 from service.domain import audit, users
-from service.flows.apikeys.settle import end_expired_keys, settle_keys
-from service.flows.keys.rotate import rotate_when_due
+from service.flows.upkeep.api_keys import end_expired_keys, settle_keys
+from service.flows.upkeep.key_schedule import rotate_when_due
 from service.flows.upkeep.sealing import seal
 from service.kernel import metrics
 from service.kernel.call import Call, Operator

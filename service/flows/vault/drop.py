@@ -2,8 +2,8 @@
 
 from service.domain import audit, vault
 from service.domain.audit import events
-from service.flows.authority import Act
-from service.flows.vault.reach import check_name, enter, not_found, reach
+from service.flows.shared.permissions import Permission
+from service.flows.vault.owner import check_name, enter, not_found, reach
 from service.kernel.call import Call
 from service.kernel.ids import TenantId
 from service.kernel.refusal import Reason, Refused
@@ -12,7 +12,7 @@ from service.runtime import Runtime
 
 async def delete_secret(rt: Runtime, call: Call, given: TenantId | None, name: str) -> None:
     """Remove a secret with all its versions.  Refused(NOT_FOUND)."""
-    person, tenant_id = reach(call, Act.KEEP_SECRETS, given)
+    person, tenant_id = reach(call, Permission.KEEP_SECRETS, given)
     check_name(name)
     async with rt.pg.decision() as tx:
         await enter(tx, person, tenant_id)
@@ -27,7 +27,7 @@ async def drop_version(
     rt: Runtime, call: Call, given: TenantId | None, name: str, version: int
 ) -> None:
     """Remove an old version.  Refused: NOT_FOUND; CONFLICT for the newest one."""
-    person, tenant_id = reach(call, Act.KEEP_SECRETS, given)
+    person, tenant_id = reach(call, Permission.KEEP_SECRETS, given)
     check_name(name)
     async with rt.pg.decision() as tx:
         await enter(tx, person, tenant_id)

@@ -7,9 +7,9 @@ from service.domain import audit, vault
 from service.domain.audit import events
 from service.domain.keyring import Usage
 from service.domain.vault import Handover, Recipient
-from service.flows.admin.reach import THE_PLATFORM
-from service.flows.authority import Act, require_scope
-from service.flows.vault.reach import check_name, not_found
+from service.flows.shared.permissions import Scope, require_scope
+from service.flows.shared.reach import THE_PLATFORM
+from service.flows.vault.owner import check_name, not_found
 from service.kernel import seal
 from service.kernel.call import Call, Machine
 from service.kernel.ids import TenantId
@@ -38,7 +38,7 @@ async def hand_over(
     NOT_FOUND for what is not assigned to it, as for what does not exist; CONFLICT when what is
     stored does not open, saying why.
     """
-    caller = require_scope(call, Act.OPEN_SECRETS)
+    caller = require_scope(call, Scope.OPEN_SECRETS)
     if not isinstance(caller, Machine):
         raise Refused(Reason.FORBIDDEN, "only a client can be a recipient of secrets")
     check_name(name)

@@ -9,9 +9,9 @@ from service.domain import audit, vault
 from service.domain.audit import events
 from service.domain.keyring import Usage
 from service.domain.vault import Secret
-from service.flows.access import limiting
-from service.flows.authority import Act
-from service.flows.vault.reach import check_name, enter, reach
+from service.flows.shared import limiting
+from service.flows.shared.permissions import Permission
+from service.flows.vault.owner import check_name, enter, reach
 from service.kernel import ids, jose
 from service.kernel.call import Call
 from service.kernel.ids import TenantId
@@ -41,7 +41,7 @@ async def put_secret(rt: Runtime, call: Call, new: NewSecret) -> Secret:
 
     Refused: FORBIDDEN, NOT_FOUND out of reach; INVALID_REQUEST naming the limit; TOO_MANY.
     """
-    person, tenant_id = reach(call, Act.KEEP_SECRETS, new.tenant_id)
+    person, tenant_id = reach(call, Permission.KEEP_SECRETS, new.tenant_id)
     check_name(new.name)
     _check_value(new.value)
     await limiting.spend_own(rt, call, "put_secret", person)

@@ -4,9 +4,9 @@ from uuid import UUID
 
 from service.domain import vault
 from service.domain.vault import Secret, Version
-from service.flows.admin.reach import record_look
-from service.flows.authority import Act
-from service.flows.vault.reach import check_name, enter, not_found, reach
+from service.flows.shared.permissions import Permission
+from service.flows.shared.reach import record_look
+from service.flows.vault.owner import check_name, enter, not_found, reach
 from service.kernel.call import Call
 from service.kernel.ids import TenantId
 from service.runtime import Runtime
@@ -16,20 +16,20 @@ async def list_secrets(
     rt: Runtime, call: Call, given: TenantId | None, after: UUID | None, most: int
 ) -> list[Secret]:
     """Return the secrets of one vault."""
-    person, tenant_id = reach(call, Act.READ_SECRETS, given)
+    person, tenant_id = reach(call, Permission.READ_SECRETS, given)
     async with rt.pg.decision() as tx:
         await enter(tx, person, tenant_id)
-        await record_look(tx, call, tenant_id, Act.READ_SECRETS)
+        await record_look(tx, call, tenant_id, Permission.READ_SECRETS)
         return await vault.list_page(tx, tenant_id, after, most)
 
 
 async def read_secret(rt: Runtime, call: Call, given: TenantId | None, name: str) -> Secret:
     """Return one secret.  Refused(NOT_FOUND)."""
-    person, tenant_id = reach(call, Act.READ_SECRETS, given)
+    person, tenant_id = reach(call, Permission.READ_SECRETS, given)
     check_name(name)
     async with rt.pg.decision() as tx:
         await enter(tx, person, tenant_id)
-        await record_look(tx, call, tenant_id, Act.READ_SECRETS)
+        await record_look(tx, call, tenant_id, Permission.READ_SECRETS)
         found = await vault.find(tx, tenant_id, name)
         if found is None:
             raise not_found()

@@ -5,10 +5,10 @@ from msgspec import Struct
 from service.domain import audit, clients, vault
 from service.domain.audit import events
 from service.domain.vault import Recipient
-from service.flows.authority import Act
-from service.flows.people.create_client import Created, NewClient, insert_client
+from service.flows.shared.new_client import Created, NewClient, insert_client
+from service.flows.shared.permissions import Scope
 from service.flows.vault.hand_over import recipient_key
-from service.flows.vault.reach import check_name
+from service.flows.vault.owner import check_name
 from service.kernel import ids
 from service.kernel.call import Call
 from service.kernel.refusal import Reason, Refused
@@ -40,7 +40,7 @@ async def create_recipient(
             raise Refused(Reason.CONFLICT, "the name is taken, or the client is a recipient")
         created = None
         if client_id is None:
-            new = NewClient(name=f"recipient {name}", scopes=(Act.OPEN_SECRETS,))
+            new = NewClient(name=f"recipient {name}", scopes=(Scope.OPEN_SECRETS,))
             created = await insert_client(rt, call, tx, new, None)
         client = created.client if created else await _find(tx, client_id or "")
         recipient = Recipient(
@@ -79,6 +79,6 @@ async def _find(tx: Tx, client_id: str) -> clients.Client:
     client = await clients.find_enabled(tx, client_id)
     if client is None:
         raise Refused(Reason.NOT_FOUND, "no such client")
-    if Act.OPEN_SECRETS not in client.scopes:
-        raise Refused(Reason.INVALID_REQUEST, f"the client lacks the scope {Act.OPEN_SECRETS}")
+    if Scope.OPEN_SECRETS not in client.scopes:
+        raise Refused(Reason.INVALID_REQUEST, f"the client lacks the scope {Scope.OPEN_SECRETS}")
     return client

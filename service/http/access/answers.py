@@ -5,9 +5,9 @@ from typing import Annotated
 from litestar import Response
 from msgspec import Meta, Struct
 
-from service.flows.access.granting import Granted
+from service.flows.shared.issuing import Granted
 from service.http import cookies
-from service.http.text import Id, RoleName
+from service.http.field_types import Id, RoleName
 
 
 class UserAnswer(Struct, frozen=True):

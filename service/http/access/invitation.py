@@ -8,8 +8,8 @@ from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
 from service.flows.people.invite import accept
-from service.http.asked import FromCaller, provide_optional
-from service.http.text import Id, Line, Password, Slug
+from service.http.context import FromCaller, provide_optional
+from service.http.field_types import Id, Line, Password, Slug
 
 
 class AcceptForm(Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,9 +29,9 @@ class AcceptedAnswer(Struct, frozen=True):
 
 
 @post("/accept", status_code=200)
-async def accept_invitation(asked: FromCaller, data: JSONBody[AcceptForm]) -> AcceptedAnswer:
+async def accept_invitation(context: FromCaller, data: JSONBody[AcceptForm]) -> AcceptedAnswer:
     """Accept an invitation; who has an account sends its access token along, or its password."""
-    accepted = await accept(asked.rt, asked.call, data.token, data.password, data.name or "")
+    accepted = await accept(context.rt, context.call, data.token, data.password, data.name or "")
     account = accepted.account
     return AcceptedAnswer(str(account.user_id), account.email, accepted.slug)
 
@@ -39,5 +39,5 @@ async def accept_invitation(asked: FromCaller, data: JSONBody[AcceptForm]) -> Ac
 router = Router(
     "/auth/invitations",
     route_handlers=[accept_invitation],
-    dependencies={"asked": Provide(provide_optional)},
+    dependencies={"context": Provide(provide_optional)},
 )

@@ -5,22 +5,22 @@ from litestar.di import Provide
 from litestar.params import JSONBody
 from msgspec import Struct
 
-from service.flows.access.granting import Granted
-from service.flows.access.refresh import refresh
-from service.flows.access.sign_in import Credentials, sign_in
-from service.flows.access.sign_out import sign_out, sign_out_everywhere
-from service.flows.access.switch_organization import switch_organization
+from service.flows.sessions.refresh import refresh
+from service.flows.sessions.sign_in import Credentials, sign_in
+from service.flows.sessions.sign_out import sign_out, sign_out_everywhere
+from service.flows.sessions.switch_organization import switch_organization
+from service.flows.shared.issuing import Granted
 from service.http import cookies
 from service.http.access.answers import SignedInAnswer, render_granted
-from service.http.asked import (
-    Asked,
+from service.http.context import (
     FromCaller,
+    RequestContext,
     provide_by_cookie,
     provide_sign_in,
     provide_sign_out,
     provide_signed_in,
 )
-from service.http.text import Email, Password, Slug
+from service.http.field_types import Email, Password, Slug
 from service.kernel.refusal import Reason, Refused
 
 
@@ -45,47 +45,47 @@ class OrganizationForm(Struct, frozen=True, forbid_unknown_fields=True):
     organization: Slug
 
 
-@post("/login", status_code=200, dependencies={"asked": Provide(provide_sign_in)})
-async def login(asked: FromCaller, data: JSONBody[SignInForm]) -> Response[SignedInAnswer]:
+@post("/login", status_code=200, dependencies={"context": Provide(provide_sign_in)})
+async def login(context: FromCaller, data: JSONBody[SignInForm]) -> Response[SignedInAnswer]:
     """Sign in with e-mail and password."""
-    given = Credentials(data.email, data.password, data.organization, asked.device_token)
-    return _granted(asked, await sign_in(asked.rt, asked.call, given))
+    given = Credentials(data.email, data.password, data.organization, context.device_token)
+    return _granted(context, await sign_in(context.rt, context.call, given))
 
 
-@post("/refresh", status_code=200, dependencies={"asked": Provide(provide_by_cookie)})
+@post("/refresh", status_code=200, dependencies={"context": Provide(provide_by_cookie)})
 async def renew(
-    asked: FromCaller,
+    context: FromCaller,
     data: JSONBody[Nothing] = _NOTHING,  # noqa: ARG001 - checked at the gate
 ) -> Response[SignedInAnswer]:
     """Renew the session of the refresh cookie."""
-    if asked.refresh_token is None:
+    if context.refresh_token is None:
         raise Refused(Reason.INVALID_GRANT, private="refresh: no cookie")
-    return _granted(asked, await refresh(asked.rt, asked.call, asked.refresh_token))
+    return _granted(context, await refresh(context.rt, context.call, context.refresh_token))
 
 
-@post("/logout", status_code=204, dependencies={"asked": Provide(provide_sign_out)})
-async def logout(asked: FromCaller) -> Response[None]:
+@post("/logout", status_code=204, dependencies={"context": Provide(provide_sign_out)})
+async def logout(context: FromCaller) -> Response[None]:
     """Sign out of this session."""
-    await sign_out(asked.rt, asked.call, asked.refresh_token)
+    await sign_out(context.rt, context.call, context.refresh_token)
     return _signed_out()
 
 
-@post("/logout-all", status_code=204, dependencies={"asked": Provide(provide_sign_out)})
-async def logout_all(asked: FromCaller) -> Response[None]:
+@post("/logout-all", status_code=204, dependencies={"context": Provide(provide_sign_out)})
+async def logout_all(context: FromCaller) -> Response[None]:
     """Sign out of every session one has."""
-    await sign_out_everywhere(asked.rt, asked.call, asked.refresh_token)
+    await sign_out_everywhere(context.rt, context.call, context.refresh_token)
     return _signed_out()
 
 
-@post("/organization", status_code=200, dependencies={"asked": Provide(provide_signed_in)})
-async def switch(asked: FromCaller, data: JSONBody[OrganizationForm]) -> Response[SignedInAnswer]:
+@post("/organization", status_code=200, dependencies={"context": Provide(provide_signed_in)})
+async def switch(context: FromCaller, data: JSONBody[OrganizationForm]) -> Response[SignedInAnswer]:
     """Go on in another of one's organizations."""
-    granted = await switch_organization(asked.rt, asked.call, asked.person, data.organization)
-    return _granted(asked, granted)
+    granted = await switch_organization(context.rt, context.call, context.person, data.organization)
+    return _granted(context, granted)
 
 
-def _granted(asked: Asked, granted: Granted) -> Response[SignedInAnswer]:
-    asked.note(str(granted.grantee.user_id), granted.grantee.tenant_id)
+def _granted(context: RequestContext, granted: Granted) -> Response[SignedInAnswer]:
+    context.note(str(granted.grantee.user_id), granted.grantee.tenant_id)
     return render_granted(granted)
 
 

@@ -8,11 +8,11 @@ from msgspec import Struct
 from service.domain.sessions import LiveSession
 from service.flows.account.me import describe_me
 from service.flows.account.password import change_password
-from service.flows.account.sessions import end_own_session, list_own_sessions
+from service.flows.sessions.own import end_own_session, list_own_sessions
 from service.http.access.answers import OrganizationAnswer, UserAnswer
-from service.http.asked import FromCaller, provide_password, provide_signed_in
-from service.http.named import path_id
-from service.http.text import Id, Moment, Password, PathId
+from service.http.context import FromCaller, provide_password, provide_signed_in
+from service.http.field_types import Id, Moment, Password, PathId
+from service.http.path_parameters import path_id
 from service.kernel.call import Person
 from service.kernel.ids import SessionId
 
@@ -56,10 +56,10 @@ class PasswordForm(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @get("/me")
-async def me(asked: FromCaller) -> MeAnswer:
+async def me(context: FromCaller) -> MeAnswer:
     """Return who is signed in."""
-    person = asked.person
-    profile = await describe_me(asked.rt, person)
+    person = context.person
+    profile = await describe_me(context.rt, person)
     return MeAnswer(
         user=UserAnswer(str(person.user_id), profile.email, profile.name),
         organization=OrganizationAnswer(
@@ -73,29 +73,29 @@ async def me(asked: FromCaller) -> MeAnswer:
 
 
 @get("/sessions")
-async def list_sessions(asked: FromCaller) -> SessionsAnswer:
+async def list_sessions(context: FromCaller) -> SessionsAnswer:
     """Return one's sessions, per device, the newest first."""
-    person = asked.person
-    live = await list_own_sessions(asked.rt, asked.call, person)
+    person = context.person
+    live = await list_own_sessions(context.rt, context.call, person)
     return SessionsAnswer([render_session(one, person) for one in live])
 
 
 @delete("/sessions/{session_id:str}", status_code=204)
-async def end_session(asked: FromCaller, session_id: FromPath[PathId]) -> None:
+async def end_session(context: FromCaller, session_id: FromPath[PathId]) -> None:
     """End one of one's sessions."""
-    await end_own_session(asked.rt, asked.call, asked.person, SessionId(path_id(session_id)))
+    await end_own_session(context.rt, context.call, context.person, SessionId(path_id(session_id)))
 
 
-@put("/password", status_code=204, dependencies={"asked": Provide(provide_password)})
-async def put_password(asked: FromCaller, data: JSONBody[PasswordForm]) -> Response[None]:
+@put("/password", status_code=204, dependencies={"context": Provide(provide_password)})
+async def put_password(context: FromCaller, data: JSONBody[PasswordForm]) -> Response[None]:
     """Choose a new password; one's other sessions end."""
     await change_password(
-        asked.rt,
-        asked.call,
-        asked.person,
+        context.rt,
+        context.call,
+        context.person,
         data.current_password,
         data.new_password,
-        asked.device_token,
+        context.device_token,
     )
     return Response(None, status_code=204)
 
@@ -117,5 +117,5 @@ def render_session(session: LiveSession, person: Person) -> SessionAnswer:
 router = Router(
     "/auth",
     route_handlers=[me, list_sessions, end_session, put_password],
-    dependencies={"asked": Provide(provide_signed_in)},
+    dependencies={"context": Provide(provide_signed_in)},
 )

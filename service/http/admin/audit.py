@@ -14,16 +14,14 @@ from msgspec import Struct
 
 from service.domain.audit import Entry, Filter
 from service.domain.seals import Checkpoint
-from service.flows.admin import exports as flows
-from service.flows.admin.exports import ToExport
-from service.flows.admin.reach import THE_PLATFORM
-from service.flows.admin.trail import read_checkpoints, read_trail
+from service.flows.shared.reach import THE_PLATFORM
+from service.flows.trail import exports as flows
+from service.flows.trail.exports import ToExport
+from service.flows.trail.read import read_checkpoints, read_trail
 from service.http.address import given_address
 from service.http.admin.progress import written
-from service.http.asked import FromCaller, provide_signed_in
-from service.http.named import organization
-from service.http.paging import USUAL, next_cursor, read_cursor
-from service.http.text import (
+from service.http.context import FromCaller, provide_signed_in
+from service.http.field_types import (
     Cursor,
     EventType,
     ExportName,
@@ -34,6 +32,8 @@ from service.http.text import (
     Moment,
     RequestId,
 )
+from service.http.paging import USUAL, next_cursor, read_cursor
+from service.http.path_parameters import organization
 from service.kernel.folders import Kept
 from service.kernel.ids import SessionId, UserId
 from service.kernel.refusal import Fault, faulty
@@ -118,7 +118,7 @@ class ExportsAnswer(Struct, frozen=True):
 
 @get("/audit-events")
 async def events(  # noqa: PLR0913 - one per filter
-    asked: FromCaller,
+    context: FromCaller,
     *,
     from_: Annotated[Moment | None, QueryParameter(name="from")] = None,
     to: FromQuery[Moment | None] = None,
@@ -146,35 +146,35 @@ async def events(  # noqa: PLR0913 - one per filter
         address=given_address(address),
         request_id=request_id,
     )
-    most, list_name = limit, f"audit-events {there or asked.person.tenant_id}"
-    before = read_cursor(asked.rt, list_name, cursor)
-    found = await read_trail(asked.rt, asked.call, there, wanted, before, most)
+    most, list_name = limit, f"audit-events {there or context.person.tenant_id}"
+    before = read_cursor(context.rt, list_name, cursor)
+    found = await read_trail(context.rt, context.call, there, wanted, before, most)
     return EventsAnswer(
         [_event(one) for one in found],
-        next_cursor(asked.rt, list_name, found, most, lambda one: one.event_id),
+        next_cursor(context.rt, list_name, found, most, lambda one: one.event_id),
     )
 
 
 @get("/audit-events/checkpoints")
 async def checkpoints(
-    asked: FromCaller,
+    context: FromCaller,
     tenant_id: FromQuery[IdOrPlatform | None] = None,
     limit: FromQuery[Limit] = USUAL,
     cursor: FromQuery[Cursor | None] = None,
 ) -> CheckpointsAnswer:
     """List signed checkpoints, the newest first.  Kept elsewhere, they prove what was recorded."""
     there = organization(tenant_id)
-    most, list_name = limit, f"checkpoints {there or asked.person.tenant_id}"
-    before = read_cursor(asked.rt, list_name, cursor)
-    found = await read_checkpoints(asked.rt, asked.call, there, before, most)
+    most, list_name = limit, f"checkpoints {there or context.person.tenant_id}"
+    before = read_cursor(context.rt, list_name, cursor)
+    found = await read_checkpoints(context.rt, context.call, there, before, most)
     return CheckpointsAnswer(
         [_checkpoint(one) for one in found],
-        next_cursor(asked.rt, list_name, found, most, lambda one: one.checkpoint_id),
+        next_cursor(context.rt, list_name, found, most, lambda one: one.checkpoint_id),
     )
 
 
 @post("/audit-events/exports", status_code=201, media_type="application/x-ndjson")
-async def export(asked: FromCaller, data: JSONBody[ExportForm] = _ALL) -> Stream:
+async def export(context: FromCaller, data: JSONBody[ExportForm] = _ALL) -> Stream:
     """Write events to a file of the organization's folder, telling how far it is.
 
     Lines of JSON `{name, events, fraction}`; the last one has `bytes` and `sha256` (hex), or
@@ -186,25 +186,27 @@ async def export(asked: FromCaller, data: JSONBody[ExportForm] = _ALL) -> Stream
         until=_utc("to", data.to),
         event_type=data.type,
     )
-    return written(asked, await flows.begin(asked.rt, asked.call, wanted))
+    return written(context, await flows.begin(context.rt, context.call, wanted))
 
 
 @get("/audit-events/exports")
 async def exports(
-    asked: FromCaller, tenant_id: FromQuery[IdOrPlatform | None] = None
+    context: FromCaller, tenant_id: FromQuery[IdOrPlatform | None] = None
 ) -> ExportsAnswer:
     """List the exports that are kept: of events, and of what is kept of people."""
-    found = await flows.list_exports(asked.rt, asked.call, organization(tenant_id))
+    found = await flows.list_exports(context.rt, context.call, organization(tenant_id))
     return ExportsAnswer([_export(one) for one in found])
 
 
 @get("/audit-events/exports/{name:str}", media_type="application/gzip")
 async def download(
-    asked: FromCaller, name: FromPath[ExportName], tenant_id: FromQuery[IdOrPlatform | None] = None
+    context: FromCaller,
+    name: FromPath[ExportName],
+    tenant_id: FromQuery[IdOrPlatform | None] = None,
 ) -> Stream:
     """Send an export, with the digest of its bytes (RFC 9530 section 3)."""
     there = organization(tenant_id)
-    opened = await flows.open_export(asked.rt, asked.call, there, name)
+    opened = await flows.open_export(context.rt, context.call, there, name)
     digest = base64.b64encode(opened.sha256).decode()
     headers = {
         "Content-Length": str(opened.size),
@@ -216,10 +218,12 @@ async def download(
 
 @delete("/audit-events/exports/{name:str}", status_code=204)
 async def remove(
-    asked: FromCaller, name: FromPath[ExportName], tenant_id: FromQuery[IdOrPlatform | None] = None
+    context: FromCaller,
+    name: FromPath[ExportName],
+    tenant_id: FromQuery[IdOrPlatform | None] = None,
 ) -> None:
     """Delete an export; the events stay."""
-    await flows.delete_export(asked.rt, asked.call, organization(tenant_id), name)
+    await flows.delete_export(context.rt, context.call, organization(tenant_id), name)
 
 
 def _event(one: Entry) -> EventAnswer:
@@ -273,5 +277,5 @@ def _utc(name: str, given: datetime | None) -> datetime | None:
 router = Router(
     "/admin",
     route_handlers=[events, checkpoints, export, exports, download, remove],
-    dependencies={"asked": Provide(provide_signed_in)},
+    dependencies={"context": Provide(provide_signed_in)},
 )

@@ -13,12 +13,22 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta, Struct
 
 from service.domain.clients import Client
-from service.flows.admin import clients
-from service.flows.people.create_client import NewClient
-from service.http.asked import FromCaller, provide_signed_in
-from service.http.named import organization
+from service.flows.clients import administer as clients
+from service.flows.shared.new_client import NewClient
+from service.http.context import FromCaller, provide_signed_in
+from service.http.field_types import (
+    ClientId,
+    Cursor,
+    Id,
+    IdOrPlatform,
+    Limit,
+    Line,
+    Member,
+    Moment,
+    Scope,
+)
 from service.http.paging import USUAL, next_cursor, read_name_cursor
-from service.http.text import ClientId, Cursor, Id, IdOrPlatform, Limit, Line, Member, Moment, Scope
+from service.http.path_parameters import organization
 from service.kernel.ids import TenantId
 
 _LIST = "clients"
@@ -100,30 +110,30 @@ class ClientsAnswer(Struct, frozen=True):
 
 @get("/clients")
 async def list_all(
-    asked: FromCaller,
+    context: FromCaller,
     tenant_id: FromQuery[IdOrPlatform | None] = None,
     limit: FromQuery[Limit] = USUAL,
     cursor: FromQuery[Cursor | None] = None,
 ) -> ClientsAnswer:
     """List the services of an organization."""
-    most, after = limit, read_name_cursor(asked.rt, _LIST, cursor)
+    most, after = limit, read_name_cursor(context.rt, _LIST, cursor)
     there = organization(tenant_id)
-    found = await clients.list_clients(asked.rt, asked.call, there, after, most)
+    found = await clients.list_clients(context.rt, context.call, there, after, most)
     return ClientsAnswer(
         [_client(one) for one in found],
-        next_cursor(asked.rt, _LIST, found, most, lambda one: one.client_id),
+        next_cursor(context.rt, _LIST, found, most, lambda one: one.client_id),
     )
 
 
 @get("/clients/{client_id:str}")
-async def read(asked: FromCaller, client_id: FromPath[ClientId]) -> ClientAnswer:
+async def read(context: FromCaller, client_id: FromPath[ClientId]) -> ClientAnswer:
     """Return one."""
-    return _client(await clients.read_client(asked.rt, asked.call, client_id))
+    return _client(await clients.read_client(context.rt, context.call, client_id))
 
 
 @post("/clients", status_code=201)
 async def create(
-    asked: FromCaller,
+    context: FromCaller,
     data: JSONBody[ClientForm],
     tenant_id: FromQuery[IdOrPlatform | None] = None,
 ) -> Response[CreatedAnswer]:
@@ -134,7 +144,7 @@ async def create(
         jwks=None if data.jwks is None else msgspec.json.encode(data.jwks).decode(),
     )
     there = organization(tenant_id)
-    made = await clients.create(asked.rt, asked.call, there, new)
+    made = await clients.create(context.rt, context.call, there, new)
     client = made.client
     answer = CreatedAnswer(
         client_id=client.client_id,
@@ -148,23 +158,23 @@ async def create(
 
 
 @post("/clients/{client_id:str}/disable", status_code=204)
-async def disable(asked: FromCaller, client_id: FromPath[ClientId]) -> None:
+async def disable(context: FromCaller, client_id: FromPath[ClientId]) -> None:
     """Disable a service: its tokens die everywhere within a second."""
-    await clients.disable(asked.rt, asked.call, client_id)
+    await clients.disable(context.rt, context.call, client_id)
 
 
 @post("/clients/{client_id:str}/enable", status_code=204)
-async def enable(asked: FromCaller, client_id: FromPath[ClientId]) -> None:
+async def enable(context: FromCaller, client_id: FromPath[ClientId]) -> None:
     """Enable it again."""
-    await clients.enable(asked.rt, asked.call, client_id)
+    await clients.enable(context.rt, context.call, client_id)
 
 
 @post("/clients/{client_id:str}/rotate-secret", status_code=200)
 async def rotate(
-    asked: FromCaller, client_id: FromPath[ClientId], data: JSONBody[RotateSecretForm] = _AT_ONCE
+    context: FromCaller, client_id: FromPath[ClientId], data: JSONBody[RotateSecretForm] = _AT_ONCE
 ) -> RotatedAnswer:
     """Give it another secret; without an overlap the old one's tokens die with it."""
-    secret = await clients.rotate_secret(asked.rt, asked.call, client_id, data.overlap_seconds)
+    secret = await clients.rotate_secret(context.rt, context.call, client_id, data.overlap_seconds)
     return RotatedAnswer(client_id, secret)
 
 
@@ -188,5 +198,5 @@ def _client(one: Client) -> ClientAnswer:
 router = Router(
     "/admin",
     route_handlers=[list_all, read, create, disable, enable, rotate],
-    dependencies={"asked": Provide(provide_signed_in)},
+    dependencies={"context": Provide(provide_signed_in)},
 )

@@ -8,11 +8,11 @@ from litestar.di import Provide
 from litestar.params import FromPath, FromQuery
 from msgspec import Struct
 
-from service.flows.admin import invitations
-from service.http.asked import FromCaller, provide_signed_in
-from service.http.named import organization, path_id
+from service.flows.people import invitations
+from service.http.context import FromCaller, provide_signed_in
+from service.http.field_types import Cursor, Id, Limit, Moment, PathId, RoleName
 from service.http.paging import USUAL, next_cursor, read_cursor
-from service.http.text import Cursor, Id, Limit, Moment, PathId, RoleName
+from service.http.path_parameters import organization, path_id
 
 
 class InvitationAnswer(Struct, frozen=True):
@@ -35,15 +35,15 @@ class InvitationsAnswer(Struct, frozen=True):
 
 @get("/invitations")
 async def list_open(
-    asked: FromCaller,
+    context: FromCaller,
     tenant_id: FromQuery[Id | None] = None,
     limit: FromQuery[Limit] = USUAL,
     cursor: FromQuery[Cursor | None] = None,
 ) -> InvitationsAnswer:
     """List the invitations of an organization that can still be accepted."""
-    most, after = limit, read_cursor(asked.rt, "invitations", cursor)
+    most, after = limit, read_cursor(context.rt, "invitations", cursor)
     there = organization(tenant_id)
-    found = await invitations.list_open(asked.rt, asked.call, there, after, most)
+    found = await invitations.list_open(context.rt, context.call, there, after, most)
     return InvitationsAnswer(
         [
             InvitationAnswer(
@@ -56,18 +56,18 @@ async def list_open(
             )
             for one in found
         ],
-        next_cursor(asked.rt, "invitations", found, most, lambda one: one.invitation_id),
+        next_cursor(context.rt, "invitations", found, most, lambda one: one.invitation_id),
     )
 
 
 @delete("/invitations/{invitation_id:str}", status_code=204)
-async def withdraw(asked: FromCaller, invitation_id: FromPath[PathId]) -> None:
+async def withdraw(context: FromCaller, invitation_id: FromPath[PathId]) -> None:
     """Withdraw an invitation: its link opens nothing from now on."""
-    await invitations.withdraw(asked.rt, asked.call, path_id(invitation_id))
+    await invitations.withdraw(context.rt, context.call, path_id(invitation_id))
 
 
 router = Router(
     "/admin",
     route_handlers=[list_open, withdraw],
-    dependencies={"asked": Provide(provide_signed_in)},
+    dependencies={"context": Provide(provide_signed_in)},
 )

@@ -5,7 +5,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, SkipValidation
 
-from service.flows.admin.logos import (
+from service.flows.organizations.logos import (
     LARGEST,
     MEDIA_TYPES,
     Logo,
@@ -13,9 +13,9 @@ from service.flows.admin.logos import (
     put_logo,
     read_logo,
 )
-from service.http.asked import FromCaller, provide_signed_in
-from service.http.named import path_id
-from service.http.text import PathId
+from service.http.context import FromCaller, provide_signed_in
+from service.http.field_types import PathId
+from service.http.path_parameters import path_id
 from service.kernel.ids import TenantId
 
 _PATH = "/organizations/{tenant_id:str}/logo"
@@ -34,27 +34,27 @@ async def provide_logo(request: "Request[object, object, State]") -> Logo:
     opt={"files": MEDIA_TYPES},
 )
 async def put_one(
-    asked: FromCaller, tenant_id: FromPath[PathId], logo: NamedDependency[SkipValidation[Logo]]
+    context: FromCaller, tenant_id: FromPath[PathId], logo: NamedDependency[SkipValidation[Logo]]
 ) -> None:
     """Replace the logo: the body is a PNG or WebP picture of at most 256 KiB."""
-    await put_logo(asked.rt, asked.call, TenantId(path_id(tenant_id)), logo)
+    await put_logo(context.rt, context.call, TenantId(path_id(tenant_id)), logo)
 
 
 @get(_PATH, media_type="image/*")
-async def read_one(asked: FromCaller, tenant_id: FromPath[PathId]) -> Response[bytes]:
+async def read_one(context: FromCaller, tenant_id: FromPath[PathId]) -> Response[bytes]:
     """Return the logo."""
-    found = await read_logo(asked.rt, asked.call, TenantId(path_id(tenant_id)))
+    found = await read_logo(context.rt, context.call, TenantId(path_id(tenant_id)))
     return Response(found.content, media_type=found.media_type)
 
 
 @delete(_PATH, status_code=204)
-async def delete_one(asked: FromCaller, tenant_id: FromPath[PathId]) -> None:
+async def delete_one(context: FromCaller, tenant_id: FromPath[PathId]) -> None:
     """Take the logo away."""
-    await delete_logo(asked.rt, asked.call, TenantId(path_id(tenant_id)))
+    await delete_logo(context.rt, context.call, TenantId(path_id(tenant_id)))
 
 
 router = Router(
     "/admin",
     route_handlers=[put_one, read_one, delete_one],
-    dependencies={"asked": Provide(provide_signed_in)},
+    dependencies={"context": Provide(provide_signed_in)},
 )

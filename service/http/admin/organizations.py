@@ -7,11 +7,11 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Struct
 
 from service.domain.organizations import Organization
-from service.flows.admin import organizations as flows
-from service.http.asked import FromCaller, provide_signed_in
-from service.http.named import path_id
+from service.flows.organizations import administer as flows
+from service.http.context import FromCaller, provide_signed_in
+from service.http.field_types import Cursor, Id, Limit, Line, Moment, PathId, Slug
 from service.http.paging import USUAL, next_cursor, read_cursor
-from service.http.text import Cursor, Id, Limit, Line, Moment, PathId, Slug
+from service.http.path_parameters import path_id
 from service.kernel.ids import TenantId
 
 
@@ -52,54 +52,54 @@ class OrganizationsAnswer(Struct, frozen=True):
 
 @post("/organizations", status_code=201)
 async def create(
-    asked: FromCaller, data: JSONBody[NewOrganizationForm]
+    context: FromCaller, data: JSONBody[NewOrganizationForm]
 ) -> Response[OrganizationRecord]:
     """Create an organization (platform administrators)."""
-    made = await flows.create(asked.rt, asked.call, data.slug, data.name)
+    made = await flows.create(context.rt, context.call, data.slug, data.name)
     return Response(_record(made), status_code=201)
 
 
 @get("/organizations")
 async def list_all(
-    asked: FromCaller, limit: FromQuery[Limit] = USUAL, cursor: FromQuery[Cursor | None] = None
+    context: FromCaller, limit: FromQuery[Limit] = USUAL, cursor: FromQuery[Cursor | None] = None
 ) -> OrganizationsAnswer:
     """List organizations (platform administrators)."""
-    most, after = limit, read_cursor(asked.rt, "organizations", cursor)
-    found = await flows.list_all(asked.rt, asked.call, after, most)
+    most, after = limit, read_cursor(context.rt, "organizations", cursor)
+    found = await flows.list_all(context.rt, context.call, after, most)
     return OrganizationsAnswer(
         [_record(one) for one in found],
-        next_cursor(asked.rt, "organizations", found, most, lambda one: one.tenant_id),
+        next_cursor(context.rt, "organizations", found, most, lambda one: one.tenant_id),
     )
 
 
 @get("/organizations/{tenant_id:str}")
-async def read(asked: FromCaller, tenant_id: FromPath[PathId]) -> OrganizationRecord:
+async def read(context: FromCaller, tenant_id: FromPath[PathId]) -> OrganizationRecord:
     """Return one's own organization, or any as a platform administrator."""
-    return _record(await flows.read(asked.rt, asked.call, TenantId(path_id(tenant_id))))
+    return _record(await flows.read(context.rt, context.call, TenantId(path_id(tenant_id))))
 
 
 @put("/organizations/{tenant_id:str}")
 async def change(
-    asked: FromCaller,
+    context: FromCaller,
     tenant_id: FromPath[PathId],
     data: JSONBody[OrganizationChangeForm] = _NOTHING,
 ) -> OrganizationRecord:
     """Rename an organization, or replace its lifetimes (platform administrators)."""
     policy = None if data.policy is None else msgspec.json.encode(data.policy).decode()
     there = TenantId(path_id(tenant_id))
-    return _record(await flows.change(asked.rt, asked.call, there, data.name, policy))
+    return _record(await flows.change(context.rt, context.call, there, data.name, policy))
 
 
 @post("/organizations/{tenant_id:str}/disable", status_code=204)
-async def disable(asked: FromCaller, tenant_id: FromPath[PathId]) -> None:
+async def disable(context: FromCaller, tenant_id: FromPath[PathId]) -> None:
     """Disable an organization: sessions end, tokens die everywhere (platform administrators)."""
-    await flows.disable(asked.rt, asked.call, TenantId(path_id(tenant_id)))
+    await flows.disable(context.rt, context.call, TenantId(path_id(tenant_id)))
 
 
 @post("/organizations/{tenant_id:str}/enable", status_code=204)
-async def enable(asked: FromCaller, tenant_id: FromPath[PathId]) -> None:
+async def enable(context: FromCaller, tenant_id: FromPath[PathId]) -> None:
     """Enable an organization again (platform administrators)."""
-    await flows.enable(asked.rt, asked.call, TenantId(path_id(tenant_id)))
+    await flows.enable(context.rt, context.call, TenantId(path_id(tenant_id)))
 
 
 def _record(one: Organization) -> OrganizationRecord:
@@ -112,5 +112,5 @@ def _record(one: Organization) -> OrganizationRecord:
 router = Router(
     "/admin",
     route_handlers=[create, list_all, read, change, disable, enable],
-    dependencies={"asked": Provide(provide_signed_in)},
+    dependencies={"context": Provide(provide_signed_in)},
 )

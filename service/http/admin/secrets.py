@@ -13,12 +13,10 @@ from service.domain.vault import Secret
 from service.flows.vault import read
 from service.flows.vault.drop import delete_secret, drop_version
 from service.flows.vault.hand_over import hand_over
+from service.flows.vault.owner import LARGEST
 from service.flows.vault.put import NewSecret, put_secret
-from service.flows.vault.reach import LARGEST
-from service.http.asked import FromCaller, provide_caller
-from service.http.named import organization
-from service.http.paging import USUAL, next_cursor, read_cursor
-from service.http.text import (
+from service.http.context import FromCaller, provide_caller
+from service.http.field_types import (
     Base64,
     Cursor,
     Id,
@@ -30,6 +28,8 @@ from service.http.text import (
     SecretName,
     Version,
 )
+from service.http.paging import USUAL, next_cursor, read_cursor
+from service.http.path_parameters import organization
 from service.kernel.refusal import Reason, Refused
 
 
@@ -112,7 +112,7 @@ class SealedAnswer(Struct, frozen=True):
     opt={"malformed": "a JSON body in UTF-8 is expected; send other bytes in value_base64"},
 )
 async def store(
-    asked: FromCaller,
+    context: FromCaller,
     name: FromPath[SecretName],
     data: JSONBody[SecretForm] = _NOTHING,
     tenant_id: FromQuery[IdOrPlatform | None] = None,
@@ -124,39 +124,43 @@ async def store(
         recipients=None if data.recipients is None else tuple(data.recipients),
         tenant_id=organization(tenant_id),
     )
-    return _record(await put_secret(asked.rt, asked.call, new))
+    return _record(await put_secret(context.rt, context.call, new))
 
 
 @get("/secrets")
 async def list_all(
-    asked: FromCaller,
+    context: FromCaller,
     tenant_id: FromQuery[IdOrPlatform | None] = None,
     limit: FromQuery[Limit] = USUAL,
     cursor: FromQuery[Cursor | None] = None,
 ) -> SecretsAnswer:
     """List secrets: names, versions, fingerprints; never a value."""
-    most, after = limit, read_cursor(asked.rt, "secrets", cursor)
-    found = await read.list_secrets(asked.rt, asked.call, organization(tenant_id), after, most)
+    most, after = limit, read_cursor(context.rt, "secrets", cursor)
+    found = await read.list_secrets(context.rt, context.call, organization(tenant_id), after, most)
     return SecretsAnswer(
         [_record(one) for one in found],
-        next_cursor(asked.rt, "secrets", found, most, lambda one: one.secret_id),
+        next_cursor(context.rt, "secrets", found, most, lambda one: one.secret_id),
     )
 
 
 @get("/secrets/{name:str}")
 async def read_one(
-    asked: FromCaller, name: FromPath[SecretName], tenant_id: FromQuery[IdOrPlatform | None] = None
+    context: FromCaller,
+    name: FromPath[SecretName],
+    tenant_id: FromQuery[IdOrPlatform | None] = None,
 ) -> SecretRecord:
     """Return what is known of one secret."""
-    return _record(await read.read_secret(asked.rt, asked.call, organization(tenant_id), name))
+    return _record(await read.read_secret(context.rt, context.call, organization(tenant_id), name))
 
 
 @get("/secrets/{name:str}/versions")
 async def versions(
-    asked: FromCaller, name: FromPath[SecretName], tenant_id: FromQuery[IdOrPlatform | None] = None
+    context: FromCaller,
+    name: FromPath[SecretName],
+    tenant_id: FromQuery[IdOrPlatform | None] = None,
 ) -> VersionsAnswer:
     """Return what is known of each version that is kept."""
-    found = await read.list_versions(asked.rt, asked.call, organization(tenant_id), name)
+    found = await read.list_versions(context.rt, context.call, organization(tenant_id), name)
     return VersionsAnswer(
         [
             VersionRecord(
@@ -178,33 +182,35 @@ async def versions(
 
 @delete("/secrets/{name:str}", status_code=204)
 async def remove(
-    asked: FromCaller, name: FromPath[SecretName], tenant_id: FromQuery[IdOrPlatform | None] = None
+    context: FromCaller,
+    name: FromPath[SecretName],
+    tenant_id: FromQuery[IdOrPlatform | None] = None,
 ) -> None:
     """Delete a secret with all its versions."""
-    await delete_secret(asked.rt, asked.call, organization(tenant_id), name)
+    await delete_secret(context.rt, context.call, organization(tenant_id), name)
 
 
 @delete("/secrets/{name:str}/versions/{version:str}", status_code=204)
 async def drop(
-    asked: FromCaller,
+    context: FromCaller,
     name: FromPath[SecretName],
     version: FromPath[PathVersion],
     tenant_id: FromQuery[IdOrPlatform | None] = None,
 ) -> None:
     """Drop an old version."""
     there = organization(tenant_id)
-    await drop_version(asked.rt, asked.call, there, name, int(version))
+    await drop_version(context.rt, context.call, there, name, int(version))
 
 
 @get("/secrets/{name:str}/sealed")
 async def sealed(
-    asked: FromCaller,
+    context: FromCaller,
     name: FromPath[SecretName],
     tenant_id: FromQuery[IdOrPlatform | None] = None,
     version: FromQuery[Version | None] = None,
 ) -> SealedAnswer:
     """Return the secret under the calling recipient's key (clients with scope secrets:sealed)."""
-    handed = await hand_over(asked.rt, asked.call, organization(tenant_id), name, version)
+    handed = await hand_over(context.rt, context.call, organization(tenant_id), name, version)
     return SealedAnswer(
         name=handed.name,
         tenant_id=str(handed.tenant_id) if handed.tenant_id else None,
@@ -253,5 +259,5 @@ def _record(secret: Secret) -> SecretRecord:
 router = Router(
     "/admin",
     route_handlers=[store, list_all, read_one, versions, remove, drop, sealed],
-    dependencies={"asked": Provide(provide_caller)},
+    dependencies={"context": Provide(provide_caller)},
 )

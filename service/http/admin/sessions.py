@@ -5,16 +5,16 @@ from litestar.di import Provide
 from litestar.params import FromPath, FromQuery
 from msgspec import Struct
 
-from service.flows.admin.sessions import (
+from service.flows.sessions.administer import (
     end_organization_sessions,
     end_person_sessions,
     end_session,
     list_sessions,
 )
 from service.http.account.own import SessionAnswer, SessionsAnswer, render_session
-from service.http.asked import FromCaller, provide_signed_in
-from service.http.named import path_id
-from service.http.text import Id, PathId
+from service.http.context import FromCaller, provide_signed_in
+from service.http.field_types import Id, PathId
+from service.http.path_parameters import path_id
 from service.kernel.ids import SessionId, TenantId, UserId
 
 
@@ -25,35 +25,37 @@ class EndedAnswer(Struct, frozen=True):
 
 
 @get("/sessions")
-async def sessions_of(asked: FromCaller, user_id: FromQuery[Id]) -> SessionsAnswer:
+async def sessions_of(context: FromCaller, user_id: FromQuery[Id]) -> SessionsAnswer:
     """Return the live sessions of a person, per device."""
-    live = await list_sessions(asked.rt, asked.call, UserId(path_id(user_id)))
-    items: list[SessionAnswer] = [render_session(one, asked.person) for one in live]
+    live = await list_sessions(context.rt, context.call, UserId(path_id(user_id)))
+    items: list[SessionAnswer] = [render_session(one, context.person) for one in live]
     return SessionsAnswer(items)
 
 
 @delete("/sessions/{session_id:str}", status_code=204)
-async def end_one(asked: FromCaller, session_id: FromPath[PathId]) -> None:
+async def end_one(context: FromCaller, session_id: FromPath[PathId]) -> None:
     """End one session."""
-    await end_session(asked.rt, asked.call, SessionId(path_id(session_id)))
+    await end_session(context.rt, context.call, SessionId(path_id(session_id)))
 
 
 @post("/users/{user_id:str}/end-sessions", status_code=200)
-async def end_of_person(asked: FromCaller, user_id: FromPath[PathId]) -> EndedAnswer:
+async def end_of_person(context: FromCaller, user_id: FromPath[PathId]) -> EndedAnswer:
     """End all sessions of a person."""
-    return EndedAnswer(await end_person_sessions(asked.rt, asked.call, UserId(path_id(user_id))))
+    return EndedAnswer(
+        await end_person_sessions(context.rt, context.call, UserId(path_id(user_id)))
+    )
 
 
 @post("/organizations/{tenant_id:str}/end-sessions", status_code=200)
-async def end_of_organization(asked: FromCaller, tenant_id: FromPath[PathId]) -> EndedAnswer:
+async def end_of_organization(context: FromCaller, tenant_id: FromPath[PathId]) -> EndedAnswer:
     """End every session of an organization."""
     return EndedAnswer(
-        await end_organization_sessions(asked.rt, asked.call, TenantId(path_id(tenant_id)))
+        await end_organization_sessions(context.rt, context.call, TenantId(path_id(tenant_id)))
     )
 
 
 router = Router(
     "/admin",
     route_handlers=[sessions_of, end_one, end_of_person, end_of_organization],
-    dependencies={"asked": Provide(provide_signed_in)},
+    dependencies={"context": Provide(provide_signed_in)},
 )

@@ -11,8 +11,8 @@ from service.domain.keyring import Described, State
 from service.flows.keys.kill import kill_key
 from service.flows.keys.read import list_keys
 from service.flows.keys.rotate import rotate_keys
-from service.http.asked import FromCaller, provide_signed_in
-from service.http.text import KeyId, Moment
+from service.http.context import FromCaller, provide_signed_in
+from service.http.field_types import KeyId, Moment
 from service.kernel.jose import Algorithm
 
 
@@ -37,23 +37,23 @@ class SigningKeysAnswer(Struct, frozen=True):
 
 
 @get("/signing-keys")
-async def read(asked: FromCaller) -> SigningKeysAnswer:
+async def read(context: FromCaller) -> SigningKeysAnswer:
     """List the signing keys, the newest first."""
-    found = await list_keys(asked.rt, asked.call)
-    return SigningKeysAnswer([_record(key, asked.call.at) for key in found])
+    found = await list_keys(context.rt, context.call)
+    return SigningKeysAnswer([_record(key, context.call.at) for key in found])
 
 
 @post("/signing-keys", status_code=201)
-async def rotate(asked: FromCaller) -> Response[SigningKeyRecord]:
+async def rotate(context: FromCaller) -> Response[SigningKeyRecord]:
     """Publish the next key; it signs after the time that policy sets."""
-    made = await rotate_keys(asked.rt, asked.call)
-    return Response(_record(made, asked.call.at), status_code=201)
+    made = await rotate_keys(context.rt, context.call)
+    return Response(_record(made, context.call.at), status_code=201)
 
 
 @delete("/signing-keys/{kid:str}", status_code=204)
-async def kill(asked: FromCaller, kid: FromPath[KeyId]) -> None:
+async def kill(context: FromCaller, kid: FromPath[KeyId]) -> None:
     """Kill a key: a fresh one signs at once, and every token of this one is refused."""
-    await kill_key(asked.rt, asked.call, kid)
+    await kill_key(context.rt, context.call, kid)
 
 
 def _record(key: Described, at: datetime) -> SigningKeyRecord:
@@ -72,5 +72,5 @@ def _record(key: Described, at: datetime) -> SigningKeyRecord:
 router = Router(
     "/admin",
     route_handlers=[read, rotate, kill],
-    dependencies={"asked": Provide(provide_signed_in)},
+    dependencies={"context": Provide(provide_signed_in)},
 )

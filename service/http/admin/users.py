@@ -12,15 +12,15 @@ from litestar.response import Stream
 from msgspec import Meta, Struct
 
 from service.domain.users import Member, Role
-from service.flows.admin import people
-from service.flows.admin.exports import begin_person
+from service.flows.people import members as people
 from service.flows.people.erase_person import erase_person
 from service.flows.people.invite import invite
+from service.flows.trail.exports import begin_person
 from service.http.admin.progress import written
-from service.http.asked import FromCaller, provide_signed_in
-from service.http.named import organization, path_id
+from service.http.context import FromCaller, provide_signed_in
+from service.http.field_types import Address, Cursor, Id, Limit, Moment, PathId, RoleName
 from service.http.paging import USUAL, next_cursor, read_cursor
-from service.http.text import Address, Cursor, Id, Limit, Moment, PathId, RoleName
+from service.http.path_parameters import organization, path_id
 from service.kernel.ids import UserId
 
 
@@ -70,39 +70,39 @@ class MembersAnswer(Struct, frozen=True):
 
 @get("/users")
 async def list_members(
-    asked: FromCaller,
+    context: FromCaller,
     tenant_id: FromQuery[Id | None] = None,
     limit: FromQuery[Limit] = USUAL,
     cursor: FromQuery[Cursor | None] = None,
 ) -> MembersAnswer:
     """List the people of an organization."""
-    most, after = limit, read_cursor(asked.rt, "users", cursor)
+    most, after = limit, read_cursor(context.rt, "users", cursor)
     there = organization(tenant_id)
-    found = await people.list_members(asked.rt, asked.call, there, after, most)
+    found = await people.list_members(context.rt, context.call, there, after, most)
     return MembersAnswer(
         [_member(one) for one in found],
-        next_cursor(asked.rt, "users", found, most, lambda one: one.user_id),
+        next_cursor(context.rt, "users", found, most, lambda one: one.user_id),
     )
 
 
 @get("/users/{user_id:str}")
 async def read_member(
-    asked: FromCaller, user_id: FromPath[PathId], tenant_id: FromQuery[Id | None] = None
+    context: FromCaller, user_id: FromPath[PathId], tenant_id: FromQuery[Id | None] = None
 ) -> MemberAnswer:
     """Return a person of an organization."""
     who = UserId(path_id(user_id))
     there = organization(tenant_id)
-    return _member(await people.read_member(asked.rt, asked.call, there, who))
+    return _member(await people.read_member(context.rt, context.call, there, who))
 
 
 @post("/users", status_code=201)
 async def invite_user(
-    asked: FromCaller,
+    context: FromCaller,
     data: JSONBody[InviteForm],
     tenant_id: FromQuery[Id | None] = None,
 ) -> Response[InvitedAnswer]:
     """Invite a person: by mail where AUTH_SMTP_URL is set, else by the link in the answer."""
-    made = await invite(asked.rt, asked.call, organization(tenant_id), data.email, data.role)
+    made = await invite(context.rt, context.call, organization(tenant_id), data.email, data.role)
     answer = InvitedAnswer(
         str(made.invitation_id), made.email, made.role, made.expires_at, made.link
     )
@@ -111,50 +111,50 @@ async def invite_user(
 
 @put("/users/{user_id:str}/role")
 async def change_role(
-    asked: FromCaller,
+    context: FromCaller,
     user_id: FromPath[PathId],
     data: JSONBody[RoleForm],
     tenant_id: FromQuery[Id | None] = None,
 ) -> MemberAnswer:
     """Give a member another role."""
     who, there = UserId(path_id(user_id)), organization(tenant_id)
-    return _member(await people.change_role(asked.rt, asked.call, there, who, data.role))
+    return _member(await people.change_role(context.rt, context.call, there, who, data.role))
 
 
 @post("/users/{user_id:str}/disable", status_code=204)
 async def disable(
-    asked: FromCaller, user_id: FromPath[PathId], tenant_id: FromQuery[Id | None] = None
+    context: FromCaller, user_id: FromPath[PathId], tenant_id: FromQuery[Id | None] = None
 ) -> None:
     """Suspend a membership; a platform administrator who names none disables the account."""
     who = UserId(path_id(user_id))
-    await people.disable(asked.rt, asked.call, organization(tenant_id), who)
+    await people.disable(context.rt, context.call, organization(tenant_id), who)
 
 
 @post("/users/{user_id:str}/enable", status_code=204)
 async def enable(
-    asked: FromCaller, user_id: FromPath[PathId], tenant_id: FromQuery[Id | None] = None
+    context: FromCaller, user_id: FromPath[PathId], tenant_id: FromQuery[Id | None] = None
 ) -> None:
     """Take that back."""
     who = UserId(path_id(user_id))
-    await people.enable(asked.rt, asked.call, organization(tenant_id), who)
+    await people.enable(context.rt, context.call, organization(tenant_id), who)
 
 
 @post("/users/{user_id:str}/unlock", status_code=204)
 async def unlock(
-    asked: FromCaller, user_id: FromPath[PathId], tenant_id: FromQuery[Id | None] = None
+    context: FromCaller, user_id: FromPath[PathId], tenant_id: FromQuery[Id | None] = None
 ) -> None:
     """Lift the lockout of an account."""
     who = UserId(path_id(user_id))
-    await people.unlock(asked.rt, asked.call, organization(tenant_id), who)
+    await people.unlock(context.rt, context.call, organization(tenant_id), who)
 
 
 @delete("/users/{user_id:str}", status_code=204)
 async def remove(
-    asked: FromCaller, user_id: FromPath[PathId], tenant_id: FromQuery[Id | None] = None
+    context: FromCaller, user_id: FromPath[PathId], tenant_id: FromQuery[Id | None] = None
 ) -> None:
     """End a membership; the account stays its owner's."""
     who = UserId(path_id(user_id))
-    await people.remove(asked.rt, asked.call, organization(tenant_id), who)
+    await people.remove(context.rt, context.call, organization(tenant_id), who)
 
 
 @post(
@@ -163,7 +163,7 @@ async def remove(
     media_type="application/x-ndjson",
 )
 async def export(
-    asked: FromCaller, user_id: FromPath[PathId], tenant_id: FromQuery[Id | None] = None
+    context: FromCaller, user_id: FromPath[PathId], tenant_id: FromQuery[Id | None] = None
 ) -> Stream:
     """Write what an organization keeps of a person to a file of its folder, telling how far it is.
 
@@ -171,16 +171,16 @@ async def export(
     with their `kind`.  The answer, and where the file is then, are as of an export of events.
     """
     who, there = UserId(path_id(user_id)), organization(tenant_id)
-    return written(asked, await begin_person(asked.rt, asked.call, there, who))
+    return written(context, await begin_person(context.rt, context.call, there, who))
 
 
 @delete("/users/{user_id:str}/personal-data", status_code=204)
-async def erase(asked: FromCaller, user_id: FromPath[PathId]) -> None:
+async def erase(context: FromCaller, user_id: FromPath[PathId]) -> None:
     """Erase a person for good: account, sessions, keys, and what is personal in the audit trail.
 
     For platform administrators.  Ids and acts stay; may be repeated.
     """
-    await erase_person(asked.rt, asked.call, UserId(path_id(user_id)))
+    await erase_person(context.rt, context.call, UserId(path_id(user_id)))
 
 
 def _member(one: Member) -> MemberAnswer:
@@ -211,5 +211,5 @@ router = Router(
         export,
         erase,
     ],
-    dependencies={"asked": Provide(provide_signed_in)},
+    dependencies={"context": Provide(provide_signed_in)},
 )

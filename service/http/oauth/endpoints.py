@@ -7,16 +7,17 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import SkipValidation
 from msgspec import Meta, Struct
 
-from service.domain.apikeys import Presented
+from service.domain.apikeys import StoredKey
 from service.domain.clients import Client
 from service.domain.tokens import Claims
-from service.flows.apikeys.exchange import ACCESS_TOKEN, API_KEY, JWT, exchange_key
-from service.flows.apikeys.exchange import GRANT as EXCHANGE
 from service.flows.oauth.authenticate_client import authenticate_client, is_console
-from service.flows.oauth.client_credentials import Issued, issue_to_client
+from service.flows.oauth.client_credentials import issue_to_client
+from service.flows.oauth.exchange_api_key import ACCESS_TOKEN, API_KEY, JWT, exchange_key
+from service.flows.oauth.exchange_api_key import GRANT as EXCHANGE
 from service.flows.oauth.introspect import introspect
-from service.flows.oauth.refresh_grant import refresh_for_client
 from service.flows.oauth.revoke_token import revoke_token
+from service.flows.sessions.refresh_grant import refresh_for_client
+from service.flows.shared.issuing import Issued
 from service.http.address import given_address
 from service.http.oauth.form import Form, provide_form
 from service.http.oauth.parameters import IntrospectionRequest, RevocationRequest, TokenRequest
@@ -95,12 +96,12 @@ async def token(form: FromForm) -> Response[TokenAnswer]:
 @post("/introspect", status_code=200, opt={"form": IntrospectionRequest})
 async def introspect_token(form: FromForm) -> Response[Introspection]:
     """Tell an authenticated client about a token (RFC 7662)."""
-    rt, call = form.asked.rt, form.asked.call
+    rt, call = form.context.rt, form.context.call
     client = await _client(form)
     # Where a key was presented from: ours, beyond RFC 7662.
     address = given_address(form.get("address"))
     found = await introspect(rt, call, client, form.need("token"), address)
-    told = _key(rt, found) if isinstance(found, Presented) else _introspection(found)
+    told = _key(rt, found) if isinstance(found, StoredKey) else _introspection(found)
     return Response(told, headers=_NO_STORE)
 
 
@@ -108,25 +109,25 @@ async def introspect_token(form: FromForm) -> Response[Introspection]:
 async def revoke(form: FromForm) -> Response[Revoked]:
     """Revoke a token of the client's own (RFC 7009); the answer is an empty JSON object."""
     client = await _client_or_console(form)
-    await revoke_token(form.asked.rt, form.asked.call, client, form.need("token"))
+    await revoke_token(form.context.rt, form.context.call, client, form.need("token"))
     return Response(Revoked(), headers=_NO_STORE)
 
 
 async def _client_credentials(form: Form) -> Issued:
-    rt, call = form.asked.rt, form.asked.call
+    rt, call = form.context.rt, form.context.call
     client = await _client(form)
     return await issue_to_client(rt, call, client, form.get("scope"))
 
 
 async def _refresh(form: Form) -> Issued:
-    rt, call = form.asked.rt, form.asked.call
+    rt, call = form.context.rt, form.context.call
     client = await _client_or_console(form)
     return await refresh_for_client(rt, call, client, form.need("refresh_token"), form.get("scope"))
 
 
 async def _exchange(form: Form) -> Issued:
     """Exchange an API key (RFC 8693 section 2.1): it is the credential, no client is needed."""
-    rt, call = form.asked.rt, form.asked.call
+    rt, call = form.context.rt, form.context.call
     if form.presented.secret is not None or form.presented.assertion is not None:
         await _client(form)
     key = form.need("subject_token")
@@ -157,12 +158,12 @@ async def _client_or_console(form: Form) -> Client | None:
 
 
 async def _client(form: Form) -> Client:
-    client = await authenticate_client(form.asked.rt, form.asked.call, form.presented)
-    form.asked.note(client.client_id, client.tenant_id)
+    client = await authenticate_client(form.context.rt, form.context.call, form.presented)
+    form.context.note(client.client_id, client.tenant_id)
     return client
 
 
-def _key(rt: Runtime, key: Presented) -> Introspection:
+def _key(rt: Runtime, key: StoredKey) -> Introspection:
     """Tell of an API key that is good; `client_id` is what may be shown of it."""
     return Introspection(
         active=True,

@@ -12,8 +12,8 @@ from litestar.params import RawBody
 from litestar.types import Scope
 from msgspec import Struct
 
-from service.flows.oauth.authenticate_client import ASSERTION_TYPE, Presented
-from service.http.asked import Asked, headers, media_type, provide_open
+from service.flows.oauth.authenticate_client import ASSERTION_TYPE, ClientCredentials
+from service.http.context import RequestContext, headers, media_type, provide_open
 from service.kernel.refusal import Reason, Refused
 
 MEDIA_TYPE = "application/x-www-form-urlencoded"
@@ -26,9 +26,9 @@ _IN_FORM = ("client_id", "client_secret", "client_assertion")
 class Form(Struct, frozen=True):
     """A parsed form, the request it came in, and how its sender identified itself."""
 
-    asked: Asked
+    context: RequestContext
     values: dict[str, str]
-    presented: Presented
+    presented: ClientCredentials
 
     def get(self, name: str) -> str | None:
         """Return a parameter, or None."""
@@ -73,7 +73,7 @@ def parse(body: bytes) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def _presented(headers: list[str], values: dict[str, str]) -> Presented:
+def _presented(headers: list[str], values: dict[str, str]) -> ClientCredentials:
     """Return the one way a client identified itself (RFC 6749 section 2.3: never two)."""
     assertion = values.get("client_assertion")
     ways = bool(headers) + ("client_secret" in values) + (assertion is not None)
@@ -86,14 +86,14 @@ def _presented(headers: list[str], values: dict[str, str]) -> Presented:
         client_id, secret = _basic(headers[0])
         if values.get("client_id", client_id) != client_id:
             raise Refused(Reason.INVALID_REQUEST, "two clients are named", fields=("client_id",))
-        return Presented(client_id, secret)
+        return ClientCredentials(client_id, secret)
     if assertion is not None and values.get("client_assertion_type") != ASSERTION_TYPE:
         raise Refused(
             Reason.INVALID_REQUEST,
             f"{ASSERTION_TYPE} is expected",
             fields=("client_assertion_type",),
         )
-    return Presented(values.get("client_id"), values.get("client_secret"), assertion)
+    return ClientCredentials(values.get("client_id"), values.get("client_secret"), assertion)
 
 
 def _basic(header: str) -> tuple[str, str]:

@@ -8,9 +8,9 @@ from typing import Annotated, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from service.flows.apikeys.exchange import ACCESS_TOKEN, API_KEY, JWT
-from service.flows.apikeys.exchange import GRANT as EXCHANGE
 from service.flows.oauth.authenticate_client import ASSERTION_TYPE
+from service.flows.oauth.exchange_api_key import ACCESS_TOKEN, API_KEY, JWT
+from service.flows.oauth.exchange_api_key import GRANT as EXCHANGE
 from service.http.oauth.form import LONGEST_VALUE
 
 Value: TypeAlias = Annotated[str, Meta(min_length=1, max_length=LONGEST_VALUE)]

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from service.domain.families import Family, Grace, Presented, State, Status, Where, network_of
+from service.domain.families import Family, Grace, PresentedToken, State, Status, Where, network_of
 from service.kernel.ids import SessionId, TenantId, UserId
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
@@ -47,8 +47,8 @@ ELSEWHERE = [
 ]
 
 
-def token(generation: int) -> Presented:
-    return Presented(b"x", b"h", generation, b"t")
+def token(generation: int) -> PresentedToken:
+    return PresentedToken(b"x", b"h", generation, b"t")
 
 
 def judged(

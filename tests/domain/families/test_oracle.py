@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from service.domain import families
-from service.domain.families import Family, Grace, Minter, Presented, State, Where
+from service.domain.families import Family, Grace, Minter, PresentedToken, State, Where
 from service.domain.families.rotation import SLOW
 from service.kernel.refusal import Refused, unavailable
 from service.policy import Tokens
@@ -225,7 +225,7 @@ async def settled(rt: Runtime, row: dict[str, Any], generation: int, at: datetim
     """Tell of a rotation that hung, as a worker does, and return the row."""
     handle = os.urandom(24)
     await begin(rt, handle, STEADY | row)
-    asked = families.Asked(MINTER.token(handle, generation)[1], at)
+    asked = families.ToRotate(MINTER.token(handle, generation)[1], at)
     with contextlib.suppress(Refused):
         async with rt.rotations.confirming([asked]) as sent:
             sent()
@@ -296,7 +296,7 @@ async def test_a_rotation_that_waited_long_for_a_connection_is_not_confirmed(rt:
 
 
 async def test_what_was_never_sent_for_want_of_a_connection_is_not_confirmed(rt: Runtime) -> None:
-    asked = families.Asked(MINTER.token(os.urandom(24), 9)[1], AT)
+    asked = families.ToRotate(MINTER.token(os.urandom(24), 9)[1], AT)
     where = Where("192.0.2.9", NETWORKS[1], "tests")
     await rt.pg._pool.close()  # as when the server is gone: every use of the pool fails
     with pytest.raises(Refused):
@@ -309,7 +309,7 @@ async def test_what_was_never_sent_for_want_of_a_connection_is_not_confirmed(rt:
 
 async def test_few_confirmations_hang_at_once(rt: Runtime) -> None:
     async def hang(*most: int) -> None:
-        asked = families.Asked(MINTER.token(os.urandom(24), 9)[1], AT)
+        asked = families.ToRotate(MINTER.token(os.urandom(24), 9)[1], AT)
         async with rt.rotations.confirming([asked], *most) as sent:
             sent()
             await over.wait()
@@ -338,7 +338,7 @@ STEADY: dict[str, Any] = {
 
 
 async def advance(
-    rt: Runtime, presented: Presented, successor: Presented, at: datetime, where: Where
+    rt: Runtime, presented: PresentedToken, successor: PresentedToken, at: datetime, where: Where
 ) -> None:
     """Rotate the plain way."""
     async with rt.pg.decision() as tx:

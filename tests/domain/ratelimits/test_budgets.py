@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.domain.ratelimits import Budget, RateLimits, subject_of
-from service.kernel.call import Standing
+from service.kernel.call import BudgetState
 from service.kernel.clock import Clock
 from service.kernel.redis import Redis
 
@@ -88,15 +88,15 @@ async def test_how_a_budget_stands_is_the_truth_and_costs_nothing(redis: Redis) 
     for kept_by in (redis, gone):
         limits, budget = RateLimits(kept_by, Clock(), 1), Budget("b", 3, 2)
         for _ in range(2):
-            assert await limits.standing(budget, "s") == Standing("b", 3, 2, 3, 0)
+            assert await limits.standing(budget, "s") == BudgetState("b", 3, 2, 3, 0)
         assert await limits.spend(budget, "s") == 0
         await asyncio.sleep(1.1)
         for _ in range(2):
             assert await limits.spend(budget, "s") == 0
-        assert await limits.standing(budget, "s") == Standing("b", 3, 2, 0, 1)
+        assert await limits.standing(budget, "s") == BudgetState("b", 3, 2, 0, 1)
         assert await limits.spend(budget, "s") == 1
         await asyncio.sleep(1)
-        assert await limits.standing(budget, "s") == Standing("b", 3, 2, 1, 1)
+        assert await limits.standing(budget, "s") == BudgetState("b", 3, 2, 1, 1)
         assert await limits.spend(budget, "s") == 0
     await gone.close()
 

@@ -14,7 +14,8 @@ from service.domain.keyring import Described
 from service.domain.revocations import Follower
 from service.flows.keys.kill import kill_key
 from service.flows.keys.read import list_keys
-from service.flows.keys.rotate import rotate_keys, rotate_when_due
+from service.flows.keys.rotate import rotate_keys
+from service.flows.upkeep.key_schedule import rotate_when_due
 from service.flows.upkeep.tend import follow_key_schedule
 from service.kernel.call import Call, Operator
 from service.kernel.jose import Key

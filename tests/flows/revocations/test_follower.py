@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from service.domain import revocations
 from service.domain.revocations import Follower, Kind, Marks, Memory, Revocation
 from service.domain.revocations.fanout import Fanout
-from service.flows.oauth.authenticate_client import Presented, authenticate_client
-from service.flows.people.create_client import NewClient, create_client
+from service.flows.clients.create import create_client
+from service.flows.oauth.authenticate_client import ClientCredentials, authenticate_client
+from service.flows.shared.new_client import NewClient
 from service.kernel.call import Call, Operator
 from service.kernel.clock import Clock
 from service.kernel.ids import TenantId
@@ -280,7 +281,7 @@ async def test_what_is_known_of_a_client_does_not_outlive_the_epoch_it_was_read_
 ) -> None:
     call = Call(request_id="r", at=apart.clock.now(), actor=Operator())
     made = await create_client(apart, call, NewClient(name="orders", scopes=("agentes",)))
-    presented = Presented(made.client.client_id, made.secret)
+    presented = ClientCredentials(made.client.client_id, made.secret)
     await apart.revocations.announce(await revoke(apart, "a", "b", "c"))
     assert await authenticate_client(apart, call, presented) == made.client
     async with apart.pg.decision() as tx:

@@ -12,8 +12,8 @@ from uuid import UUID
 import httpx2
 import pytest
 
-from service.flows.admin import exports
-from service.flows.admin.exports import ToExport
+from service.flows.trail import exports
+from service.flows.trail.exports import ToExport
 from service.kernel.call import Call, Operator
 from service.kernel.folders import Folders, Room
 from service.kernel.ids import TenantId

@@ -13,7 +13,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from service.domain import clients, revocations
 from service.domain.clients import Client
 from service.domain.revocations import Kind
-from service.flows.oauth.authenticate_client import Presented, authenticate_client
+from service.flows.oauth.authenticate_client import ClientCredentials, authenticate_client
 from service.flows.oauth.client_credentials import mint_for_client
 from service.kernel import jose
 from service.kernel.call import Call
@@ -208,14 +208,14 @@ async def test_during_an_overlap_both_secrets_work_on_every_worker(
     async with open_runtime(
         rt.settings, clock=rt.clock, policy=rt.policy, passwords=rt.passwords
     ) as other:
-        known = Presented(service.client_id, service.secret)
+        known = ClientCredentials(service.client_id, service.secret)
         await authenticate_client(other, call_at(other), known)
         path = f"/admin/clients/{service.client_id}/rotate-secret"
         answer = await root.post(path, json={"overlap_seconds": 3600})
         fresh = answer.json()["client_secret"]
         for secret in (service.secret, fresh):
             assert (await token(client, service.client_id, secret)).status_code == 200
-            shown = Presented(service.client_id, secret)
+            shown = ClientCredentials(service.client_id, secret)
             await authenticate_client(other, call_at(other), shown)
     assert (await service.get("/revocations")).status_code == 200
     rt.clock.advance(3601 * given.A_SECOND)
@@ -461,8 +461,8 @@ async def test_who_waits_for_a_cutoff_while_the_secret_changes_gets_nothing(
     assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
 
 
-def presented(made: dict[str, Any]) -> Presented:
-    return Presented(made["client_id"], made["client_secret"])
+def presented(made: dict[str, Any]) -> ClientCredentials:
+    return ClientCredentials(made["client_id"], made["client_secret"])
 
 
 def call_at(rt: Runtime) -> Call:

@@ -10,8 +10,8 @@ from uuid import UUID
 import httpx2
 import pytest
 
-from service.flows.admin import exports
 from service.flows.people.erase_person import erase_person
+from service.flows.trail import exports
 from service.kernel.call import Call, Operator
 from service.kernel.folders import Folders, Room
 from service.kernel.refusal import Refused

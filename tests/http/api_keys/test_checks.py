@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from service.domain.apikeys import KeyText, read
-from service.flows.apikeys.settle import end_expired_keys, settle_keys
+from service.flows.upkeep.api_keys import end_expired_keys, settle_keys
 from service.runtime import Runtime
 from tests import given
 from tests.clients import Machine, a_service

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from service.domain.apikeys import PATTERN
-from service.flows.apikeys.settle import settle_keys
+from service.flows.upkeep.api_keys import settle_keys
 from service.runtime import Runtime
 from tests import given
 from tests.clients import Machine, a_service

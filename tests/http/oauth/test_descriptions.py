@@ -9,8 +9,9 @@ import msgspec
 import pytest
 from joserfc.jwk import ECKey
 
-from service.flows.apikeys.exchange import GRANT as EXCHANGE
-from service.flows.people.create_client import NewClient, create_client
+from service.flows.clients.create import create_client
+from service.flows.oauth.exchange_api_key import GRANT as EXCHANGE
+from service.flows.shared.new_client import NewClient
 from service.http import oauth_error
 from service.kernel.call import Call
 from service.kernel.refusal import Reason, Refused

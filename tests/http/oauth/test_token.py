@@ -11,7 +11,8 @@ import pytest
 from joserfc import jws
 from joserfc.jwk import ECKey
 
-from service.flows.people.create_client import NewClient, create_client
+from service.flows.clients.create import create_client
+from service.flows.shared.new_client import NewClient
 from service.kernel.call import Call
 from service.runtime import Runtime
 from tests import given

@@ -1,1 +1,0 @@
-"""Getting in, staying in, getting out."""

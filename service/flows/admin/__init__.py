@@ -1,1 +1,0 @@
-"""Administration, of one's own organization or across all."""

@@ -1,0 +1,1 @@
+"""OAuth clients: created, listed, rotated, disabled."""

@@ -1,0 +1,1 @@
+"""Organizations: created, read, changed, closed; their logos."""

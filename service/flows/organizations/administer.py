@@ -1,0 +1,125 @@
+"""Platform administrators keep the organizations."""
+
+from uuid import UUID
+
+import msgspec
+
+from service.domain import audit, organizations, sessions
+from service.domain.audit import events
+from service.domain.organizations import Organization
+from service.domain.revocations import Kind
+from service.domain.sessions import Why
+from service.flows.organizations.create import create_organization
+from service.flows.shared import limiting
+from service.flows.shared.cutoff import announce, cut_off
+from service.flows.shared.ending import close_sessions
+from service.flows.shared.naming import check_name
+from service.flows.shared.permissions import Permission, require
+from service.flows.shared.reach import (
+    find_organization,
+    lock_organization,
+    lock_out,
+    record_look,
+    record_looks,
+    refuse_last_way_in,
+    require_platform,
+    target,
+)
+from service.kernel.call import Call, Operator
+from service.kernel.ids import TenantId
+from service.kernel.refusal import faulty
+from service.kernel.shape import find_faults
+from service.policy import Policy, Tokens
+from service.runtime import Runtime
+
+
+async def create(rt: Runtime, call: Call, slug: str, name: str) -> Organization:
+    """Create one.  Refused: FORBIDDEN, INVALID_REQUEST, CONFLICT, TOO_MANY."""
+    person = require_platform(call, Permission.KEEP_ORGANIZATIONS)
+    await limiting.spend_own(rt, call, "create_organization", person)
+    return await create_organization(rt, call, slug, name)
+
+
+async def list_all(rt: Runtime, call: Call, after: UUID | None, most: int) -> list[Organization]:
+    """Return organizations, the oldest first.  Each that is shown can read of it."""
+    require_platform(call, Permission.KEEP_ORGANIZATIONS)
+    async with rt.pg.decision() as tx:
+        found = await organizations.list_page(tx, after, most)
+        shown = [one.tenant_id for one in found]
+        await record_looks(tx, call, shown, Permission.READ_ORGANIZATION)
+    return found
+
+
+async def read(rt: Runtime, call: Call, tenant_id: TenantId) -> Organization:
+    """Return one's own organization, or as a platform administrator any.  Refused(NOT_FOUND)."""
+    person = require(call, Permission.READ_ORGANIZATION)
+    there = target(person, tenant_id)
+    async with rt.pg.decision() as tx:
+        found = await find_organization(tx, there)
+        await record_look(tx, call, there, Permission.READ_ORGANIZATION)
+    return found
+
+
+async def change(
+    rt: Runtime, call: Call, tenant_id: TenantId, name: str | None, policy: str | None
+) -> Organization:
+    """Rename an organization, or replace the lifetimes it overrides (a JSON object, or `{}`).
+
+    Refused: INVALID_REQUEST for a name that is none, and for a lifetime out of bounds.
+    """
+    require_platform(call, Permission.KEEP_ORGANIZATIONS)
+    if name is not None:
+        check_name(name)
+    if policy is not None:
+        _check(rt.policy, policy)
+    async with rt.pg.decision() as tx:
+        before = await lock_organization(tx, tenant_id)
+        await organizations.change(
+            tx, tenant_id, name or before.name, before.policy if policy is None else policy
+        )
+        changed = events.OrganizationChanged(
+            tenant_id=tenant_id, renamed=name is not None, policy=policy is not None
+        )
+        await audit.record(tx, call, changed)
+        return await lock_organization(tx, tenant_id)
+
+
+async def disable(rt: Runtime, call: Call, tenant_id: TenantId) -> None:
+    """Disable it: nobody signs in there, its sessions end, its tokens die everywhere.
+
+    Refused: NOT_FOUND; CONFLICT when no platform administrator could sign in any more.
+    """
+    require_platform(call, Permission.KEEP_ORGANIZATIONS)
+    async with rt.pg.decision() as tx:
+        before = await lock_out(tx, tenant_id)
+        if before.disabled_at is not None:
+            return
+        await refuse_last_way_in(tx, tenant_id=tenant_id)
+        await organizations.set_disabled(tx, tenant_id, call.at)
+        ended = await sessions.end_organization(tx, tenant_id, call.at, Why.DISABLED)
+        await audit.record(tx, call, events.OrganizationDisabled(tenant_id=tenant_id))
+        entries = await close_sessions(call, tx, ended, "organization disabled")
+        entries += await cut_off(
+            rt, tx, Kind.TENANT_ID, str(tenant_id), tenant_id, "organization disabled"
+        )
+    await announce(rt, entries)
+
+
+async def enable(rt: Runtime, call: Call, tenant_id: TenantId) -> None:
+    """Enable it again; people sign in anew.  For platform administrators and the operator."""
+    if not isinstance(call.actor, Operator):
+        require_platform(call, Permission.KEEP_ORGANIZATIONS)
+    async with rt.pg.decision() as tx:
+        before = await lock_organization(tx, tenant_id)
+        if before.disabled_at is None:
+            return
+        await organizations.set_disabled(tx, tenant_id, None)
+        await audit.record(tx, call, events.OrganizationEnabled(tenant_id=tenant_id))
+
+
+def _check(policy: Policy, overrides: str) -> None:
+    """Refuse lifetimes that are unknown or out of bounds.  Refused(INVALID_REQUEST)."""
+    faults = find_faults(msgspec.json.decode(overrides), Tokens, "#/policy")
+    if faults:
+        raise faulty(faults)
+    policy.tokens_for(overrides)

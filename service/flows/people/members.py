@@ -1,0 +1,227 @@
+"""Administrators keep the people of an organization: see, change role, suspend, remove, unlock.
+
+An administrator of an organization suspends a *membership*: the person's account is theirs and may
+be a member elsewhere.  A platform administrator disables the account.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from service.domain import apikeys, audit, invitations, lockouts, sessions, users
+from service.domain.audit import Event, events
+from service.domain.revocations import Revocation
+from service.domain.sessions import Why
+from service.domain.users import Member, Role
+from service.flows.shared import limiting
+from service.flows.shared.cutoff import announce
+from service.flows.shared.ending import close_keys, close_sessions
+from service.flows.shared.permissions import Permission, is_platform_admin, require
+from service.flows.shared.reach import (
+    find_member,
+    find_organization,
+    hold_account,
+    hold_organization,
+    record_look,
+    refuse_above,
+    refuse_last_owner,
+    refuse_last_way_in,
+    require_platform,
+    revoke_person,
+    target,
+)
+from service.kernel.call import Call, Person
+from service.kernel.ids import TenantId, UserId
+from service.kernel.refusal import Reason, Refused
+from service.kernel.sql import Tx
+from service.runtime import Runtime
+
+
+async def list_members(
+    rt: Runtime, call: Call, tenant_id: TenantId | None, after: UUID | None, most: int
+) -> list[Member]:
+    """Return the people of an organization, suspended ones too."""
+    person = require(call, Permission.READ_PEOPLE)
+    there = target(person, tenant_id)
+    async with rt.pg.decision() as tx:
+        await find_organization(tx, there)
+        await record_look(tx, call, there, Permission.READ_PEOPLE)
+        return await users.list_members(tx, there, after, most)
+
+
+async def read_member(
+    rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: UserId
+) -> Member:
+    """Return one.  Refused(NOT_FOUND)."""
+    person = require(call, Permission.READ_PEOPLE)
+    there = target(person, tenant_id)
+    async with rt.pg.decision() as tx:
+        found = await find_member(tx, there, user_id)
+        await record_look(tx, call, there, Permission.READ_PEOPLE, user_id)
+    return found
+
+
+async def change_role(
+    rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: UserId, role: Role
+) -> Member:
+    """Give a member another role; tokens with the old one die at once, sessions go on by refresh.
+
+    Those of this organization: elsewhere they are somebody else's member.  The role they have
+    changes nothing.  Refused: FORBIDDEN when an admin who is no owner touches owners; CONFLICT for
+    the last owner.
+    """
+    person = require(call, Permission.KEEP_PEOPLE)
+    there = target(person, tenant_id)
+    async with rt.pg.decision() as tx:
+        member = await _hold_member(tx, person, there, user_id)
+        refuse_above(person, role)
+        if role != "owner":
+            await refuse_last_owner(tx, there, member)
+        if role == member.role:
+            return member
+        await users.change_role(tx, there, user_id, role)
+        if role != "owner":
+            await invitations.withdraw(tx, there, user_id, call.at)
+        changed = events.RoleChanged(
+            tenant_id=there, user_id=user_id, before=member.role, after=role
+        )
+        await audit.record(tx, call, changed)
+        after = await find_member(tx, there, user_id)
+        entries = await revoke_person(rt, tx, there, user_id, "role changed")
+    await announce(rt, entries)
+    return after
+
+
+async def disable(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: UserId) -> None:
+    """Suspend the membership; a platform administrator disables the account, everywhere.
+
+    Their sessions end, in the organization or everywhere, and so do their tokens within a second.
+    Refused: CONFLICT for the last owner, and for the last platform administrator who can sign in.
+    """
+    person = require(call, Permission.KEEP_PEOPLE)
+    if tenant_id is None and is_platform_admin(person):
+        await _disable_account(rt, call, user_id)
+        return
+    there = target(person, tenant_id)
+    async with rt.pg.decision() as tx:
+        member = await _hold_member(tx, person, there, user_id)
+        await refuse_last_owner(tx, there, member)
+        if member.platform_admin:
+            await refuse_last_way_in(tx, user_id, there)
+        await users.suspend(tx, there, user_id, call.at)
+        suspended = events.MembershipSuspended(tenant_id=there, user_id=user_id)
+        entries = await _end_here(tx, call, there, user_id, [suspended], "membership suspended")
+        if await apikeys.list_page(tx, there, user_id, None, 1):
+            # what memories hold of a key, and what it begot
+            entries += await revoke_person(rt, tx, there, user_id, "membership suspended")
+    await announce(rt, entries)
+
+
+async def enable(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: UserId) -> None:
+    """Take a suspension back; a platform administrator enables the account."""
+    person = require(call, Permission.KEEP_PEOPLE)
+    if tenant_id is None and is_platform_admin(person):
+        await _enable_account(rt, call, user_id)
+        return
+    there = target(person, tenant_id)
+    async with rt.pg.decision() as tx:
+        await _hold_member(tx, person, there, user_id)
+        await users.suspend(tx, there, user_id, None)
+        resumed = events.MembershipResumed(tenant_id=there, user_id=user_id)
+        await audit.record(tx, call, resumed)
+
+
+async def remove(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: UserId) -> None:
+    """End a membership, and what it opened: sessions, keys, invitations from and to the person.
+
+    For good: who is invited again begins anew.  Refused: NOT_FOUND; CONFLICT for the last owner,
+    and for the last platform administrator who can sign in.
+    """
+    person = require(call, Permission.KEEP_PEOPLE)
+    there = target(person, tenant_id)
+    async with rt.pg.decision() as tx:
+        member = await _hold_member(tx, person, there, user_id)
+        await refuse_last_owner(tx, there, member)
+        if member.platform_admin:
+            await refuse_last_way_in(tx, user_id, there)
+        await users.remove_member(tx, there, user_id)
+        await invitations.withdraw_to(tx, there, users.spellings(member.email), call.at)
+        keys = await apikeys.revoke_own(tx, there, user_id, call.at)
+        revoked = [
+            events.ApiKeyRevoked(
+                tenant_id=there, user_id=user_id, key_id=one.key_id, prefix=one.prefix
+            )
+            for one in keys
+        ]
+        removed = events.MembershipEnded(tenant_id=there, user_id=user_id, role=member.role)
+        told = [*revoked, removed]
+        entries = await _end_here(tx, call, there, user_id, told, "membership ended")
+        key_ids = [one.key_id for one in keys]
+        entries += await close_keys(tx, call.at, key_ids, there, "membership ended")
+    await announce(rt, entries)
+
+
+async def unlock(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: UserId) -> None:
+    """Lift the lockout of an account, on every device.
+
+    Each time allows some more guesses at a password that is good everywhere, so there are few.
+    Refused: NOT_FOUND; FORBIDDEN for an owner's, unless an owner asks; TOO_MANY.
+    """
+    person = require(call, Permission.KEEP_PEOPLE)
+    there = target(person, tenant_id)
+    await limiting.spend(rt, "unlock", rt.policy.limits.unlock, f"{there}:{user_id}")
+    async with rt.pg.decision() as tx:
+        member = await find_member(tx, there, user_id)
+        refuse_above(person, member.role)
+        await lockouts.unlock(tx, user_id)
+        await audit.record(tx, call, events.Unlocked(tenant_id=there, user_id=user_id))
+
+
+async def _hold_member(tx: Tx, person: Person, tenant_id: TenantId, user_id: UserId) -> Member:
+    """Hold the organization, then the person, in the order of all locks."""
+    await hold_organization(tx, person, tenant_id)
+    await users.lock_member(tx, tenant_id, user_id)
+    member = await find_member(tx, tenant_id, user_id)
+    refuse_above(person, member.role)
+    return member
+
+
+async def _end_here(
+    tx: Tx,
+    call: Call,
+    tenant_id: TenantId,
+    user_id: UserId,
+    told: Sequence[Event],
+    reason: str,
+) -> list[Revocation]:
+    """End what the person has open in this organization, and record the events of the act."""
+    await invitations.withdraw(tx, tenant_id, user_id, call.at)
+    ended = await sessions.end_all(tx, user_id, call.at, Why.DISABLED, tenant_id=tenant_id)
+    await audit.record_all(tx, call, told)
+    return await close_sessions(call, tx, ended, reason)
+
+
+async def _disable_account(rt: Runtime, call: Call, user_id: UserId) -> None:
+    person = require_platform(call, Permission.DISABLE_ACCOUNTS)
+    async with rt.pg.decision() as tx:
+        await hold_account(tx, user_id)
+        if user_id == person.user_id:
+            raise Refused(Reason.CONFLICT, "nobody disables their own account")
+        await users.set_disabled(tx, user_id, call.at)
+        await invitations.withdraw(tx, None, user_id, call.at)
+        ended = await sessions.end_all(tx, user_id, call.at, Why.DISABLED)
+        await audit.record(tx, call, events.UserDisabled(user_id=user_id))
+        entries = await close_sessions(call, tx, ended, "account disabled")
+        entries += await revoke_person(rt, tx, None, user_id, "account disabled")
+    await announce(rt, entries)
+
+
+async def _enable_account(rt: Runtime, call: Call, user_id: UserId) -> None:
+    require_platform(call, Permission.DISABLE_ACCOUNTS)
+    async with rt.pg.decision() as tx:
+        account = await users.lock(tx, user_id)
+        if account is None:
+            raise Refused(Reason.NOT_FOUND, "no such person")
+        if account.erased_at is not None:
+            raise Refused(Reason.CONFLICT, "this person was erased")
+        await users.set_disabled(tx, user_id, None)
+        await audit.record(tx, call, events.UserEnabled(user_id=user_id))

@@ -1,0 +1,1 @@
+"""Signing in, staying in, signing out; sessions listed and ended."""

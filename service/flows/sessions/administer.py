@@ -1,0 +1,111 @@
+"""Administrators see sessions and end them: one, a person's, an organization's."""
+
+from service.domain import audit, sessions, users
+from service.domain.audit import events
+from service.domain.sessions import LiveSession, Why
+from service.flows.shared.ending import close_sessions
+from service.flows.shared.permissions import Permission, is_platform_admin, reach, reaches, require
+from service.flows.shared.reach import (
+    find_member,
+    find_organization,
+    record_looks,
+    refuse_above,
+    target,
+)
+from service.kernel.call import Call
+from service.kernel.ids import SessionId, TenantId, UserId
+from service.kernel.refusal import Reason, Refused
+from service.runtime import Runtime
+
+
+async def list_sessions(rt: Runtime, call: Call, user_id: UserId) -> list[LiveSession]:
+    """Return a person's live sessions in the administrator's reach.
+
+    Refused(NOT_FOUND) for a person who is no member of one's organization, as for none at all.
+    """
+    person = require(call, Permission.READ_SESSIONS)
+    async with rt.pg.decision() as tx:
+        memberships = await users.list_memberships(tx, user_id)
+        account = await users.find(tx, user_id)
+        here = [m for m in memberships if reaches(person, m.tenant_id)]
+        if account is None or (not here and not is_platform_admin(person)):
+            raise Refused(Reason.NOT_FOUND, "no such person")
+        found = await sessions.list_live(tx, user_id, call.at)
+        live = [one for one in found if reaches(person, one.tenant_id)]
+        shown = {one.tenant_id for one in here} | {one.tenant_id for one in live}
+        await record_looks(tx, call, sorted(shown), Permission.READ_SESSIONS, user_id)
+    return live
+
+
+async def end_session(rt: Runtime, call: Call, session_id: SessionId) -> None:
+    """End one session.
+
+    Refused: NOT_FOUND for a foreign, an ended and an unknown one alike; FORBIDDEN for an owner's,
+    unless an owner asks.
+    """
+    person = require(call, Permission.END_SESSIONS)
+    async with rt.pg.decision() as tx:
+        found = await sessions.find(tx, session_id)
+        ended = None
+        if found is not None and reaches(person, found.tenant_id):
+            member = await users.find_member(tx, found.tenant_id, found.user_id)
+            refuse_above(person, *([member.role] if member else []))
+            ended = await sessions.end_one(
+                tx, session_id, found.user_id, call.at, Why.ENDED_BY_ADMIN
+            )
+        if found is None or ended is None:
+            raise Refused(Reason.NOT_FOUND, "no such session")
+        await audit.record(tx, call, _ended(found.tenant_id, found.user_id, session_id))
+        entries = await close_sessions(call, tx, [ended], "ended by an administrator")
+    await rt.revocations.announce(entries)
+
+
+async def end_person_sessions(rt: Runtime, call: Call, user_id: UserId) -> int:
+    """End all sessions of a person within reach; return how many.
+
+    Refused: NOT_FOUND; FORBIDDEN for an owner's, unless an owner asks.
+    """
+    person = require(call, Permission.END_SESSIONS)
+    async with rt.pg.decision() as tx:
+        within = reach(person)
+        if within is None:
+            if await users.lock(tx, user_id) is None:
+                raise Refused(Reason.NOT_FOUND, "no such person")
+        else:
+            await users.lock_member(tx, within, user_id)
+            refuse_above(person, (await find_member(tx, within, user_id)).role)
+        ended = await sessions.end_all(tx, user_id, call.at, Why.ENDED_BY_ADMIN, tenant_id=within)
+        for tenant_id in sorted({one.tenant_id for one in ended} or {person.tenant_id}):
+            count = sum(one.tenant_id == tenant_id for one in ended)
+            await audit.record(tx, call, _ended(tenant_id, user_id, count=count))
+        entries = await close_sessions(call, tx, ended, "ended by an administrator")
+    await rt.revocations.announce(entries)
+    return len(ended)
+
+
+async def end_organization_sessions(rt: Runtime, call: Call, tenant_id: TenantId) -> int:
+    """End every session of an organization; return how many.  Refused(NOT_FOUND)."""
+    there = target(require(call, Permission.END_ORGANIZATION_SESSIONS), tenant_id)
+    async with rt.pg.decision() as tx:
+        await find_organization(tx, there)
+        ended = await sessions.end_organization(tx, there, call.at, Why.ENDED_BY_ADMIN)
+        await audit.record(tx, call, _ended(tenant_id, count=len(ended)))
+        entries = await close_sessions(call, tx, ended, "organization signed out")
+    await rt.revocations.announce(entries)
+    return len(ended)
+
+
+def _ended(
+    tenant_id: TenantId,
+    user_id: UserId | None = None,
+    session_id: SessionId | None = None,
+    *,
+    count: int = 1,
+) -> events.SessionEnded:
+    return events.SessionEnded(
+        tenant_id=tenant_id,
+        user_id=user_id,
+        session_id=session_id,
+        why=Why.ENDED_BY_ADMIN,
+        count=count,
+    )

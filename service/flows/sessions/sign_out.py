@@ -1,0 +1,82 @@
+"""Sign out: here, or everywhere."""
+
+from service.domain import audit, families, sessions, users
+from service.domain.audit import events
+from service.domain.sessions import Why
+from service.flows.shared.ending import close_sessions
+from service.flows.shared.issuing import minter
+from service.kernel.call import Call, Person
+from service.kernel.ids import SessionId, TenantId, UserId
+from service.kernel.refusal import Reason, Refused
+from service.runtime import Runtime
+
+
+async def sign_out(rt: Runtime, call: Call, refresh_token: str | None) -> None:
+    """End the session of the bearer and that of the cookie, as a rule the same one.
+
+    Nothing to end is no failure.
+    """
+    holders = await _holders(rt, call, refresh_token)
+    for user_id, session_id, tenant_id in holders:
+        async with rt.pg.decision() as tx:
+            ended = await sessions.end_one(tx, session_id, user_id, call.at, Why.SIGNED_OUT)
+            if ended is not None:
+                await audit.record(
+                    tx,
+                    call,
+                    events.SessionEnded(
+                        tenant_id=tenant_id,
+                        user_id=user_id,
+                        session_id=session_id,
+                        why=Why.SIGNED_OUT,
+                    ),
+                )
+            entries = await close_sessions(call, tx, [ended] if ended else [], "signed out")
+        await rt.revocations.announce(entries)
+
+
+async def sign_out_everywhere(rt: Runtime, call: Call, refresh_token: str | None) -> None:
+    """End all sessions of the person.  Refused(UNAUTHENTICATED) when nobody is signed in."""
+    holders = await _holders(rt, call, refresh_token)
+    if not holders:
+        raise Refused(Reason.UNAUTHENTICATED, private="sign-out everywhere: nobody")
+    people = {user_id: (session_id, tenant_id) for user_id, session_id, tenant_id in holders[::-1]}
+    for user_id, (session_id, tenant_id) in people.items():
+        async with rt.pg.decision() as tx:
+            await users.lock(tx, user_id)
+            ended = await sessions.end_all(tx, user_id, call.at, Why.SIGNED_OUT_EVERYWHERE)
+            await audit.record(
+                tx,
+                call,
+                events.SessionEnded(
+                    tenant_id=tenant_id,
+                    user_id=user_id,
+                    session_id=session_id,
+                    why=Why.SIGNED_OUT_EVERYWHERE,
+                    count=len(ended),
+                ),
+            )
+            entries = await close_sessions(call, tx, ended, "signed out everywhere")
+        await rt.revocations.announce(entries)
+
+
+async def _holders(
+    rt: Runtime, call: Call, refresh_token: str | None
+) -> list[tuple[UserId, SessionId, TenantId]]:
+    """Return whose sessions they are: the bearer's, and that of a genuine live refresh token.
+
+    Two that differ, after a switch of organization in another tab or on a shared browser, both end:
+    the cookie is cleared, and what it stood for must not live on.
+    """
+    found: list[tuple[UserId, SessionId, TenantId]] = []
+    if isinstance(call.actor, Person):
+        found.append((call.actor.user_id, call.actor.session_id, call.actor.tenant_id))
+    presented = minter(rt).read(refresh_token) if refresh_token else None
+    if presented is None:
+        return found
+    async with rt.pg.reading() as tx:
+        owner = await families.find_owner(tx, presented.handle_hash)
+    if owner is not None and owner.alive(call.at):
+        holder = (owner.user_id, owner.session_id, owner.tenant_id)
+        found += [holder] if holder not in found else []
+    return found

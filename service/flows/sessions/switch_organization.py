@@ -1,0 +1,59 @@
+"""Go on in another of one's organizations."""
+
+from service.domain import audit, sessions, users
+from service.domain.audit import events
+from service.domain.sessions import Why
+from service.flows.shared import limiting
+from service.flows.shared.ending import close_sessions
+from service.flows.shared.issuing import CONSOLE, Granted, Grantee, grant, open_session
+from service.kernel.call import Call, Person
+from service.kernel.refusal import Reason, Refused
+from service.runtime import Runtime
+
+
+async def switch_organization(rt: Runtime, call: Call, person: Person, slug: str) -> Granted:
+    """Replace the session by one in another organization; it lasts no longer than the first.
+
+    Refused: TOO_MANY, as each switch is a session, and a revocation that every verifier keeps;
+    NOT_FOUND when the person is no member there (or there is no such place); UNAUTHENTICATED when
+    the session has ended meanwhile.
+    """
+    await limiting.spend(rt, "switch", rt.policy.limits.create, str(person.user_id))
+    async with rt.pg.decision() as tx:
+        account = await users.lock(tx, person.user_id)
+        memberships = await users.lock_memberships(tx, person.user_id, CONSOLE)
+        before = await sessions.lock_live(tx, person.session_id, person.user_id, call.at)
+        if account is None or account.disabled_at is not None or before is None:
+            raise Refused(Reason.UNAUTHENTICATED, private="switch: session has ended")
+        membership = next((m for m in memberships if m.slug == slug), None)
+        if membership is None:
+            raise Refused(Reason.NOT_FOUND, "no such organization")
+
+        ended = await sessions.end_one(
+            tx, person.session_id, person.user_id, call.at, Why.ORGANIZATION_SWITCHED
+        )
+        opened = await open_session(
+            rt,
+            call,
+            tx,
+            person.user_id,
+            membership,
+            before.device_id,
+            before.amr,
+            auth_time=before.auth_time,
+            expires_at=before.expires_at,
+        )
+        await audit.record(
+            tx,
+            call,
+            events.OrganizationSwitched(
+                tenant_id=membership.tenant_id,
+                user_id=person.user_id,
+                session_id=opened.session_id,
+                from_tenant_id=person.tenant_id,
+            ),
+        )
+        entries = await close_sessions(call, tx, [ended] if ended else [], "organization switched")
+    await rt.revocations.announce(entries)
+    grantee = Grantee.of(account, membership, opened, auth_time=before.auth_time, amr=before.amr)
+    return await grant(rt, call, grantee, opened.refresh_token)

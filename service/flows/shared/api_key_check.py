@@ -1,0 +1,138 @@
+"""Is this API key good?  The one question behind every door a key is shown at."""
+
+from msgspec import Struct
+
+from service.domain import apikeys
+from service.domain.apikeys import KeyText, StoredKey, Why
+from service.domain.keyring import Usage
+from service.domain.revocations import Kind, Marks
+from service.flows.shared import limiting
+from service.kernel.call import Call
+from service.kernel.ids import TenantId
+from service.runtime import Runtime
+
+PATTERN = apikeys.PATTERN
+PREFIX = apikeys.PREFIX
+
+_BUCKET = "key_failures"
+
+
+class Shown(Struct, frozen=True, kw_only=True):
+    """A key as it is shown: from an address, for a scope, and to whom.
+
+    `to`: the organization of the service that asks, for which other organizations' keys do not
+    exist; None: the platform's services, and our own doors.
+
+    `limited`: somebody presents it as their own, and spends from their address's budget when it is
+    not good.  `anew`: read the key from the database, as the token outlives the cache.
+    """
+
+    text: str
+    address: str | None
+    scope: str | None = None
+    to: TenantId | None = None
+    limited: bool = False
+    anew: bool = False
+
+    def concerns(self, key: StoredKey) -> bool:
+        """Tell whether a key exists for whoever asks."""
+        return self.to is None or key.tenant_id == self.to
+
+
+class Checked(Struct, frozen=True):
+    """A key, and why it is not good (None: it is).  No key: none that exists."""
+
+    key: StoredKey | None
+    why: Why | None
+
+    @property
+    def good(self) -> StoredKey | None:
+        """Return the key if it is good."""
+        return self.key if self.why is None else None
+
+
+UNKNOWN = Checked(None, Why.UNKNOWN)
+
+
+async def check_key(rt: Runtime, call: Call, shown: Shown) -> Checked:
+    """Check a key.
+
+    A key this worker found good before costs no query while its revocations are fresh; for any
+    other well-written text there is one, shared with whoever asks at the time, whether the key
+    exists or not.  Nothing is written: uses and failures wait for a background task.
+
+    Refused: TOO_MANY for who is limited; UNAVAILABLE when nobody can say.
+    """
+    written = apikeys.read(shown.text)
+    if written is None:
+        rt.tally.note_failure(call, Why.UNKNOWN)
+        return UNKNOWN
+    mac = apikeys.secret_mac(rt.keyring.derived(Usage.API_KEY), written.secret)
+    key = None if shown.anew else await _remembered(rt, call, shown, written, mac)
+    checked = Checked(key, None) if key else await _read(rt, call, shown, written, mac)
+    key = checked.good
+    if key is not None and shown.scope is not None and shown.scope not in key.scopes:
+        checked = Checked(key, Why.SCOPE)
+    if checked.good is not None:
+        rt.tally.note_use(checked.good.key_id, call.at)
+        return checked
+    await _note_failure(rt, call, shown, checked)
+    return checked
+
+
+async def _remembered(
+    rt: Runtime, call: Call, shown: Shown, written: KeyText, mac: bytes
+) -> StoredKey | None:
+    """Return a key this worker knows to be good still, here and for who asks: a no is never quick.
+
+    What was revoked is forgotten.  Cutoffs on its owner and its organization make it be read anew:
+    they may have been disabled.
+    """
+    held = rt.apikeys.find(mac, call.at)
+    if held is None or held.key.public_id != written.public_id:
+        return None
+    key = held.key
+    if not (shown.concerns(key) and key.admits(shown.address)):
+        return None
+    marks = Marks(
+        jti="",
+        iat=int(held.as_of.timestamp()),
+        kid="",
+        sub=str(key.owner_id) if key.owner_id else "",
+        client_id="",
+        tenant_id=str(key.tenant_id),
+        akid=str(key.key_id),
+    )
+    if key.state(call.at) is None and not await rt.revocations.is_revoked(marks):
+        return key
+    rt.apikeys.forget(mac)
+    return None
+
+
+async def _read(rt: Runtime, call: Call, shown: Shown, written: KeyText, mac: bytes) -> Checked:
+    if shown.limited:
+        limiting.refuse_barred(rt, call, _BUCKET, rt.policy.limits.key_failures)
+    key = await rt.apikeys.read(written.public_id)
+    if key is None or not key.has_secret(mac) or not shown.concerns(key):
+        return UNKNOWN
+    key = key.narrowed(rt.policy.role_scopes)
+    why = key.state(call.at)
+    if why is None and rt.revocations.changed_at(Kind.AKID, str(key.key_id)) is not None:
+        why = Why.REVOKED
+    if why is None:
+        rt.apikeys.put(mac, key, call.at)
+        why = None if key.admits(shown.address) else Why.ADDRESS
+    return Checked(key, why)
+
+
+async def _note_failure(rt: Runtime, call: Call, shown: Shown, checked: Checked) -> None:
+    key = checked.key
+    rt.tally.note_failure(
+        call,
+        checked.why or Why.UNKNOWN,
+        key.key_id if key else None,
+        key.tenant_id if key else None,
+        key.owner_id if key else None,
+    )
+    if shown.limited:
+        await limiting.spend_address(rt, call, _BUCKET, rt.policy.limits.key_failures)

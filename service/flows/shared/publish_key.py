@@ -1,0 +1,23 @@
+"""How every new signing key is published: by an administrator, the operator or the schedule."""
+
+from service.domain import audit, keyring
+from service.domain.audit import events
+from service.domain.keyring import Described, Fresh
+from service.kernel.call import Call
+from service.kernel.sql import Tx
+from service.runtime import Runtime, key_times
+
+
+async def publish_key(
+    rt: Runtime, call: Call, tx: Tx, fresh: Fresh, *, scheduled: bool
+) -> Described:
+    """Publish a key and record it; the caller holds the key ring's lock."""
+    made = await keyring.publish(tx, rt.seal, fresh, call.at, key_times(rt.policy))
+    published = events.SigningKeyPublished(
+        kid=made.kid,
+        algorithm=made.algorithm,
+        activates_at=made.activates_at,
+        scheduled=scheduled,
+    )
+    await audit.record(tx, call, published)
+    return made

@@ -1,0 +1,282 @@
+"""The outermost room: what every answer carries, whoever wrote it.
+
+Middleware is skipped on 404 and 405, so this wraps the whole application: request id, defensive
+headers, CORS, the access log, and a last answer when something below fails.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import TypeAlias
+
+import msgspec
+from litestar import Litestar
+from litestar.enums import HttpMethod, ScopeType
+from litestar.types import (
+    HTTPScope,
+    Message,
+    Receive,
+    Scope,
+    Send,
+)
+
+from service.http import host
+from service.http.body import Body, Patience
+from service.http.context import HTTP_1, may_have_body
+from service.http.hot import HOT, Hot
+from service.http.problem import STATUS, Problem
+from service.kernel import ids, log, metrics
+from service.kernel.call import BudgetState
+from service.kernel.clock import Clock
+from service.kernel.connections import Leaving
+from service.kernel.refusal import Reason
+from service.settings import Settings
+
+HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"strict-transport-security", b"max-age=63072000; includeSubDomains"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"permissions-policy", b"interest-cohort=()"),
+)
+_DIGITS = 16
+_EXPOSED = b"retry-after, x-request-id, ratelimit, ratelimit-policy"
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+_VARY = (b"vary", b"Origin")
+_PUBLIC = (b"access-control-allow-origin", b"*")
+_NO_STORE = (b"cache-control", b"no-store")
+_CLOSE = (b"connection", b"close")
+_WITHOUT_HOST = frozenset({"1", "1.0"})
+"""HTTP/1.0, which did not know `Host`: health checks of load balancers speak it."""
+_HOST = "Host: exactly one, a name or an address (IPv6 in brackets), with or without a port"
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
+_NOT_CANONICAL = re.compile(rb"//|%2[fF]|%5[cC]|(?<!\A)/\Z|/\.{1,2}(?:/|\Z)")
+"""In time that grows with the path's length and no faster: a path may have 64 KiB."""
+_PREFLIGHT: tuple[tuple[bytes, bytes], ...] = (
+    (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
+    (b"access-control-max-age", b"600"),
+    (b"vary", b"Access-Control-Request-Headers"),
+)
+_ALLOWED_HEADERS = (b"authorization", b"content-type", b"idempotency-key", b"x-request-id")
+_MOST_HEADERS = 32
+_HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
+
+
+class Edge:
+    """An ASGI application around the framework's; `hot` routes do without the framework."""
+
+    def __init__(
+        self,
+        app: Litestar,
+        settings: Settings,
+        clock: Clock,
+        hot: Iterable[tuple[str, str]] = HOT,
+    ) -> None:
+        self.app = app
+        self._leaving: Leaving = app.state.leaving
+        self._hot = Hot(app, hot)
+        self._clock = clock
+        self._patience = Patience(clock)
+        self._origins = {origin.encode() for origin in settings.allowed_origins}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != ScopeType.HTTP:
+            await self.app(scope, receive, send)
+            return
+        if scope["method"] == HttpMethod.HEAD:
+            # RFC 9110 section 9.3.2: whatever answers GET answers HEAD, without the body.
+            scope, send = _as_get(scope), _without_body(send)
+        exchange = _Exchange(scope, send, self._origins, self._clock, self._leaving)
+        body = exchange.receive(receive, self._patience)
+        if not exchange.names_a_host():
+            await exchange.refuse(Reason.INVALID_REQUEST, _HOST)
+            return
+        if exchange.is_preflight():
+            await exchange.answer(204, exchange.preflight(), b"")
+            return
+        if _NOT_CANONICAL.search(scope.get("raw_path") or scope["path"].encode()):
+            await exchange.refuse(Reason.NOT_FOUND)
+            return
+        try:
+            answer = await self._hot.answer(scope, body)
+            if answer is None:
+                await self.app(scope, body, exchange.send)
+            else:
+                await exchange.answer(*answer)
+        except Exception as exc:  # noqa: BLE001 - nothing leaves without an answer
+            log.log().error("fault", request_id=exchange.request_id, error=type(exc).__name__)
+            if not exchange.started:
+                await exchange.fault()
+
+
+def _as_get(scope: HTTPScope) -> HTTPScope:
+    as_get = scope.copy()
+    as_get["method"] = HttpMethod.GET
+    return as_get
+
+
+def _without_body(send: Send) -> Send:
+    async def headers_only(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message["body"] = b""
+        await send(message)
+
+    return headers_only
+
+
+def _budget(one: BudgetState) -> Headers:
+    """Tell how a budget stands (draft-ietf-httpapi-ratelimit-headers-11)."""
+    return [
+        (b"ratelimit-policy", b'"%b";q=%d;w=%d' % (one.name.encode(), one.count, one.window)),
+        (b"ratelimit", b'"%b";r=%d;t=%d' % (one.name.encode(), one.left, one.seconds)),
+    ]
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    def __init__(
+        self,
+        scope: HTTPScope,
+        send: Send,
+        origins: set[bytes],
+        clock: Clock,
+        leaving: Leaving,
+    ) -> None:
+        self._clock = clock
+        self._leaving = leaving
+        self._began = self._clock.monotonic()
+        self._scope = scope
+        self._send = send
+        self._headers = dict(scope["headers"])
+        given = self._headers.get(b"x-request-id", b"")
+        self.request_id = given.decode() if _REQUEST_ID.fullmatch(given) else ids.of_request()
+        self._origin = self._headers.get(b"origin")
+        self._allowed = self._origin if self._origin in origins else None
+        self.started = False
+        self._body: Body
+        scope["state"] = {
+            **scope.get("state", {}),
+            "request_id": self.request_id,
+            "headers": self._headers,
+        }
+
+    def names_a_host(self) -> bool:
+        """Tell whether it names exactly one host, as RFC 9112 section 3.2 demands."""
+        named, fields = self._headers.get(b"host", b""), list(self._scope["headers"])
+        if len(self._headers) < len(fields) and sum(name == b"host" for name, _ in fields) > 1:
+            return False
+        return host.may_be(named) or (not named and self._scope["http_version"] in _WITHOUT_HOST)
+
+    def receive(self, receive: Receive, patience: Patience) -> Body:
+        """Return what reads the request's body, within its limits."""
+        whole = not may_have_body(self._scope)
+        self._body = Body(receive, self._announced(), patience, whole=whole)
+        return self._body
+
+    def _announced(self) -> int | None:
+        """Return how many bytes of a body are said to come; None when that is not said."""
+        length = self._headers.get(b"content-length")
+        if length is None or b"transfer-encoding" in self._headers:  # RFC 9112 section 6.3
+            return None
+        return int(length) if length.isdigit() and len(length) < _DIGITS else None
+
+    def is_preflight(self) -> bool:
+        """Tell whether a browser asks, for a page we allow, whether it may ask."""
+        return (
+            self._scope["method"] == "OPTIONS"
+            and self._allowed is not None
+            and b"access-control-request-method" in self._headers
+        )
+
+    def preflight(self) -> Headers:
+        """Return what a page of an allowed origin may send: also every header that it asks for.
+
+        Browsers' tracing has ever new ones.  A header says nothing here that anybody else could not
+        say without a browser; what a page's origin may not do is decided by its origin.
+        """
+        context = self._headers.get(b"access-control-request-headers", b"").lower().split(b",")
+        names = [name.strip(b" \t") for name in context]
+        if len(names) > _MOST_HEADERS or not all(map(_HEADER_NAME.fullmatch, names)):
+            names = []
+        allowed = b", ".join(dict.fromkeys((*_ALLOWED_HEADERS, *names)))
+        return [*_PREFLIGHT, (b"access-control-allow-headers", allowed)]
+
+    async def send(self, message: Message) -> None:
+        """Pass a message on, with what every answer carries."""
+        if message["type"] == "http.response.start":
+            message["headers"] = await self._begin(message["status"], message["headers"])
+        await self._send(message)
+
+    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """Answer here, without the framework."""
+        headers = await self._begin(status, headers)
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def _begin(self, status: int, given: Iterable[tuple[bytes, bytes]]) -> Headers:
+        """Note an answer, and return its headers with what every answer carries."""
+        self.started = True
+        headers = [*given, *HEADERS, _VARY, (b"x-request-id", self.request_id.encode())]
+        # HTTP/2 gives each request a stream of its own, and has no `Connection` (RFC 9113 section
+        # 8.2.2): an unread body is in nobody's way there.
+        shared = self._scope["http_version"] in HTTP_1
+        closes = shared and (not await self._body.drain() or self._leaving.begun)
+        if not any(name.lower() == b"cache-control" for name, _ in given):
+            headers.append(_NO_STORE)
+        if self._allowed is not None and _PUBLIC not in headers:
+            headers.append((b"access-control-allow-origin", self._allowed))
+            headers.append((b"access-control-allow-credentials", b"true"))
+            headers.append((b"access-control-expose-headers", _EXPOSED))
+        said = any(name.lower() == _CLOSE[0] for name, _ in given)
+        if closes and not said:
+            headers.append(_CLOSE)
+        for one in self._scope["state"].get("budgets", ()):
+            headers += _budget(one)
+        self._note(status)
+        return headers
+
+    async def refuse(self, reason: Reason, detail: str = "") -> None:
+        """Answer with a problem document."""
+        status, title = STATUS[reason]
+        await self._problem(f"urn:tesserra:refusal:{reason.value}", title, status, detail)
+
+    async def fault(self) -> None:
+        """Answer 500."""
+        await self._problem("urn:tesserra:refusal:fault", "Something went wrong here", 500)
+
+    async def _problem(self, kind: str, title: str, status: int, detail: str = "") -> None:
+        body = msgspec.json.encode(Problem(kind, title, status, self.request_id, detail))
+        headers = [
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", str(len(body)).encode()),
+        ]
+        await self.answer(status, headers, body)
+
+    def _note(self, status: int) -> None:
+        took = self._clock.monotonic() - self._began
+        state = self._scope["state"]
+        route = self._scope.get("path_template") or state.get("route") or "-"
+        method = self._scope["method"] if self._scope["method"] in _METHODS else "_OTHER"
+        metrics.answered(method, route, status, took)
+        log.answered(
+            self.request_id,
+            state.get("tenant_id"),
+            state.get("actor_id"),
+            method,
+            route,
+            status,
+            took,
+            address=state.get("client_address"),
+            reason=state.get("refusal"),
+        )
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
+"""Others are a caller's own words, and each would be a time series of its own."""
