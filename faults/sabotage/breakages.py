@@ -37,6 +37,7 @@ class Breakage(Struct, frozen=True):
         ignored = shutil.ignore_patterns("__pycache__")
         for part in ("service", "sql"):
             shutil.copytree(ROOT / part, folder / part, ignore=ignored)
+        shutil.copy(ROOT / "pyproject.toml", folder)
         (folder / self.file).write_text(self.text())
 
 

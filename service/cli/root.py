@@ -9,9 +9,11 @@ from service.cli.organizations import organization
 from service.cli.secrets import secret
 from service.cli.server import migrate, openapi, prune, serve
 from service.cli.users import user
+from service.kernel.version import VERSION
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="tesserra-auth", message="%(prog)s %(version)s")
 def main() -> None:
     """Tesserra Auth: identity, sessions, keys, revocation and the audit trail."""
 

@@ -30,12 +30,13 @@ from service.http.validation import (
     path_parameters,
     query_parameters,
 )
+from service.kernel.version import VERSION
 
 _Requirement: TypeAlias = dict[str, list[str]]
 
 OPENAPI = OpenAPIConfig(
     title="Tesserra Auth",
-    version="0.1.0",
+    version=VERSION,
     create_examples=False,
     use_handler_docstrings=True,
     render_plugins=[JsonRenderPlugin()],
