@@ -1,8 +1,9 @@
-"""Gathering: what arrives in one turn of the event loop, or while a round trip is in flight, shares
-the next one.
+"""Batches questions to a server, so that many share one round trip.
 
-Idle, a question is sent with its turn and waits for nobody; under load a round trip, and a commit,
-serve many.  Two questions with one key never ride in the same round trip.
+Questions that arrive in the same turn of the event loop share a round trip.  So do questions that
+arrive while as many round trips as allowed are in flight.  An idle worker therefore adds no delay,
+and a busy one pays one round trip, and one commit, for many questions.  Two questions with the same
+key never share a round trip.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ Answer = TypeVar("Answer")
 
 
 class Batcher(Generic[Question, Answer]):
-    """Asks in batches of at most `most`, with at most `flights` round trips at a time."""
+    """Sends batches of at most `most` questions; at most `flights` round trips run at a time."""
 
     def __init__(
         self,
@@ -33,7 +34,7 @@ class Batcher(Generic[Question, Answer]):
         self._called = False
 
     async def ask(self, question: Question) -> Answer:
-        """Ask; raises what the round trip raised, for everyone who rode in it."""
+        """Ask a question and return its answer.  An error of the round trip reaches every asker."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((question, answer))
@@ -72,7 +73,7 @@ class Batcher(Generic[Question, Answer]):
             answers = await self._ask([question for question, _ in aboard])
             if len(answers) != len(aboard):
                 raise ValueError(f"{len(aboard)} questions, {len(answers)} answers")  # noqa: TRY301
-        except Exception as exc:  # noqa: BLE001 - handed to each who asked
+        except Exception as exc:  # noqa: BLE001 - passed on to every asker
             for _, waiting in aboard:
                 if not waiting.done():
                     waiting.set_exception(exc)

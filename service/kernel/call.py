@@ -1,4 +1,4 @@
-"""The facts of one request: who asks, when, from where.  The first word of every flow."""
+"""The facts of one request: who asks, when and from where.  Every flow takes them."""
 
 from datetime import datetime
 from typing import Final, Literal, TypeAlias
@@ -8,7 +8,7 @@ from msgspec import Struct
 from service.kernel.ids import ApiKeyId, SessionId, TenantId, UserId
 
 PLATFORM_ADMIN: Final = "platform_admin"
-"""The role, beside that in one's own organization, of who may cross into others."""
+"""A role besides the one in a person's own organization: it opens other organizations to them."""
 
 
 class Nobody(Struct, frozen=True):
@@ -18,18 +18,18 @@ class Nobody(Struct, frozen=True):
 
     @property
     def actor_id(self) -> str | None:
-        """Nobody has no id."""
+        """None: there is no id without credentials."""
         return None
 
 
 class Operator(Struct, frozen=True):
-    """Whoever has a shell on the host: the command line and background work."""
+    """A person with a shell on the host (the command line), or background work."""
 
     kind: Literal["operator"] = "operator"
 
     @property
     def actor_id(self) -> str | None:
-        """The host does not tell who it was."""
+        """None: the host does not say which person it is."""
         return None
 
 
@@ -50,7 +50,7 @@ class Person(Struct, frozen=True, kw_only=True):
         return str(self.user_id)
 
     def crosses(self, tenant_id: TenantId | None) -> bool:
-        """Tell whether this is somebody of the platform, at an organization that is not theirs."""
+        """Whether a platform administrator acts on an organization that is not their own."""
         return PLATFORM_ADMIN in self.roles and tenant_id not in (None, self.tenant_id)
 
 
@@ -69,7 +69,7 @@ class Machine(Struct, frozen=True, kw_only=True):
 
 
 class ApiKey(Struct, frozen=True, kw_only=True):
-    """A machine that presented an API key, or a token it got for one."""
+    """A machine that presented an API key, or a token that it exchanged a key for."""
 
     key_id: ApiKeyId
     tenant_id: TenantId
@@ -86,9 +86,9 @@ Actor: TypeAlias = Nobody | Operator | Person | Machine | ApiKey
 
 
 class BudgetState(Struct, frozen=True):
-    """How a budget stands: `left` of the `count` that may be spent in any `window` seconds.
+    """The state of a rate limit: `left` of the `count` requests allowed in any `window` seconds.
 
-    In so many `seconds` the next one is free again.
+    `seconds` is the time until one more request is allowed.
     """
 
     name: str
@@ -115,4 +115,4 @@ class Call(Struct, frozen=True, kw_only=True):
     actor: Actor = Nobody()
     repeatable: Repeatable | None = None
     budgets: list[BudgetState] = []
-    """What was spent from on the way, as far as the caller is told."""
+    """The rate limits this request counted against, where the caller may see them."""

@@ -1,7 +1,7 @@
-"""Why a server cannot be used, in words that help and show nothing of its URL.
+"""Why PostgreSQL or Redis cannot be used, in words that help and reveal nothing of its URL.
 
-The servers' own texts may repeat names, passwords or hosts, and may be in any language: nothing of
-them is passed on but the name of a parameter.
+A server's own error text may repeat names, passwords or hosts, and may be in any language.  So the
+only part of it that is ever repeated is the name of a parameter.
 """
 
 import os
@@ -19,7 +19,7 @@ _NAMES_ONE = re.compile(r": ([a-z_][a-z0-9_.]{0,62})$", re.IGNORECASE)
 
 
 def tls(exc: BaseException) -> str | None:
-    """Tell what failed about TLS; None when it was something else."""
+    """Return what failed about TLS; None when the failure is another one."""
     if isinstance(exc, ssl.SSLCertVerificationError):
         match exc.verify_code:  # X509_V_ERR_*, openssl/x509_vfy.h
             case 62 | 64:
@@ -38,7 +38,7 @@ def tls(exc: BaseException) -> str | None:
 
 
 def network(exc: BaseException) -> str | None:
-    """Tell what failed before anything was said; None when it was something else."""
+    """Return what failed before the protocol began; None when the failure is another one."""
     match exc:
         case TimeoutError():
             return "the server does not answer in time"
@@ -60,7 +60,7 @@ def network(exc: BaseException) -> str | None:
 
 
 def postgres_url(exc: BaseException, url: str) -> str:
-    """Tell what is wrong with a PostgreSQL URL that cannot even be read."""
+    """Return what is wrong with a PostgreSQL URL that cannot be parsed."""
     try:
         parts = urlsplit(url)
         query = dict(parse_qsl(parts.query))
@@ -103,7 +103,7 @@ _NO_POSTGRES_URL = "not a PostgreSQL URL (postgresql://user:password@host:port/d
 
 
 def postgres(exc: BaseException, url: str) -> str:
-    """Tell why PostgreSQL, or a pooler in front of it, does not let us in or cannot go on."""
+    """Return why PostgreSQL, or a pooler in front of it, refuses the connection or ended it."""
     if told := tls(exc):
         return told
     if isinstance(exc, ConnectionError) and "rejected SSL upgrade" in str(exc):
@@ -146,14 +146,14 @@ _POSTGRES: tuple[tuple[type[BaseException], str], ...] = (
 
 
 def _not_let_in(exc: asyncpg.PostgresError) -> str:
-    """By the server's function that said no: its text is in the server's language."""
+    """Return the cause by the server function that refused: the text may be in any language."""
     if getattr(exc, "server_source_function", "") == "ClientAuthentication":
         return "pg_hba.conf does not let this role in from here (or not without, or with, TLS)"
     return "there is no such role, or it may not sign in"
 
 
 def _by_pooler(exc: asyncpg.PostgresError) -> str:
-    """PgBouncer has one code for everything, and English texts."""
+    """Return the cause by the pooler's text: PgBouncer has one error code and English texts."""
     told = str(exc).lower()
     if "startup parameter" in told:
         name = _NAMES_ONE.search(str(exc).strip())
@@ -182,7 +182,7 @@ _POOLER = (
 
 
 def _named(exc: BaseException, url: str) -> str:
-    """Name the parameter, if it is one of the URL's: what else is quoted may be a value."""
+    """Return `: NAME in the URL`, or "".  Other quoted words may be values and are not repeated."""
     try:
         given = dict(parse_qsl(urlsplit(url).query))
     except ValueError:
@@ -194,14 +194,14 @@ def _named(exc: BaseException, url: str) -> str:
 
 
 def redis_url(exc: BaseException) -> str:
-    """Tell what is wrong with a Redis URL that cannot even be read."""
+    """Return what is wrong with a Redis URL that cannot be parsed."""
     if isinstance(exc, OSError):
         return "a file that the URL names cannot be read"
     return "not a Redis URL (redis://user:password@host:port/0, or rediss:// for TLS)"
 
 
 def denied(exc: BaseException) -> str | None:
-    """Name what a user of Redis may not do; None when it was something else."""
+    """Return what the Redis user may not do; None when the failure is another one."""
     told = str(exc)
     if "executing the script can't run" in told:
         return "the user may not use a command of the service's scripts"
@@ -215,7 +215,7 @@ def denied(exc: BaseException) -> str | None:
 
 
 def cache(exc: BaseException) -> str:
-    """Tell why Redis cannot be used."""
+    """Return why Redis cannot be used."""
     chain = [exc]
     while (deeper := chain[-1].__cause__ or chain[-1].__context__) and deeper not in chain:
         chain.append(deeper)

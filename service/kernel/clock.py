@@ -1,7 +1,7 @@
-"""The one clock: monotonic time, disciplined by the database.
+"""The one clock: monotonic time, set by the database's clock.
 
-Nothing else in the service asks the time.  A host clock that is stepped changes nothing here, and
-every instance on one database agrees on what time it is.
+Nothing else in the service reads the time.  A step of the host's clock changes nothing here, and
+all instances on one database agree on the time.
 """
 
 import asyncio
@@ -10,16 +10,16 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 MAX_SKEW = timedelta(seconds=30)
-"""More than this between host and database, and /readyz says so."""
+"""Above this difference between the host's and the database's clock, /readyz reports it."""
 
 
 def host_time() -> datetime:
-    """Return the host's own time (UTC): for log lines, which are read beside other programs'."""
+    """Return the host's own time (UTC), for log lines: they are read beside those of others."""
     return datetime.now(UTC)
 
 
 class Clock:
-    """Tells UTC time.  Starts from the host's clock; `discipline` moves it to the database's."""
+    """Returns UTC time.  Starts from the host's clock; `discipline` sets it to the database's."""
 
     def __init__(self) -> None:
         self._epoch = time.time() - time.monotonic()
@@ -33,15 +33,15 @@ class Clock:
         return datetime.fromtimestamp(self._epoch + time.monotonic(), UTC) + self._shift
 
     def monotonic(self) -> float:
-        """Return seconds that only ever grow, for measuring how long something took."""
+        """Return seconds that never go back, to measure how long something took."""
         return time.monotonic()
 
     async def sleep_until(self, moment: float) -> None:
-        """Sleep until `monotonic` says `moment`; not at all when it is past."""
+        """Sleep until `monotonic` returns `moment`; return at once when that is past."""
         await asyncio.sleep(max(0.0, moment - time.monotonic()))
 
     async def discipline(self, sample: Callable[[], Awaitable[datetime]]) -> None:
-        """Take the database's time; of three samples the shortest round trip counts."""
+        """Set the clock to the database's: of three samples, the one with the shortest trip."""
         best: tuple[float, float] | None = None
         for _ in range(3):
             sent = time.monotonic()
@@ -61,7 +61,7 @@ class Clock:
         self._frozen = at
 
     def advance(self, by: timedelta) -> None:
-        """Move on by `by`, frozen or running (tests)."""
+        """Move the clock forward by `by`, frozen or running (tests)."""
         if self._frozen is not None:
             self._frozen += by
         else:

@@ -1,12 +1,13 @@
-"""Ends connections on which nothing happens, and lets a worker end without cutting any that begin.
+"""Closes silent connections, and stops a worker without losing requests.
 
-Where the service ends TLS itself, the HTTP server waits without end for whoever has said nothing
-yet, or has opened HTTP/2 and asked nothing; each takes one of the connections a worker may have.
-The kernel knows when something last came or went, and this asks it (Linux only).
+Silent connections: where the service ends TLS itself, the HTTP server waits forever for a client
+that sends nothing, or that opens HTTP/2 and sends no request.  Each such client takes one of the
+connections that a worker may have.  The operating system knows when data last went in or out of a
+socket, and this module asks it (Linux only).
 
-Told to stop, the HTTP server closes at once what is idle and what has not asked yet.  A request
-that a proxy sends at that moment is lost, and a proxy may not send a POST twice.  So a worker
-leaves in steps (`giving_way`).
+Stopping: on a signal the HTTP server closes idle and new connections at once.  A request that a
+proxy sends at that moment is lost, and a proxy may not send a POST twice.  So a worker stops in
+steps (`giving_way`).
 """
 
 import asyncio
@@ -22,13 +23,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SILENT_SECONDS = 30.0
-"""Longer than the longest silence that is an answer's: a long poll waits 25 s."""
+"""Longer than the longest silence before an answer: a long poll waits 25 s."""
 KEPT_SECONDS = 3.0
-"""Longer than deploy/nginx keeps an idle connection to an instance (2 s)."""
+"""Longer than deploy/nginx keeps an idle connection to an instance open (2 s)."""
 LULL_SECONDS = 1.0
-"""From the last connection taken to the stop: long enough for a handshake and a request."""
+"""Time between the last accepted connection and the stop: enough for a handshake and a request."""
 _HANDSHAKE_SECONDS = 0.1
-"""What is being opened with the other side is open by then."""
+"""TCP handshakes that have begun are complete after this time."""
 _MOMENT = 0.02
 _LOOK_SECONDS = 5.0
 _SOCKETS = Path("/proc/self/fd")
@@ -38,7 +39,7 @@ _TIMES = struct.Struct("44x I 4x I")
 
 @contextlib.asynccontextmanager
 async def ending_silent(port: int, seconds: float = SILENT_SECONDS) -> AsyncIterator[None]:
-    """While inside, end what was accepted on a port and is silent for so long, both ways."""
+    """While inside, close accepted connections of a port with no data either way for `seconds`."""
     watch = asyncio.create_task(_watch(port, seconds), name="connections")
     try:
         yield
@@ -57,20 +58,21 @@ async def _watch(port: int, seconds: float) -> None:
 
 @dataclass
 class Leaving:
-    """Whether this worker was told to stop.  From then on each answer ends its connection."""
+    """Whether this worker was asked to stop.  From then on every answer closes its connection."""
 
     begun: bool = False
 
 
 @contextlib.contextmanager
 def giving_way(port: int, leaving: Leaving, *, shared: bool) -> Iterator[None]:
-    """While inside, a SIGTERM ends this worker in steps, so that no request is lost.
+    """While inside, SIGTERM stops this worker in steps, so that no request is lost.
 
-    First it says `Connection: close` in every answer, until the connections of before are used up
-    or were idle for so long that their owners have closed them.  Then it takes no new connection,
-    and stops when the last ones have their answer.  `shared`: other workers take connections from
-    the same socket, so it gives that up first.  SIGINT stops at once, as the HTTP server has it; it
-    is what ends this.
+    1. Every answer carries `Connection: close`, until the connections that were open then have
+       ended, or were idle for so long that their clients have closed them.
+    2. The worker accepts no new connection, and stops when the last ones have their answer.
+
+    With `shared`, other workers accept from the same socket: this worker stops accepting at once.
+    SIGINT stops at once, as in the HTTP server; the last step sends it.
     """
     loop = asyncio.get_running_loop()
     tasks: set[asyncio.Task[None]] = set()
@@ -96,16 +98,16 @@ async def _give_way(port: int, *, shared: bool) -> None:
 
 
 async def _until_gone(port: int, seconds: float) -> None:
-    """Wait until the connections that there are now have ended, or so long."""
+    """Wait until the connections that are open now have ended, at most `seconds`."""
     there = _peers(port)
     await _until(lambda: not there & _peers(port), seconds)
 
 
 async def take_the_last(port: int) -> None:
-    """Have the kernel open no new connection, and wait until those that are open were accepted.
+    """Let the system open no new connection, and wait until all open ones are accepted.
 
-    A closed listening socket resets what waits in it.  Who asks to connect meanwhile is not
-    answered, asks again after a second, and is refused then: nothing of theirs was sent.
+    Closing a listening socket resets the connections that wait in it.  A client that connects
+    meanwhile gets no answer, tries again after a second and is refused then: it has sent nothing.
     """
     for _, found in _listening(port):
         found.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, _NOBODY_NEW)
@@ -114,17 +116,17 @@ async def take_the_last(port: int) -> None:
 
 
 async def _until(holds: Callable[[], bool], seconds: float) -> None:
-    """Wait until something holds, or so long."""
+    """Wait until `holds()` is true, at most `seconds`."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            while not holds():  # noqa: ASYNC110 - the kernel tells of no event
+            while not holds():  # noqa: ASYNC110 - the system offers no event for it
                 await asyncio.sleep(_MOMENT)
 
 
 def _stop_accepting(port: int) -> None:
-    """Put a socket that nobody can reach in the place of this process's listening one.
+    """Replace this process's listening socket by one that nobody can reach.
 
-    Closing it is up to the HTTP server, which does so when it stops.
+    The HTTP server closes that one when it stops.
     """
     with socket.socket(socket.AF_UNIX) as nowhere:
         nowhere.bind("")  # Linux gives it a name of its own, in no folder
@@ -158,7 +160,7 @@ def _accepted(port: int) -> Iterator[socket.socket]:
 
 
 def _sockets(port: int) -> Iterator[tuple[int, socket.socket]]:
-    """Yield this process's sockets on a port, each as a duplicate: nobody takes its number."""
+    """Yield this process's sockets on a port, as duplicates: their numbers cannot be reused."""
     for entry in list(_SOCKETS.iterdir()) if _SOCKETS.is_dir() else ():
         with contextlib.suppress(OSError):  # closed meanwhile
             number = os.dup(int(entry.name))
@@ -188,15 +190,15 @@ def _waiting(listening: socket.socket) -> int:
 
 
 _QUEUE = struct.Struct("24x I")
-"""Of `struct tcp_info`: `tcpi_unacked`, which is this where a socket listens."""
+"""Of `struct tcp_info`: `tcpi_unacked`, for a listening socket the length of its queue."""
 _SO_ATTACH_FILTER = 26
 _DROP_SYN = ctypes.create_string_buffer(
     b"".join(
         struct.pack("HBBI", *instruction)
         for instruction in (
             (0x30, 0, 0, 13),  # load the flags of the TCP header
-            (0x54, 0, 0, 0x12),  # of them SYN and ACK
-            (0x15, 0, 1, 0x02),  # SYN alone: somebody new
+            (0x54, 0, 0, 0x12),  # keep SYN and ACK
+            (0x15, 0, 1, 0x02),  # SYN alone: a new connection
             (0x06, 0, 0, 0),  # is dropped
             (0x06, 0, 0, 0xFFFFFFFF),  # anything else passes
         )

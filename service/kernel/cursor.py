@@ -1,4 +1,4 @@
-"""Cursors of lists: where a page ended, signed, so that nobody can point one elsewhere."""
+"""Cursors of lists: where a page ended, with a MAC, so that nobody can make one up."""
 
 import hmac
 from uuid import UUID
@@ -11,18 +11,18 @@ _MAC_BYTES = 16
 
 
 def write(key: bytes, list_name: str, last: UUID | str) -> str:
-    """Make the cursor that goes on after `last` in one list: always ids, or always names."""
+    """Make the cursor for the page after `last`.  One list uses either ids or names, never both."""
     raw = last.encode() if isinstance(last, str) else last.bytes
     return jose.encode(raw + _mac(key, list_name, raw))
 
 
 def read(key: bytes, list_name: str, given: str) -> UUID:
-    """Return the id to go on after.  Refused(INVALID_REQUEST) for a foreign cursor."""
+    """Return the id after which the page begins.  Refused(INVALID_REQUEST): not our cursor."""
     return UUID(bytes=_read(key, list_name, given))
 
 
 def read_name(key: bytes, list_name: str, given: str) -> str:
-    """Return the name to go on after.  Refused(INVALID_REQUEST) for a foreign cursor."""
+    """Return the name after which the page begins.  Refused(INVALID_REQUEST): not our cursor."""
     return _read(key, list_name, given).decode()
 
 

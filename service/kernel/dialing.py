@@ -1,8 +1,8 @@
-"""One connection to PostgreSQL that is what we think it is, or the reason why there is none.
+"""Opens one connection to PostgreSQL with the settings the service relies on, or says why not.
 
-Whatever an operator, a database, a role or a pooler may have set: what we rely on is set after
-connecting and read again, and what cannot be set is refused by its name.  No parameter of ours is
-in the startup packet, since poolers refuse those they do not know.
+An operator, a database, a role or a pooler may have changed any setting.  So each setting is set
+after connecting and read back; one that cannot be set is refused by its name.  None is sent in the
+startup packet, because poolers refuse parameters that they do not know.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ else:
 Address: TypeAlias = str | tuple[str, int]
 
 _NEXT_HOST_SECONDS = 0.5
-"""A host that is silent for so long is not waited for alone any more."""
+"""After this time without an answer, the next host is tried beside the silent one."""
 _COMPANION_SECONDS = 2.0
 
 SETTINGS = {
@@ -57,14 +57,14 @@ SETTINGS = {
     "transaction_timeout": "0",
     "transform_null_equals": "off",
 }
-"""What a session of ours has; a parameter this PostgreSQL does not know is left out."""
+"""The settings of each session.  A parameter that this PostgreSQL does not know is skipped."""
 
 _REQUIRED = {
     "default_transaction_read_only": "off",
     "server_encoding": "UTF8",
     "session_replication_role": "origin",
 }
-"""What is not ours to set: an operator who says read-only means it."""
+"""Settings that are checked and not changed: an operator who sets read-only means it."""
 
 _OLDEST = 150000
 
@@ -81,32 +81,32 @@ SELECT wanted.name, pg_catalog.current_setting(wanted.name, true) AS value
 """
 
 
-# The driver's own reading of a URL: it alone knows what it will dial.
+# The driver's own parser: only it knows which hosts the driver will connect to.
 _parse: Any = connect_utils._parse_connect_dsn_and_args  # type: ignore[attr-defined] # noqa: SLF001
 _UNSAID = dict.fromkeys(inspect.signature(_parse).parameters)
 
 
 class CannotConnectError(Exception):
-    """No PostgreSQL can be used at this URL; the message says why, and shows nothing of the URL."""
+    """PostgreSQL cannot be used at this URL.  The message says why and reveals no part of it."""
 
 
 class Session(_Connection):
-    """A connection that keeps no state between uses: giving it back costs no round trip."""
+    """A connection that keeps no state between uses, so returning it costs no round trip."""
 
     address: Address
 
     def get_reset_query(self) -> str:
-        """Return nothing to be sent when it goes back to the pool."""
+        """Return "": nothing is sent when the connection goes back to the pool."""
         return ""
 
 
 async def dial(
     url: str, schema: str, seconds: float, before: Address | None = None, **options: Any
 ) -> Session:
-    """Open a connection to the first host of the URL that answers and takes writes.
+    """Connect to the first host of the URL that answers and accepts writes.
 
-    `seconds` bounds all of it; `before` is asked before the others; `options` are asyncpg's.
-    CannotConnectError.
+    `seconds` bounds the whole attempt; the host `before` is tried first; `options` go to asyncpg.
+    Raises CannotConnectError.
     """
     addresses, demanded = _read(url)
     addresses.sort(key=lambda at: at != before)  # stable: the others keep their order
@@ -129,12 +129,12 @@ async def dial(
 
 
 def is_choice(url: str) -> bool:
-    """Tell whether a URL names several hosts.  CannotConnectError when it cannot be read."""
+    """Whether a URL names several hosts.  CannotConnectError when it cannot be parsed."""
     return len(_read(url)[0]) > 1
 
 
 def _read(url: str) -> tuple[list[Address], str]:
-    """Return the addresses, and what a host must be: one that takes writes.  CannotConnectError."""
+    """Return the hosts, and the kind of host that is wanted (writable).  CannotConnectError."""
     try:
         addresses, parameters = _parse(**{**_UNSAID, "dsn": url})
     except (ValueError, OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as exc:
@@ -161,9 +161,9 @@ def _attempt(url: str, at: Address, options: dict[str, Any]) -> Callable[[], Awa
 
 
 async def _first(attempts: Sequence[Callable[[], Awaitable[Session]]]) -> Session:
-    """Return the first session to be had, asked for in order; raises the most telling failure.
+    """Try the hosts in order and return the first session; raise the most telling failure.
 
-    Whoever is silent for half a second is not waited for alone: the next is asked beside it.
+    When a host has not answered for half a second, the next is tried beside it.
     """
     waiting = list(attempts)
     asked: list[asyncio.Task[Session]] = []
@@ -195,11 +195,11 @@ def _hang_up(task: "asyncio.Task[Session]") -> None:
 
 
 async def _settle(session: Session, schema: str, again: Callable[[], Awaitable[Session]]) -> None:
-    """Make the session what we rely on, and see that it stays so.  CannotConnectError."""
+    """Apply and check the settings we rely on.  CannotConnectError when one does not hold."""
     wanted = {**SETTINGS, "search_path": schema}
     try:
-        await session.execute("DISCARD ALL")  # of whoever had it before, behind a pooler
-        if await _pid(session) != session.get_server_pid():  # a pooler makes up its own
+        await session.execute("DISCARD ALL")  # a pooler may hand on the state of another client
+        if await _pid(session) != session.get_server_pid():  # a pooler invents the process id
             await _refuse_shared(session, again)
         await session.fetch(_SET, list(wanted), list(wanted.values()))
         names = [*wanted, *_REQUIRED, "server_version_num"]
@@ -241,10 +241,11 @@ _NO_SECOND = (
 
 
 async def _refuse_shared(session: Session, again: Callable[[], Awaitable[Session]]) -> None:
-    """Refuse a pooler whose connections are no sessions.
+    """Refuse a pooler whose connections are not sessions.  CannotConnectError.
 
-    A second connection beside this one: each must see one process of PostgreSQL all the time, and
-    not the other's.  The order shows one that lends the last used, and one that lends in turns.
+    Opens a second connection.  Each of the two must always reach the same PostgreSQL process, and
+    not the other's.  The order of the questions exposes both kinds of pooler: one that lends the
+    last used process, and one that lends them in turns.
     """
     try:
         async with asyncio.timeout(_COMPANION_SECONDS):

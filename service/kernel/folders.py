@@ -1,9 +1,9 @@
 """Folders of organizations: AUTH_DATA_DIR/organizations/<tenant_id>/<room>/<name>.
 
-The only module that opens a path there.  Every step is taken from an open directory (openat) and
-follows no symbolic link, and what was opened is looked at, not what it was called: there is nothing
-between a check and its use.  Names are few and plain, so that they mean the same on every file
-system.  Everything here blocks; callers take it to a thread.
+Only this module opens a path there.  Each step of a path is opened from the directory above it
+(openat) and follows no symbolic link.  Checks look at the opened file, not at its name, so nothing
+can change between a check and the use.  File names are plain, so that they mean the same on every
+file system.  All functions block: callers run them in a thread.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from msgspec import Struct
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}(\.[a-z0-9]{1,10}){1,2}")
 _DEVICES = re.compile(r"(con|prn|aux|nul|conin|conout|com[0-9]|lpt[0-9])\.")
-"""Names that are devices on Windows, whatever stands behind the dot."""
+"""Names that are devices on Windows, with any ending."""
 
 _MEBIBYTE = 1024 * 1024
 _PARTS = ".part-"
@@ -34,37 +34,37 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class FolderError(Exception):
-    """A name is not allowed, or what is there is not an ordinary file of ours."""
+    """A name is not allowed, or the path is not an ordinary file of the service."""
 
 
 class TooLargeError(FolderError):
-    """A file, or a room, would be larger than it may."""
+    """A file would be larger than allowed, or a room would hold more files than allowed."""
 
 
 class Room(Enum):
-    """What is kept, in folders of these names; which endings, how large a file, how many."""
+    """A kind of files, kept in a folder of its own, with its endings and limits."""
 
     EXPORTS = "exports"
     LOGO = "logo"
 
     @property
     def endings(self) -> tuple[str, ...]:
-        """The endings of the names."""
+        """The allowed endings of file names."""
         return (".ndjson.gz",) if self is Room.EXPORTS else (".png", ".webp")
 
     @property
     def largest(self) -> int:
-        """Bytes of a file, at most."""
+        """The largest size of a file, in bytes."""
         return 16 * 1024 * _MEBIBYTE if self is Room.EXPORTS else 256 * 1024
 
     @property
     def most(self) -> int:
-        """Files at most, with those that are being written."""
+        """The largest number of files, including those that are being written."""
         return 20 if self is Room.EXPORTS else 4
 
 
 class Kept(Struct, frozen=True):
-    """A file: its size in bytes, when it was finished (UTC)."""
+    """A finished file: its name, its size in bytes and when it was finished (UTC)."""
 
     name: str
     size: int
@@ -72,14 +72,14 @@ class Kept(Struct, frozen=True):
 
 
 class Writer:
-    """Takes the bytes of a file that is not there until it is finished."""
+    """Takes the bytes of a file.  The file gets its name when it is complete."""
 
     def __init__(self, file: BinaryIO, largest: int) -> None:
         self._file = file
         self._left = largest
 
     def write(self, data: bytes) -> None:
-        """Append; TooLargeError when it becomes more than may be."""
+        """Append bytes.  TooLargeError when the file would be larger than allowed."""
         self._left -= len(data)
         if self._left < 0:
             raise TooLargeError("the file would be too large")
@@ -94,9 +94,9 @@ class Folders:
 
     @contextmanager
     def write(self, tenant_id: UUID, room: Room, name: str) -> Iterator[Writer]:
-        """Write a file; it is there, whole and on the disk, when the block ends without error.
+        """Write a file: it appears, complete and synced to disk, when the block ends without error.
 
-        Replaces one of the same name at once.  FolderError, TooLargeError.
+        It replaces a file of the same name in one step.  Raises FolderError, TooLargeError.
         """
         _check(room, name)
         with self._open_room(tenant_id, room, make=True) as folder:
@@ -133,7 +133,7 @@ class Folders:
             os.unlink(name, dir_fd=folder)
 
     def list(self, tenant_id: UUID, room: Room) -> "list[Kept]":
-        """Return the files of a room, by name; what is not an ordinary file of ours is left out."""
+        """Return the files of a room, by name.  Anything but ordinary files is left out."""
         found = []
         try:
             with self._open_room(tenant_id, room, make=False) as folder:
@@ -148,7 +148,7 @@ class Folders:
         return found
 
     def tenants(self) -> tuple[UUID, ...]:
-        """Return whose folders there are.  FolderError."""
+        """Return the organizations that have a folder.  FolderError."""
         found = []
         with contextlib.suppress(FileNotFoundError), self._open() as folder:
             for name in sorted(os.listdir(folder)):  # noqa: PTH208 - of a descriptor
@@ -164,7 +164,7 @@ class Folders:
         with contextlib.ExitStack() as stack, _refusing():
             if make:
                 self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # The root is the operator's and may be a link of theirs; below it none is followed.
+            # The operator chooses the root, and it may be a link.  Below it no link is followed.
             here = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             stack.callback(os.close, here)
             for step in ("organizations", *steps):
@@ -178,7 +178,7 @@ class Folders:
 
 @contextmanager
 def _refusing() -> Iterator[None]:
-    """Say FolderError for what a name that is not ours makes the system say."""
+    """Turn an OSError, but for FileNotFoundError, into a FolderError."""
     try:
         yield
     except FileNotFoundError:
@@ -193,7 +193,7 @@ def _check(room: Room, name: str) -> None:
 
 
 def _check_ordinary(told: os.stat_result, room: Room) -> None:
-    """Refuse devices, pipes, folders, links, and files that have another name elsewhere."""
+    """Refuse devices, pipes, folders, links, and files with a second name (hard links)."""
     if not stat.S_ISREG(told.st_mode) or told.st_nlink != 1 or told.st_size > room.largest:
         raise FolderError("not an ordinary file of ours")
 
@@ -203,16 +203,16 @@ def _names(folder: int, room: Room) -> "set[str]":
 
 
 def _check_space(folder: int, room: Room, ours: "set[str]") -> None:
-    """Refuse one more than may be; those that others are writing count as well."""
+    """Refuse a file over the limit.  Files that others are writing now count too."""
     names = {*os.listdir(folder)} - ours
     if sum(name.endswith(room.endings) or name.startswith(_PARTS) for name in names) >= room.most:
         raise TooLargeError(f"there are {room.most} files already")
 
 
 def _sweep(folder: int, now: float) -> None:
-    """Remove what writers that were killed left: parts that nobody has written to for a day.
+    """Remove partial files that killed writers left: those not written to for a day.
 
-    `now` is what the file system says of a file made this moment.
+    `now` is the modification time of a file made this moment, by the file system's own clock.
     """
     for name in os.listdir(folder):
         if name.startswith(_PARTS):

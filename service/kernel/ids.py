@@ -25,10 +25,10 @@ _drawn = b""
 
 
 def _draw(count: int) -> bytes:
-    """Return random bytes.
+    """Return random bytes from a stock that is drawn in advance.
 
-    Drawn in advance: a call of the system gives up the interpreter, and under load the way back
-    costs more than a whole id.
+    A system call releases the interpreter lock, and under load getting it back costs more than the
+    rest of an id.
     """
     global _drawn  # noqa: PLW0603 - a stock
     if len(_drawn) < count:
@@ -38,7 +38,7 @@ def _draw(count: int) -> bytes:
 
 
 def _begin_anew() -> None:
-    """A fork must not draw what its parent draws."""
+    """Empty the stock in a forked process: it must not use the bytes that its parent uses."""
     global _drawn  # noqa: PLW0603 - as above
     _drawn = b""
 
@@ -54,8 +54,9 @@ def of_request() -> str:
 def new(at: datetime) -> UUID:
     """Make an id that sorts by `at`, so that keyset pages follow time.
 
-    Ids that this process makes for one moment sort in the order they were made, so that the events
-    of one decision stay in theirs (RFC 9562 section 6.2: fraction in `rand_a`, growing `rand_b`).
+    Ids that one process makes for the same moment sort in the order in which they were made.  So
+    the events of one decision keep their order (RFC 9562 section 6.2: the fraction of the
+    millisecond in `rand_a`, a growing `rand_b`).
     """
     global _last  # noqa: PLW0603 - the order of one process
     milliseconds = _milliseconds(at)
@@ -68,9 +69,10 @@ def new(at: datetime) -> UUID:
 
 
 def span(first: datetime | None, until: datetime | None) -> tuple[UUID, UUID]:
-    """Return two ids: those made from `first` on and before `until` lie between them.
+    """Return two ids that enclose every id made from `first` on and before `until`.
 
-    To the millisecond: a few made just before or after may as well.  None: without a bound.
+    The bounds are exact to the millisecond only: a few ids from just outside may lie between them.
+    None means no bound on that side.
     """
     least = 0 if first is None else max(0, _milliseconds(first)) << 80
     most = _LAST if until is None else max(0, _milliseconds(until) + 1) << 80
@@ -82,9 +84,9 @@ def _milliseconds(at: datetime) -> int:
 
 
 def read(text: str) -> UUID:
-    """Read an id that was written by us.  ValueError when it is none.
+    """Parse an id.  ValueError when it is not a UUID.
 
-    As the driver's own kind of UUID, like every id that comes from the database: it is read and
-    written ten times as fast as the library's, and is one.
+    Returns the database driver's UUID, a subclass of Python's that is parsed and written ten times
+    as fast.  Every id that comes from the database is one, too.
     """
     return pgproto.UUID(text)

@@ -1,10 +1,10 @@
 """Signatures on tokens (RFC 7515) and public keys (RFC 7517), for the three algorithms we issue.
 
-joserfc makes keys, thumbprints and JWKs.  Signing and verifying go to `cryptography` directly,
-since every request pays for them; a test holds this file against joserfc, token by token.
+joserfc makes keys, thumbprints and JWKs.  Signing and verifying use `cryptography` directly, since
+every request pays for them; a test compares the results with joserfc's.
 
-A header we would have written is compared as text: there is nothing to parse in it, so `alg`,
-`typ`, `crit`, `jku` and the rest cannot be argued with.
+The header of a token must be, letter by letter, the header that this service writes.  It is
+compared as text and never parsed, so `alg`, `typ`, `crit` and `jku` leave no choice to an attacker.
 """
 
 import base64
@@ -54,10 +54,10 @@ def encode(raw: bytes) -> str:
 
 
 def decode(text: str) -> bytes:
-    """Undo `encode`; ValueError for anything `encode` would not have written.
+    """Undo `encode`.  ValueError for any text that `encode` does not produce.
 
-    The library alone takes `+` for `-`, padding, and loose bits in the last letter: many texts for
-    one signature.
+    The library alone also accepts `+` for `-`, padding, and stray bits in the last letter, so that
+    one signature would have many texts.
     """
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
@@ -80,9 +80,9 @@ def generate(algorithm: Algorithm) -> bytes:
 
 
 def verify_foreign(token: str, jwks: str) -> bytes:
-    """Return the payload of a compact JWS that one of a client's own keys signed.
+    """Return the payload of a compact JWS that is signed by one of a client's own keys.
 
-    ValueError otherwise: another key, an algorithm that is not asymmetric, critical headers.
+    ValueError for another key, an algorithm that is not asymmetric, or a `crit` header.
     """
     try:
         keys = KeySet.import_key_set(msgspec.json.decode(jwks))
@@ -95,10 +95,10 @@ def verify_foreign(token: str, jwks: str) -> bytes:
 
 
 def is_public_set(jwks: str) -> bool:
-    """Tell whether this is a JWK set of public keys, each for an algorithm `verify_foreign` takes.
+    """Whether a text is a JWK set of public keys that `verify_foreign` can use, all of them.
 
-    X25519 is for agreeing on keys, `use` may say encryption and `alg` what we do not take: a client
-    with such a key could never prove itself.
+    Keys for other purposes are refused, such as X25519, `use` encryption or a foreign `alg`: a
+    client could never authenticate with them.
     """
     try:
         members = msgspec.json.decode(jwks, type=dict[str, list[dict[str, str]]])["keys"]
@@ -122,9 +122,9 @@ def _is_weak(jwk: dict[str, str]) -> bool:
 
 
 def verify_with(token: str, public_jwk: str, typ: str) -> bytes:
-    """Return the payload of a compact JWS of one type that the key of a JWK signed.
+    """Return the payload of a compact JWS of type `typ` that is signed by the key of a JWK.
 
-    ValueError otherwise.  The algorithm is the key's own, whatever the header says.
+    ValueError otherwise.  The key decides the algorithm, not the header.
     """
     try:
         head, payload, signature = token.split(".")
@@ -142,7 +142,7 @@ def verify_with(token: str, public_jwk: str, typ: str) -> bytes:
 
 
 def read_kid(token: str) -> str:
-    """Return the key id a compact JWS names, unverified.  ValueError when there is none."""
+    """Return the `kid` of a compact JWS without verifying it.  ValueError when there is none."""
     try:
         return str(read_json(decode(token.partition(".")[0]), dict[str, Any])["kid"])
     except KeyError as exc:
@@ -150,7 +150,7 @@ def read_kid(token: str) -> str:
 
 
 def read_json(text: bytes, kind: type[T]) -> T:
-    """Return JSON of a stranger as what it should be.  ValueError otherwise, at whatever depth."""
+    """Decode JSON from outside into `kind`.  ValueError when it does not fit, or nests too deep."""
     try:
         return msgspec.json.decode(text, type=kind)
     except (msgspec.MsgspecError, RecursionError) as exc:
@@ -179,7 +179,7 @@ def _verifies(public: _Public, signed: bytes, signature: bytes) -> bool:
 
 
 class Key:
-    """A signing key: its id is its thumbprint (RFC 7638)."""
+    """A signing key.  Its id (`kid`) is its thumbprint (RFC 7638)."""
 
     def __init__(self, algorithm: Algorithm, pem: bytes) -> None:
         parsed = _KEY_TYPES[algorithm].import_key(pem)
@@ -197,7 +197,7 @@ class Key:
         self.header = _header(algorithm, self.kid, ACCESS_TOKEN)
 
     def sign(self, payload: bytes) -> str:
-        """Make an access token: compact JWS over `payload`."""
+        """Make an access token: a compact JWS over `payload`, of type `at+jwt`."""
         return self._signed(self.header, payload)
 
     def sign_as(self, typ: str, payload: bytes) -> str:
@@ -205,7 +205,7 @@ class Key:
         return self._signed(_header(self.algorithm, self.kid, typ), payload)
 
     def verifies(self, signed: bytes, signature: bytes) -> bool:
-        """Tell whether `signature` is this key's over `signed`."""
+        """Whether `signature` is a signature of this key over `signed`."""
         return _verifies(self._public, signed, signature)
 
     def _signed(self, header: str, payload: bytes) -> str:

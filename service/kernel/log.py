@@ -1,10 +1,10 @@
-"""Log lines: one JSON object each, keys in a fixed order, only keys of the list below.
+"""Log lines: one JSON object each, with the keys of the list below, in that order.
 
-An allow-list, not a block-list: what nobody thought of is dropped, not printed.
+The list says what is allowed: any other key is dropped, not printed.
 
-The line of a request is by far the most frequent, so it has a way of its own: a struct with a fixed
-set of fields, and the lines of a hundredth of a second are written together.  Everything else goes
-through structlog, at once, after what waits.  A worker that is killed loses the lines that wait.
+Lines of requests are by far the most frequent, so they take a faster path: a struct with fixed
+fields, and one write for all lines of 10 ms.  All other lines go through structlog and are written
+at once, after the lines that wait.  A worker that is killed loses the lines that wait.
 """
 
 import asyncio
@@ -48,11 +48,11 @@ FIELDS = (
     "worker",
     "seconds",
 )
-"""Every key a line may carry, in the order it carries them."""
+"""Every key that a line may have, in their order."""
 
 _LONGEST = 2000
 _ATOMIC = 4096
-"""Bytes that are written to a pipe in one piece (PIPE_BUF): several workers share it."""
+"""Bytes that a pipe takes in one piece (PIPE_BUF): several workers write to the same pipe."""
 _SOON_SECONDS = 0.01
 _encode = msgspec.json.Encoder().encode
 
@@ -80,7 +80,7 @@ class Answered(
         "address": "client.address",
     },
 ):
-    """The line of a request that was answered; a test holds its keys against FIELDS."""
+    """The line of an answered request.  A test compares its keys with FIELDS."""
 
     timestamp: datetime
     level: str
@@ -105,7 +105,7 @@ class _Output:
         self._size = 0
 
     def gather(self, line: bytes) -> None:
-        """Write a line, soon and with others; without a loop, at once."""
+        """Write a line within 10 ms, together with others; at once when no event loop runs."""
         self._add(line)
         if len(self._waiting) == 1:
             try:
@@ -124,13 +124,13 @@ class _Output:
         self._size += len(line)
 
     def flush(self) -> None:
-        """Write what waits; when nobody takes it, it is lost, and nothing else."""
+        """Write the lines that wait.  When standard output is closed, they are lost."""
         taken, self._waiting, self._size = self._waiting, [], 0
         if not taken:
             return
         with contextlib.suppress(OSError, ValueError):  # a pipe without a reader; closed
-            # Past the stream's own buffer, where it has one: what cannot be written would stay
-            # there, and be tried again by an interpreter that ends.
+            # Not through the stream's own buffer: what cannot be written would stay in it, and the
+            # interpreter would try again when it ends.
             stream = getattr(sys.stdout.buffer, "raw", sys.stdout.buffer)
             left = b"".join(taken)
             while left:
@@ -139,7 +139,7 @@ class _Output:
 
 _output = _Output()
 flush = _output.flush
-atexit.register(flush)  # workers end without it, and flush themselves
+atexit.register(flush)  # workers end without running this, and flush by themselves
 
 
 def answered(
@@ -154,7 +154,7 @@ def answered(
     address: str | None,
     reason: str | None,
 ) -> None:
-    """Write the line of a request; its texts are of bounded kinds, but for the reason."""
+    """Write the line of a request.  Only `reason` can be long, and it is cut."""
     if _output.threshold > logging.INFO:
         return
     line = Answered(
@@ -191,7 +191,7 @@ def configure(level: str = "info") -> None:
 
 
 class _Bridge(logging.Handler):
-    """Carries a library's log record over, without its arguments' secrets: name and type only."""
+    """Passes on a library's log record: its logger and error type, never its text or arguments."""
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
@@ -199,7 +199,7 @@ class _Bridge(logging.Handler):
 
 
 class ServerBridge(logging.Handler):
-    """Carries the HTTP server's own lines over: they name workers, and nothing of a request."""
+    """Passes on the HTTP server's own lines: they name workers and say nothing about requests."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write it."""
@@ -221,7 +221,7 @@ def log() -> Any:
 
 
 def place(exc: BaseException) -> str:
-    """Name the line an exception came from; its text may hold secrets and is left out."""
+    """Return the code lines an exception came from.  Its text may hold secrets and is left out."""
     frame = exc.__traceback__
     spots = []
     while frame is not None:

@@ -1,7 +1,7 @@
-"""HMAC-SHA-256 (RFC 2104) under keys that are used again and again.
+"""HMAC-SHA-256 (RFC 2104) for keys that are used many times.
 
-A key is prepared once and copied for each message.  `hmac.digest` prepares it each time, which
-costs more than the MAC of a token does.
+Each key is prepared once and copied for each message.  `hmac.digest` prepares the key every time,
+which costs more than the MAC of a token.
 """
 
 from functools import lru_cache

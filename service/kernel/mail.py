@@ -1,10 +1,10 @@
-"""Outgoing mail, by an SMTP server, off the event loop.
+"""Sends mail through an SMTP server, in a thread.
 
 `smtps://user:password@host:465`, or `smtp://host:587` (STARTTLS where the server offers it).
 
-Every mail has a Date, a Message-ID (RFC 5322 section 3.6) and the same content as text and as HTML:
-large providers refuse mail without the first two.  `Auto-Submitted` keeps out-of-office answers
-away (RFC 3834).
+Every mail has a Date and a Message-ID (RFC 5322 section 3.6), because large providers refuse mail
+without them.  It has the same content as text and as HTML.  `Auto-Submitted` prevents
+out-of-office replies (RFC 3834).
 """
 
 import asyncio
@@ -36,9 +36,9 @@ _PORTS = {"smtp": 587, "smtps": 465}
 
 
 class Mail(Struct, frozen=True):
-    """One message: what it says, in paragraphs, and the link that it is about.
+    """One message: its paragraphs, and the link that follows them.
 
-    `to` is an address with the domain in ASCII (A-labels); the rest may be any text.
+    The domain of `to` is in ASCII (A-labels).  The other fields may be any text.
     """
 
     to: str
@@ -48,7 +48,7 @@ class Mail(Struct, frozen=True):
 
 
 class _Policy(EmailPolicy):
-    """Python's own, but for subjects: that one loses spaces where it folds long ones."""
+    """Python's policy, except for subjects: Python loses spaces where it folds long subjects."""
 
     def fold(self, name: str, value: str) -> str:
         """Write a header, in lines."""
@@ -65,25 +65,25 @@ class _Policy(EmailPolicy):
         )
 
 
-# Not every server takes eight bits.
+# Not every server accepts 8-bit text.
 _SEVEN_BIT = _Policy(linesep="\r\n", cte_type="7bit")
 
 
 def _encoded(subject: str, *, linesep: str) -> str:
-    """Write a subject as RFC 2047 has it; what looks like an encoded word is encoded too."""
+    """Encode a subject (RFC 2047).  A text that looks like an encoded word is encoded too."""
     charset = "us-ascii" if subject.isascii() and "=?" not in subject else "utf-8"
     encoded: str = Header(subject, charset, header_name="Subject").encode(linesep=linesep)
     return encoded
 
 
 class Mailer:
-    """Sends in one name, as a host that bears the name of the issuer's."""
+    """Sends mail from one address, and greets servers (EHLO) by the issuer's host name."""
 
     def __init__(self, sender: str, issuer: str) -> None:
-        """Take the sender's address, `a@b` or `Name <a@b>`.  ValueError when it is none."""
+        """`sender` is `a@b` or `Name <a@b>`.  ValueError when it is no address."""
         self._sender = _sender(sender)
         self._host = urlsplit(issuer).hostname or "localhost"
-        # An address is no host name: EHLO wants it in brackets (RFC 5321 section 4.1.3).
+        # EHLO takes an IP address in brackets (RFC 5321 section 4.1.3).
         self._ehlo = self._host
         if ":" in self._host:
             self._ehlo = f"[IPv6:{self._host}]"
@@ -91,7 +91,7 @@ class Mailer:
             self._ehlo = f"[{self._host}]"
 
     async def send(self, url: str, mail: Mail, at: datetime) -> bool:
-        """Send by a server, dated `at`; False, and logged, when it did not take the message."""
+        """Send a mail dated `at`.  When the server does not take it, log that and return False."""
         try:
             await asyncio.to_thread(self._deliver, url, mail, at)
         except (OSError, smtplib.SMTPException, MessageError, ValueError) as exc:
@@ -119,12 +119,12 @@ class Mailer:
             server.send_message(message)
 
     def _written(self, mail: Mail, at: datetime) -> EmailMessage:
-        """Write it; ValueError when something of it would make a second header."""
+        """Build the message.  ValueError when a text would add another header line."""
         if not mail.subject.isprintable():
             raise ValueError("a subject is one line")
         message = EmailMessage(_SEVEN_BIT)
         message["From"] = self._sender
-        # By its parts: `addr_spec` takes no local part beyond ASCII (RFC 6531 allows them).
+        # Given in parts: `addr_spec` refuses local parts beyond ASCII, which RFC 6531 allows.
         local, _, domain = mail.to.rpartition("@")
         message["To"] = Address("", local, domain)
         message["Subject"] = _encoded(mail.subject, linesep="")
@@ -143,7 +143,7 @@ class Mailer:
 
 
 def _sender(text: str) -> Address:
-    """Read the address that mails come from."""
+    """Parse the sender's address.  ValueError when it is none."""
     match = _SENDER.fullmatch(text)
     host = hostname.parse(match["domain"] or match["bare_domain"]) if match else None
     if match is None or host is None or not text.isprintable():
@@ -152,11 +152,11 @@ def _sender(text: str) -> Address:
 
 
 def parsed(url: str) -> SplitResult:
-    """Take apart the URL of a mail server.  ValueError, which does not show it, when it is none."""
+    """Parse the URL of a mail server.  ValueError when it is none; its text hides the URL."""
     try:
         parts = urlsplit(url)
         if parts.scheme in _PORTS and parts.hostname and parts.port != 0:
             return parts
-    except ValueError:  # what stands for the port is none
+    except ValueError:  # the port is no number
         pass
     raise ValueError("not an smtp:// or smtps:// URL")

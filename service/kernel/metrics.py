@@ -1,12 +1,12 @@
-"""What is counted.  No organization, person or client is ever a label.
+"""The metrics of the service.  No organization, person or client is ever a label.
 
-Workers share a folder (`PROMETHEUS_MULTIPROC_DIR`, made anew by `serve`), and the listener on
-AUTH_METRICS_BIND adds them up.  It is a listener of its own: nothing of it is reachable through the
-service's port.
+All workers write to files in one folder (`PROMETHEUS_MULTIPROC_DIR`, made anew by `serve`).  A
+separate listener on AUTH_METRICS_BIND adds them up: metrics are not reachable through the service's
+own port.
 
-A figure in a file that processes share takes 4 µs to change, and every request changes three.  So
-those of requests are added up in memory first and handed over ten times a second; a worker that is
-killed loses the last of them.
+A change of a metric in a shared file takes 4 µs, and every request changes three.  So metrics of
+requests are added up in memory and written ten times a second.  A worker that is killed loses the
+last of them.
 """
 
 import asyncio
@@ -76,13 +76,13 @@ class _Figure(Protocol):
 
 
 class _Gathered:
-    """Sums that wait to be handed over."""
+    """Sums that wait to be written to the shared files."""
 
     def __init__(self) -> None:
         self._sums: dict[_Figure, float] = {}
 
     def add(self, figure: _Figure, amount: float = 1) -> None:
-        """Add to a figure, soon; without a loop, at once."""
+        """Add to a metric, within 0.1 s; at once when no event loop runs."""
         if not self._sums:
             try:
                 asyncio.get_running_loop().call_later(_HAND_OVER_SECONDS, self.hand_over)
@@ -92,7 +92,7 @@ class _Gathered:
         self._sums[figure] = self._sums.get(figure, 0) + amount
 
     def hand_over(self) -> None:
-        """Hand over what waits."""
+        """Write the sums that wait."""
         sums, self._sums = self._sums, {}
         for figure, amount in sums.items():
             figure.inc(amount)
@@ -104,12 +104,12 @@ _answered: dict[tuple[str, str, int], Histogram] = {}
 
 
 def answered(method: str, route: str, status: int, seconds: float) -> None:
-    """Count a request; all three are of a bounded number of kinds."""
+    """Count a request.  Method, route and status have few values, since each is a label."""
     key = (method, route, status)
     kind = _answered.get(key)
     if kind is None:
         kind = _answered[key] = requests.labels(*key)
-    # What `observe` does; the library has no way to hand over many.
+    # The same as `observe` does; the library cannot take many observations at once.
     _gathered.add(kind._sum, seconds)  # noqa: SLF001
     _gathered.add(kind._buckets[bisect_left(_FAST, seconds)])  # noqa: SLF001
 
@@ -120,7 +120,7 @@ def issued(grant_type: str) -> None:
 
 
 class _AllWorkers:
-    """Adds up what the workers left in their folder; gauges of dead ones are dropped."""
+    """Adds up the files of all workers, without the gauges of dead workers."""
 
     def __init__(self, folder: str) -> None:
         self._folder = Path(folder)
@@ -136,7 +136,7 @@ class _AllWorkers:
 
 
 def listen(host: str, port: int, folder: str) -> tuple[WSGIServer, threading.Thread]:
-    """Serve all workers' figures together; OSError when the port is taken."""
+    """Serve the metrics of all workers together.  OSError when the port is taken."""
     registry = CollectorRegistry()
     registry.register(_AllWorkers(folder))
     return start_http_server(port, host, registry)

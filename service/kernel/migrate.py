@@ -1,7 +1,8 @@
-"""Forward-only migrations: sql/migrations/NNNN_idea.sql, checksummed, each in its transaction.
+"""Forward-only migrations: sql/migrations/NNNN_idea.sql, checksummed, each in a transaction.
 
-The lock is polled (`pg_try_advisory_lock`): a blocking wait holds a snapshot and can deadlock with
-the holder's CREATE INDEX CONCURRENTLY.  A first line `-- no-transaction` runs a file outside one.
+The lock is polled with `pg_try_advisory_lock`.  A blocking wait would hold a snapshot and could
+deadlock with the CREATE INDEX CONCURRENTLY of the migration that holds the lock.  A file whose
+first line is `-- no-transaction` runs outside a transaction.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ _PATIENCE_SECONDS = 60.0
 
 
 class MigrationError(Exception):
-    """The schema and the files disagree, a file does not run, or another migration does not end."""
+    """Schema and files disagree, a migration failed, or another migration takes too long."""
 
 
 class Migration(Struct, frozen=True):
@@ -53,7 +54,7 @@ def known(folder: Path = FOLDER) -> list[Migration]:
 async def pending(
     connection: "asyncpg.Connection[asyncpg.Record]", folder: Path = FOLDER
 ) -> list[Migration]:
-    """Return the migrations this schema still lacks.  MigrationError when a file was changed."""
+    """Return the migrations still to apply.  MigrationError when an applied file was changed."""
     table = await connection.fetchval("SELECT to_regclass('schema_migrations')")
     applied = {}
     if table is not None:
@@ -76,7 +77,7 @@ async def pending(
 async def migrate(
     connection: "asyncpg.Connection[asyncpg.Record]", schema: str, folder: Path = FOLDER
 ) -> list[Migration]:
-    """Apply what is pending, one at a time; return what was applied."""
+    """Apply the pending migrations in order and return them.  MigrationError."""
     create_schema = f"CREATE SCHEMA IF NOT EXISTS {_identifier(schema)}"
     key = lock_key(schema)
     await _lock(connection, key)
@@ -100,12 +101,12 @@ async def migrate(
 
 
 def lock_key(schema: str) -> int:
-    """Return the key of the advisory lock that whoever migrates a schema holds."""
+    """Return the key of the advisory lock that a migration of this schema holds."""
     return int.from_bytes(hashlib.sha256(f"migrate {schema}".encode()).digest()[:8], signed=True)
 
 
 async def grant_to(connection: "asyncpg.Connection[asyncpg.Record]", role: str) -> None:
-    """Give a role what the service needs and no more.  MigrationError: there is no such role."""
+    """Grant a role the privileges the service needs, and no more.  MigrationError: unknown role."""
     if not await connection.fetchval("SELECT count(*) FROM pg_roles WHERE rolname = $1", role):
         raise MigrationError("--grant-to: there is no such role")
     await connection.execute("SELECT auth_grant_to($1)", role)

@@ -1,4 +1,7 @@
-"""What may be used once: remembered in Redis until it expires, in memory while Redis is gone."""
+"""Names that may be used once, such as the `jti` of a client assertion.
+
+Used names are kept in Redis until they expire, and in memory for the time when Redis is lost.
+"""
 
 from collections import OrderedDict
 
@@ -9,7 +12,7 @@ _REMEMBERED = 50_000
 
 
 class Once:
-    """Names that were used, each until it means nothing any more."""
+    """The used names of one purpose, each kept until it expires."""
 
     def __init__(self, redis: Redis, clock: Clock, purpose: str) -> None:
         self._redis = redis
@@ -18,7 +21,10 @@ class Once:
         self._used: OrderedDict[str, float] = OrderedDict()
 
     async def use(self, name: str, seconds: int) -> bool:
-        """Use a name; False when it was used before.  Kept here as well, for when Redis goes."""
+        """Use a name for `seconds`; False when it is in use already.
+
+        The name is kept in memory too, in case Redis is lost.
+        """
         now = self._clock.monotonic()
         while self._used and next(iter(self._used.values())) <= now - _LONGEST:
             self._used.popitem(last=False)

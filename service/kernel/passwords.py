@@ -1,15 +1,15 @@
-"""Password hashing: Argon2id for all that is new, bcrypt verified and replaced.
+"""Password hashing: new hashes are Argon2id; bcrypt hashes are verified and then replaced.
 
-Hashing is what a sign-in is bought with, and it is bounded three ways: as many threads as cores
-over all workers, a queue that sheds with 503 rather than grow, and stored parameters that are
-checked before they are obeyed.  The permit belongs to the job, not to the request: a client that
-hangs up frees nothing before its hash is done.  argon2-cffi and bcrypt let go of the GIL while they
-work.
+Hashing is the costly part of a sign-in, and is bounded in three ways.  All workers together use as
+many threads as there are cores.  A full queue refuses with 503 and does not grow.  The parameters
+of stored hashes are checked before they are used.  A place in the queue belongs to the job, not to
+the request: it stays taken until the hash is done, even when the client has hung up.  argon2-cffi
+and bcrypt release the interpreter lock (GIL) while they work.
 
-A password is hashed in one Unicode form, NFC: the same letters typed on two systems may come in
-different code points (NIST SP 800-63B section 3.1.1.2).  A password is also compared in a second
-form, since an older or an imported hash may be of that: as it was received or, if that is NFC, in
-NFD.
+A password is hashed in the Unicode form NFC, because two systems may send the same letters as
+different code points (NIST SP 800-63B section 3.1.1.2).  It is also compared in a second form,
+because an older or an imported hash may have been made from that: the form in which it was received
+or, if that is NFC, NFD.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ _ARGON2 = re.compile(
     r"\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{22,86})",
     re.ASCII,
 )
-# The last letters of salt and digest carry two and four bits; with others no library verifies it.
+# The last letters of salt and digest hold 2 and 4 bits; no library verifies a hash with others.
 _BCRYPT = re.compile(
     r"\$2[aby]\$(\d{2})\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{30}[.CGKOSWaeimquy26]", re.ASCII
 )
@@ -52,12 +52,12 @@ _TIME_MOST, _LANES_MOST = 10, 64
 _LONGEST_HASH = 256
 _NICE = 5
 _MEMORY_OF_PACE = 8
-"""Hashes, of which the pace is a moving mean."""
+"""The pace is a moving mean over this many hashes."""
 _ARGON2_SECONDS = 1e-6
-"""To reckon with for each KiB and pass.  This and the next are what a slow core takes, and equal on
-all workers: what is measured differs from one start to the next."""
+"""Estimated seconds for each KiB and pass.  This and the next are constants for a slow core: values
+that are measured would differ between workers and between starts."""
 _BCRYPT_SECONDS = 6e-5
-"""To reckon with for each of its 2 ** cost rounds."""
+"""Estimated seconds for each of the 2 ** cost rounds."""
 
 
 class HashParameters(Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,23 +69,23 @@ class HashParameters(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Verdict(Struct, frozen=True):
-    """Whether the password is right, and the hash to store instead when the old one is outdated."""
+    """Whether the password is right, and a new hash to store when the old one is outdated."""
 
     ok: bool
     rehash: str | None = None
     began: float = 0.0
-    """The moment (`Clock.monotonic`) from which it was hashed."""
+    """When hashing began, by `Clock.monotonic`."""
 
 
 def acceptable(password_hash: str) -> bool:
-    """Tell whether a stored hash is one we verify, with parameters we are willing to obey."""
+    """Whether a stored hash is of a known scheme, with parameters within our bounds."""
     return find_fault(password_hash) is None
 
 
 def find_fault(password_hash: str) -> str | None:
-    """Say why a stored hash is not one we verify, with the bound that it breaks; None when it is.
+    """Return why we do not verify a stored hash, with the bound that it breaks; None when we do.
 
-    The text names schemes, parameters and bounds, and shows nothing of the hash.
+    The text names schemes, parameters and bounds, and no part of the hash.
     """
     if len(password_hash) > _LONGEST_HASH:
         return f"a password hash has at most {_LONGEST_HASH} characters"
@@ -113,7 +113,7 @@ _MALFORMED = (
 
 
 def cost(password_hash: str) -> float:
-    """Return how many seconds verifying a hash is reckoned to take; 0 when it never is verified."""
+    """Return the estimated seconds for verifying a hash; 0 for a hash that we do not verify."""
     if not acceptable(password_hash):
         return 0.0
     if match := _ARGON2.fullmatch(password_hash):
@@ -122,7 +122,7 @@ def cost(password_hash: str) -> float:
 
 
 def _out_of_bounds(memory_kib: int, passes: int, lanes: int) -> list[str]:
-    """Say of each parameter of Argon2id that we do not obey what it must be."""
+    """Return, for each Argon2id parameter out of bounds, what it must be."""
     faults = []
     if not 8 * max(1, lanes) <= memory_kib <= _MEMORY_MOST:  # RFC 9106 section 3.1
         faults.append(f"m (memory) must be 8 KiB times p to {_MEMORY_MOST} KiB")
@@ -134,7 +134,7 @@ def _out_of_bounds(memory_kib: int, passes: int, lanes: int) -> list[str]:
 
 
 def _is_base64(text: str) -> bool:
-    """Tell whether it is what an encoder wrote, without padding: no stray bits at its end."""
+    """Whether a text is base64 without padding and without stray bits at its end."""
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4))
     except ValueError:
@@ -143,9 +143,9 @@ def _is_base64(text: str) -> bool:
 
 
 def _forms(password: str) -> tuple[str, ...]:
-    """Return a password in NFC, and in the form to try beside it where that is another text.
+    """Return a password in NFC and, when that is another text, in the second form to compare.
 
-    That is the form it was received in or, if that is NFC, NFD.
+    The second form is the received one or, if that is NFC, NFD.
     """
     if unicodedata.is_normalized("NFC", password):
         return tuple(dict.fromkeys((password, unicodedata.normalize("NFD", password))))
@@ -153,16 +153,20 @@ def _forms(password: str) -> tuple[str, ...]:
 
 
 def _step_back() -> None:
-    """Let who only wants an answer go first: a hash holds a core for tens of milliseconds.
+    """Lower the priority of this thread, so that other requests go before hashing.
 
-    Linux has a priority for each thread; elsewhere it would be that of the whole process.
+    A hash keeps a core busy for tens of milliseconds.  Only on Linux, where each thread has a
+    priority of its own; elsewhere the whole process would be slowed.
     """
     if sys.platform == "linux":
         os.nice(_NICE)
 
 
 class Passwords:
-    """The bounded executor and the hasher.  One per process, of which `workers` share the cores."""
+    """The hasher and its bounded executor, one per process.
+
+    `workers` is the number of processes that share the cores.
+    """
 
     def __init__(
         self,
@@ -178,7 +182,7 @@ class Passwords:
         if parameters.memory_kib < floor_kib:
             raise ValueError(f"Argon2id memory is below the floor of {floor_kib} KiB")
         if faults := _out_of_bounds(parameters.memory_kib, parameters.passes, parameters.lanes):
-            # What is hashed with these would be refused when it is verified.
+            # Hashes made with these would be refused later, when they are verified.
             raise ValueError(f"Argon2id parameters out of bounds: {'; '.join(faults)}")
         self._clock = clock
         self._hasher = argon2.PasswordHasher(
@@ -203,10 +207,10 @@ class Passwords:
 
     @contextmanager
     def coming(self) -> Iterator[None]:
-        """Be counted among those who are about to have a password looked at.
+        """While inside, count this request as one that will need hashing.
 
-        When a thousand arrive at once, most are refused here, before any other work is done for
-        them.  Refused(UNAVAILABLE) when the queue is full.
+        When a thousand arrive at once, most are refused here, before any other work is done.
+        Refused(UNAVAILABLE) when the queue is full.
         """
         self._require_room(self._coming + self._waiting)
         self._coming += 1
@@ -224,41 +228,41 @@ class Passwords:
         return await self._run(lambda: self._hash(password))
 
     async def verify(self, on_file: str | None, password: str) -> Verdict:
-        """Check a password against what is on file; against a decoy when there is nothing.
+        """Check a password against a stored hash, or against a decoy when there is none.
 
-        The work is done either way, so that an unknown account costs what a known one does; and a
-        password that is not in NFC costs twice, whatever becomes of the first look.
-        Refused(UNAVAILABLE) when the queue is full, or there is no memory to hash with.
+        The decoy makes an unknown account take as long as a known one.  A password with a second
+        Unicode form is always compared twice, also when the first form is right.
+        Refused(UNAVAILABLE) when the queue is full or memory for the hash is missing.
         """
         return await self._run(lambda: self._verify(on_file, password))
 
     def learn_schemes(self, examples: Iterable[str]) -> None:
-        """Hear which schemes are on file, by a hash of each (see `tell_at`)."""
+        """Learn which schemes are stored, from one example hash of each (see `tell_at`)."""
         self._slowest = max([self._own, *map(cost, examples)])
 
     def step(self) -> float:
-        """Seconds between the moments at which refusals are told.
+        """Return the seconds between the moments at which refusals are answered.
 
-        Twice what verifying the slowest scheme on file and a hash of ours are reckoned to take: a
-        password may be looked at in two forms, and a right one of an outdated hash is
-        hashed anew before anybody sees that the account is closed.  And 0.4 s for all else.  By the
-        policy and the database alone: the same on every worker.
+        It is twice the estimated time to verify the slowest stored scheme and a new hash, plus
+        0.4 s for everything else.  Twice, because a password may be compared in two forms, and a
+        right password with an outdated hash is hashed anew before the account is seen to be closed.
+        It depends on the policy and the database alone, so it is the same on every worker.
         """
         return self._margin + 2 * (self._slowest + self._own)
 
     def tell_at(self, began: float, hashed_from: float) -> float:
-        """Return the moment at which to tell a refusal of what began at one moment.
+        """Return when to answer a refusal of an attempt that began at `began` (`Clock.monotonic`).
 
-        A refusal is told only at whole steps after `began`: at the first step after the slowest
-        scheme on file would have finished, had it been hashed from `hashed_from` on.  So its time
-        does not show which scheme an account has.  Waiting costs nothing, unlike a second hash.
+        Refusals are answered only at whole steps after `began`: at the first step at which the
+        slowest stored scheme would be done, if its hashing had begun at `hashed_from`.  So the time
+        of the answer does not show which scheme an account has.  Waiting costs no work.
         """
         slowest = 2 * self._slowest + self._own
         done = max(hashed_from + slowest, self._clock.monotonic())
         return began + self.step() * math.ceil((done - began) / self.step())
 
     def close(self) -> None:
-        """Let running jobs end; drop those that wait."""
+        """Let running jobs end, and drop the jobs that wait."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, job: Callable[[], T]) -> T:
@@ -279,8 +283,8 @@ class Passwords:
         finally:
             took = self._clock.monotonic() - began
             metrics.hashing.observe(took)
-            # As slow as it is of late: others hash on the same cores.  Two threads that meet here
-            # lose one observation.
+            # A moving mean: other processes hash on the same cores.  When two threads are here at
+            # the same time, one observation is lost.
             self._pace += (took - self._pace) / _MEMORY_OF_PACE
 
     def _measure(self, job: Callable[[], object]) -> float:
@@ -294,7 +298,7 @@ class Passwords:
         stored = on_file if usable and on_file is not None else self._decoy
         composed, *received = _forms(password)
         in_nfc = self._matches(stored, composed)
-        # Looked at whether or not NFC was right: time must not tell.
+        # Compared also when NFC was right: the time must not show it.
         looks = [in_nfc, *(self._matches(stored, form) for form in received)]
         ok = usable and any(looks)
         outdated = ok and (not in_nfc or self._outdated(stored))
@@ -307,13 +311,13 @@ class Passwords:
     def _matches(self, stored: str, password: str) -> bool:
         given = password.encode()
         if stored.startswith("$2"):
-            # bcrypt 5 raises above 72 bytes where older libraries cut: cut as they did.
+            # bcrypt 5 raises an error above 72 bytes.  Older libraries cut the password: so do we.
             return bcrypt.checkpw(given[:_BCRYPT_BYTES], stored.encode())
         try:
             return self._hasher.verify(stored, given)
         except (VerifyMismatchError, InvalidHashError):
             return False
-        except VerificationError:  # no memory or no thread: it was not looked at
+        except VerificationError:  # no memory or no thread: nothing was compared
             raise unavailable("a password could not be hashed", retry_after=2) from None
 
     def _outdated(self, stored: str) -> bool:

@@ -1,4 +1,4 @@
-"""PostgreSQL: a pool, and the two ways to use it - statement by statement, and deciding."""
+"""PostgreSQL: a pool of connections, and the ways to use one (autocommit, decision, snapshot)."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from service.kernel.sql import Tx
 
 _DIAL_SECONDS = 3.0
 _LOOK_SECONDS = 1.2
-"""Longer than a silent host is waited for, and short: the next look follows."""
+"""Time for one check of a silent host: longer than its answer may take; checks are repeated."""
 
 _OUTDATED = (
     asyncpg.InvalidSQLStatementNameError,
@@ -25,8 +25,8 @@ _OUTDATED = (
     asyncpg.InvalidCachedStatementError,
     asyncpg.OutdatedSchemaCacheError,
 )
-"""What says that a session is not the one we prepared: a pooler took it away, or somebody migrated.
-Every connection is opened, and looked at, anew."""
+"""Errors which say that a session is not the one we prepared: a pooler exchanged it, or a migration
+ran.  Then every connection is opened and checked anew."""
 
 LOST = (
     CannotConnectError,
@@ -49,15 +49,15 @@ LOST = (
     asyncpg.TransactionTimeoutError,
     *_OUTDATED,
 )
-"""What a server raises that went away, is full, is only a replica, has not granted us what we need
-(`migrate --grant-to`), or that another transaction came in the way of: 503, never a 500."""
+"""Errors that are answered with 503, never with 500: the server is gone, full or only a replica,
+our role lacks a privilege (`migrate --grant-to`), or another transaction was in the way."""
 
 _UNWRITABLE = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
-"""What a text with a NUL in it raises: no text of ours has one, so it can name nothing here."""
+"""Errors for a text with a NUL character.  No stored text has one, so the request is wrong."""
 
 
 class DoomedError(Exception):
-    """A failed statement had already doomed a transaction that was to commit: a fault of ours."""
+    """A transaction was to commit after one of its statements had failed: a bug in the caller."""
 
 
 class Postgres:
@@ -71,13 +71,13 @@ class Postgres:
         self._address: Address | None = None
         self._open: WeakSet[Session] = WeakSet()
         self.is_unsure = False
-        """Another host had to be used for a new connection: those that are open may be silent."""
+        """A new connection went to another host, so the open ones may be to a silent host."""
         self._outdated = False
         self._pool: Pool[asyncpg.Record]
 
     @classmethod
     async def connect(cls, url: str, schema: str, *, most: int = 12) -> "Postgres":
-        """Open the pool.  CannotConnectError says why it cannot be."""
+        """Open the pool.  CannotConnectError says why that failed."""
         opened = cls(url, schema, most)
         opened._pool = await opened._fill()
         return opened
@@ -101,12 +101,13 @@ class Postgres:
         )
 
     async def leave_silent(self) -> bool:
-        """Leave a host that is in use and silent, where another of the URL answers, taking writes.
+        """Close the connections to a silent host, when another host of the URL accepts writes.
 
-        What is under way at it is cut off: its outcome is unknown, as with any lost connection.
-        `is_unsure` stays true where a look failed, so that the next look follows.
+        Statements that run there are cut off; their outcome is unknown, as with any lost
+        connection.  `is_unsure` stays true when a check failed, so that another check follows.
+        Returns whether a host was left.
         """
-        self.is_unsure = False  # first: a connection that is opened meanwhile may set it again
+        self.is_unsure = False  # first, because a new connection may set it again meanwhile
         used = {one.address for one in self._open if not one.is_closed()}
         suspects = used - {self._address} or used
         left = False
@@ -126,7 +127,7 @@ class Postgres:
         return left
 
     async def close(self) -> None:
-        """Close the pool, without waiting longer than 5 s for those who still use it."""
+        """Close the pool.  Connections in use get 5 s to finish."""
         with contextlib.suppress(TimeoutError, asyncpg.InterfaceError):
             async with asyncio.timeout(5):
                 await self._pool.close()
@@ -134,14 +135,14 @@ class Postgres:
         self._pool.terminate()
 
     def reading(self) -> AbstractAsyncContextManager[Tx]:
-        """Lend a connection to look something up: `autocommit`, by whoever writes nothing."""
+        """Lend a connection for statements that only read: the same as `autocommit`."""
         return self.autocommit()
 
     @asynccontextmanager
     async def autocommit(self) -> AsyncIterator[Tx]:
-        """Lend a connection; each statement is a transaction of its own.
+        """Lend a connection on which each statement is its own transaction.
 
-        Refused(UNAVAILABLE) when it is lost.
+        Refused(UNAVAILABLE) when the connection is lost.
         """
         with self._told():
             pool = await self._current()
@@ -150,12 +151,12 @@ class Postgres:
 
     @asynccontextmanager
     async def decision(self) -> AsyncIterator[Tx]:
-        """One transaction that commits on return *and* on Refused, and rolls back on anything else.
+        """Open a transaction that commits on return *and* on Refused, and rolls back on any error.
 
-        Refusals write: a wrong password adds a strike, a replayed token burns a family, and both
-        leave an event.  A COMMIT whose answer was lost is Refused(UNAVAILABLE): the outcome is
-        unknown, the caller may retry, and nothing here retries it.  DoomedError when a statement
-        failed and the failure was swallowed: nothing was written.
+        Refusals commit because they write: a wrong password adds a strike, a replayed token burns a
+        family, and both record an event.  Refused(UNAVAILABLE) when the answer to COMMIT was lost:
+        the outcome is unknown, nothing is retried here, and the caller may retry.  DoomedError when
+        the caller ignored the failure of a statement: nothing was written.
         """
         refusal: Refused | None = None
         with self._told():
@@ -176,11 +177,11 @@ class Postgres:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Tx]:
-        """Lend a connection whose statements all see the database as the first SELECT finds it.
+        """Lend a connection whose statements all see the database as the first SELECT found it.
 
-        It reads alone.  DROP TABLE takes rows from a snapshot too: lock what must stay (LOCK TABLE)
-        before that SELECT.  What takes longer than 15 s between two statements loses it:
-        Refused(UNAVAILABLE).
+        It is read-only.  DROP TABLE removes rows from a snapshot too: lock tables that must stay
+        (LOCK TABLE) before the first SELECT.  Refused(UNAVAILABLE) when the connection is lost, as
+        it is after 15 s without a statement.
         """
         with self._told():
             pool = await self._current()
@@ -193,13 +194,13 @@ class Postgres:
                         await tx.execute("ROLLBACK")
 
     async def now(self) -> datetime:
-        """Ask the database for the time."""
+        """Return the database's time."""
         async with self._pool.acquire(timeout=3) as tx:
             told: datetime = await tx.fetchval("SELECT clock_timestamp()")
         return told
 
     def gauges(self) -> dict[str, int]:
-        """How many connections are open and how many of them idle."""
+        """Return how many connections are open, and how many of them are idle."""
         return {"open": self._pool.get_size(), "idle": self._pool.get_idle_size()}
 
     async def _current(self) -> "Pool[asyncpg.Record]":
@@ -210,7 +211,7 @@ class Postgres:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """Turn what is not ours into a refusal: the server's failures, and texts it cannot hold."""
+        """Turn failures of the server, and texts that it cannot store, into refusals."""
         try:
             yield
         except LOST as lost:
@@ -226,19 +227,19 @@ class Postgres:
 
 
 async def _commit(tx: Tx) -> None:
-    """Commit.  PostgreSQL answers the COMMIT of a doomed transaction with a quiet ROLLBACK."""
+    """Commit.  DoomedError: after a failed statement PostgreSQL answers COMMIT with ROLLBACK."""
     if await tx.execute("COMMIT") != "COMMIT":
         raise DoomedError
 
 
 async def connect_once(url: str, schema: str) -> Session:
-    """Open one connection, to migrate or to look before starting.  CannotConnectError."""
+    """Open one connection, to migrate or to check before the start.  CannotConnectError."""
     return await dial(url, schema, 5)
 
 
 @asynccontextmanager
 async def connected(url: str, schema: str) -> AsyncIterator[Session]:
-    """Lend one connection.  CannotConnectError, also when the server says no meanwhile."""
+    """Lend one connection.  CannotConnectError, also when a statement on it fails."""
     connection = await connect_once(url, schema)
     try:
         yield connection

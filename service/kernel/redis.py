@@ -1,7 +1,7 @@
-"""Redis: what is fast and may be lost.  Fails in milliseconds, never blocks a decision.
+"""Redis: for data that must be fast and may be lost.  A failure takes milliseconds.
 
-The client's own defaults would retry a script eleven times and take seconds to give up on a dead
-server; here nothing is retried, and after a failure nobody asks again for a second.
+By default the client library retries a script eleven times and takes seconds to give up on a dead
+server.  Here nothing is retried, and for one second after a failure no command is sent.
 """
 
 import contextlib
@@ -20,8 +20,8 @@ from service.kernel.log import log
 T = TypeVar("T")
 
 _LOST = (RedisError, OSError, TimeoutError, RuntimeError)
-"""What a server that went away raises.  RuntimeError is uvloop's, of a connection that was reset
-while a command was on its way to it."""
+"""Errors of a lost server.  RuntimeError comes from uvloop, when a connection is reset while a
+command is being sent."""
 
 _TIMEOUT = 0.25
 _PAUSE = 1.0
@@ -29,14 +29,14 @@ _CHECK_MS = 1000
 
 
 class RedisLostError(Exception):
-    """Redis did not answer, or did not a moment ago."""
+    """Redis did not answer, now or within the last second."""
 
 
 class Redis:
     """The pool, its circuit breaker, and the prefix of this deployment's keys."""
 
     def __init__(self, url: str, schema: str, clock: Clock) -> None:
-        """ValueError, which does not show it, when the URL is none of Redis."""
+        """ValueError when the URL is not a Redis URL; its text hides the URL."""
         try:
             self._pool = redis.asyncio.BlockingConnectionPool.from_url(
                 url,
@@ -47,7 +47,7 @@ class Redis:
                 retry=Retry(NoBackoff(), 0),
                 decode_responses=False,
             )
-            # A connection of its own for what waits on purpose, with a timeout beyond that wait.
+            # Commands that wait on purpose use another pool, with a longer timeout.
             self._blocking = redis.asyncio.Redis.from_url(
                 url,
                 socket_timeout=5,
@@ -62,11 +62,11 @@ class Redis:
         self._closed_until = 0.0
         self._lost = False
         self._denied: set[str] = set()
-        # One hash tag: every key of a script lives in one slot of a cluster.
+        # The braces are a hash tag: all keys are in one slot of a cluster, as scripts require.
         self.prefix = f"tesserra:{{{schema}}}:"
 
     async def ask(self, question: Callable[[redis.asyncio.Redis], Awaitable[T]]) -> T:
-        """Ask; RedisLostError when there is no answer, at once while the breaker is open."""
+        """Ask Redis.  RedisLostError without an answer; at once while the breaker is open."""
         if self._clock.monotonic() < self._closed_until:
             raise RedisLostError("breaker is open")
         try:
@@ -78,7 +78,7 @@ class Redis:
             self._closed_until = self._clock.monotonic() + _PAUSE
             why = causes.cache(exc)
             self._note(lost=True, error=why)
-            # A server that ended took the idle connections along; each would fail once more later.
+            # The idle connections of a server that ended are dead, and each would fail once more.
             with contextlib.suppress(*_LOST):
                 await self._pool.disconnect(inuse_connections=False)
             raise RedisLostError(why) from exc
@@ -86,7 +86,7 @@ class Redis:
         return answer
 
     async def await_news(self, stream: str, last: bytes, seconds: float) -> bytes:
-        """Wait for an entry of a stream newer than `last`; return the newest id, or `last`.
+        """Wait for a stream entry newer than `last`; return the newest id, or `last` if none came.
 
         RedisLostError when the connection breaks.
         """
@@ -100,7 +100,7 @@ class Redis:
         return newest
 
     async def ping(self) -> bool:
-        """Tell whether it answers."""
+        """Whether Redis answers."""
         try:
             await self.ask(lambda client: client.exists(self.prefix))
         except RedisLostError:
@@ -108,7 +108,7 @@ class Redis:
         return True
 
     async def check(self) -> None:
-        """Use every command we need once.  RedisLostError says why, or what is not allowed."""
+        """Use each command we need once.  RedisLostError says what failed or is not allowed."""
         key = f"{self.prefix}check"
 
         async def use(client: redis.asyncio.Redis) -> list[Any]:
@@ -137,13 +137,13 @@ class Redis:
                 raise RedisLostError(causes.cache(answer))
 
     def _note_denied(self, what: str) -> None:
-        """Say once what the user may not do: everything else goes on."""
+        """Log once that the Redis user may not do something.  Everything else goes on."""
         if what not in self._denied:
             self._denied.add(what)
             log().warning("redis refuses", error=what)
 
     def _note(self, *, lost: bool, error: str | None = None) -> None:
-        """Say once that it is lost, and once that it is back."""
+        """Log once that Redis is lost, and once that it is back."""
         if lost != self._lost:
             self._lost = lost
             log().warning("redis lost" if lost else "redis back", error=error)

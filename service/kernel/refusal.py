@@ -1,4 +1,4 @@
-"""How the service says no: a reason the wires translate, and what may be shown of it."""
+"""Refusals: a reason, which HTTP and the command line translate, and the texts for it."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Reason(StrEnum):
-    """Why something was refused.  Each wire maps every one of them (tested)."""
+    """Why something was refused.  Each error format maps all of them (tested)."""
 
     INVALID_REQUEST = "invalid_request"
     UNAUTHENTICATED = "unauthenticated"
@@ -31,34 +31,33 @@ class Reason(StrEnum):
 
 
 class Fault(NamedTuple):
-    """One thing that is wrong with a request: where, and what it must be; never what it was."""
+    """One fault of a request: where it is and what must be there, never what was there."""
 
     at: str
     """A JSON pointer into the body (`#/scopes/0`), or the name of a parameter or a header."""
     detail: str
     names: tuple[str, ...] = ()
-    """Members that are not known, where these are what is wrong."""
+    """The unknown members, when the fault is that there are any."""
     unknown: bool = False
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """Return the names of the members of the request at fault, the outermost."""
+        """Return the names of the outermost members of the request that are at fault."""
         if self.unknown:
             return self.names
         return (self.at.removeprefix("#/").partition("/")[0],) if self.at not in ("", "#") else ()
 
     def said(self) -> str:
-        """Return it as a sentence."""
+        """Return the fault as one sentence."""
         name = "the body" if self.at == "#" else self.at.removeprefix("#/").replace("/", ".")
         return f"{name} {self.detail}".lstrip()
 
 
 class Refused(Exception):  # noqa: N818 - a decision, not an error
-    """We decided no.  `public` may be shown to anyone; `private` is only logged.
+    """The service refuses.  `public` may be shown to anyone; `private` is only logged.
 
-    `fields` names the members of the request at fault, never their values; `faults` says of each
-    what it must be, where more is known than `public` tells.
-    `retry_after` is in whole seconds.
+    `fields` names the members of the request that are at fault, never their values.  `faults` says
+    what each must be, where that is known.  `retry_after` is in whole seconds.
     """
 
     def __init__(
@@ -81,7 +80,7 @@ class Refused(Exception):  # noqa: N818 - a decision, not an error
 
 
 def faulty(faults: tuple[Fault, ...], reason: Reason = Reason.INVALID_REQUEST) -> Refused:
-    """Refuse a request for all that is wrong with it, at once."""
+    """Make a refusal of a request that lists all its faults."""
     return Refused(
         reason,
         "; ".join(fault.said() for fault in faults),
@@ -91,14 +90,14 @@ def faulty(faults: tuple[Fault, ...], reason: Reason = Reason.INVALID_REQUEST) -
 
 
 def wrong(name: str, detail: str) -> Refused:
-    """Refuse a request for one of its members, and say what that must be."""
+    """Make a refusal of a request for one member, and say what that must be."""
     return faulty((Fault(f"#/{name}", detail),))
 
 
 def check_all(*checks: Callable[[], object]) -> None:
-    """Make every check, and refuse for all that is wrong at once.
+    """Run every check, and refuse once for the faults of all of them.
 
-    Refused: INVALID_REQUEST; whatever else one of them refuses for.
+    Refused(INVALID_REQUEST), or the refusal of a check that lists no faults.
     """
     faults: list[Fault] = []
     for check in checks:
@@ -113,7 +112,10 @@ def check_all(*checks: Callable[[], object]) -> None:
 
 
 def unavailable(private: str, retry_after: int = 1) -> Refused:
-    """Say that a dependency is gone: 503 and Retry-After; after a 401 clients drop good tokens."""
+    """Make a refusal for a lost dependency: 503 and Retry-After.
+
+    Never 401 in its place: after a 401 clients discard good tokens.
+    """
     return Refused(
         Reason.UNAVAILABLE, "try again shortly", private=private, retry_after=retry_after
     )

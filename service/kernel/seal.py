@@ -1,9 +1,9 @@
-"""Sealing: what is encrypted at rest, and the keys that are derived rather than stored.
+"""Sealing: encryption at rest with the master keys, and keys that are derived from them.
 
-Fernet has no associated data, so the envelope inside carries what the ciphertext is *for*: a
-ciphertext moved to another row, name or version opens and is refused.  Outside, before a dot,
-stands which master key sealed it: what is left to re-seal can be counted without opening anything,
-and a missing key is told from a damaged ciphertext.
+Fernet has no associated data, so the encrypted envelope names its purpose: a ciphertext that was
+moved to another row, name or version is refused.  Before the ciphertext, with a dot, stands the id
+of its master key.  So ciphertexts of old keys can be counted without decrypting them, and a missing
+key can be told from a damaged ciphertext.
 """
 
 import base64
@@ -17,19 +17,19 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from msgspec import Struct
 
 _MASTER = re.compile(r"[A-Za-z0-9_-]{43}=")
-"""The decoder alone would skip what is no letter and stop at the first `=`."""
+"""Checked first, because the decoder skips other characters and stops at the first `=`."""
 
 _SEALED = re.compile(rb"([0-9a-f]{8})\.([A-Za-z0-9_-]+={0,2})")
 _FRAME, _BLOCK = 1 + 8 + 16 + 32, 16
-"""Bytes of a Fernet token around its text, which comes in whole blocks, one at least."""
+"""Bytes of a Fernet token around its text, and the block size.  The text has one block or more."""
 
 
 class SealBrokenError(Exception):
-    """A ciphertext does not open, or was sealed for something else.  The message says which."""
+    """A ciphertext cannot be decrypted, or was sealed for another purpose.  The text says which."""
 
 
 class Envelope(Struct, frozen=True):
-    """What is inside a ciphertext."""
+    """The plaintext of a ciphertext: a value, and what it is for."""
 
     purpose: str
     name: str
@@ -37,7 +37,7 @@ class Envelope(Struct, frozen=True):
 
 
 class Seals(Struct, frozen=True):
-    """How much a master key has sealed; `key_id` None: ciphertexts that name no key."""
+    """How many ciphertexts a master key has sealed; `key_id` None: those that name no key."""
 
     key_id: str | None
     count: int
@@ -50,12 +50,12 @@ def derive(secret: bytes, purpose: str, length: int = 32) -> bytes:
 
 
 def derive_token_key(secret: bytes, purpose: str) -> str:
-    """Derive a Fernet key for one purpose, as text that can be handed over."""
+    """Derive a Fernet key for one purpose, as text."""
     return base64.urlsafe_b64encode(derive(secret, purpose)).decode()
 
 
 def seal_under(key: str, value: bytes) -> str:
-    """Encrypt for whoever holds a Fernet key."""
+    """Encrypt a value under a Fernet key."""
     return Fernet(key).encrypt(value).decode()
 
 
@@ -73,22 +73,25 @@ class Seal:
 
     @property
     def key_ids(self) -> tuple[str, ...]:
-        """Return what names each key outside, the newest first.  Tells nothing of the key."""
+        """The ids of the master keys, the newest first.  An id reveals nothing about its key."""
         return tuple(self._masters)
 
     def newest_alone(self) -> "Seal":
-        """Return a seal that knows the newest master key and no other."""
+        """Return a seal with only the newest master key."""
         newest = next(iter(self._masters.values()))
         return Seal((base64.urlsafe_b64encode(newest).decode(),))
 
     def seal(self, purpose: str, name: str, value: bytes) -> bytes:
-        """Encrypt under the newest master key, bound to what it is for."""
+        """Encrypt a value under the newest master key, bound to its purpose and name."""
         key_id, cipher = next(iter(self._under(purpose).items()))
         envelope = msgspec.json.encode(Envelope(purpose, name, value))
         return key_id.encode() + b"." + cipher.encrypt(envelope)
 
     def open(self, purpose: str, name: str, sealed: bytes) -> bytes:
-        """Decrypt; SealBrokenError says what is wrong: cut short, altered, moved, or the key."""
+        """Decrypt a value.
+
+        SealBrokenError says what is wrong: cut short, altered, moved, or the key is missing.
+        """
         what = f"{purpose} {name}"
         form = _SEALED.fullmatch(sealed)
         if form is None or not _is_whole(form[2]):
@@ -120,12 +123,12 @@ class Seal:
 
 
 def sealed_by(sealed: bytes) -> str:
-    """Return which master key sealed it, as it says itself."""
+    """Return the id of the master key that a ciphertext names."""
     return sealed.partition(b".")[0].decode("latin-1")
 
 
 def _is_whole(token: bytes) -> bool:
-    """Tell whether it is a Fernet token as one is written: the last letter has bits to spare."""
+    """Whether this is a complete Fernet token, without stray bits in its last letter."""
     try:
         raw = base64.urlsafe_b64decode(token)
     except binascii.Error:

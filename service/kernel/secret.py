@@ -2,7 +2,7 @@
 
 
 class Secret(str):
-    """A string whose `repr` shows nothing; `str.__str__` still yields it where it must go."""
+    """A string whose `repr` shows nothing.  `str()` still returns the text, where it is needed."""
 
     __slots__ = ()
 

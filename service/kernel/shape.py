@@ -1,8 +1,8 @@
-"""What is wrong with a value, member by member, and what each must be: the types say it.
+"""Finds all faults of a value, member by member, and says what each member must be.
 
-msgspec stops at the first fault and names neither values nor bounds.  So what it refused is walked
-again, by the same types, whose own words (`Meta(description=...)`, a noun) are used where they have
-any.  Nothing that was given is repeated, but for a member that nobody knows, in `fields`.
+msgspec stops at the first fault and names neither allowed values nor bounds.  So a refused value is
+checked again, by the same types.  A type's own words are used where it has any (a noun in
+`Meta(description=...)`).  No given value is repeated; `fields` may name an unknown member.
 """
 
 import re
@@ -27,28 +27,28 @@ _PLAIN = {
 
 
 def find_faults(value: object, expected: Any, at: str = "#") -> tuple[Fault, ...]:
-    """Return what is wrong with a decoded JSON value, each by its JSON pointer (RFC 6901).
+    """Return the faults of a decoded JSON value, each with its JSON pointer (RFC 6901).
 
-    At most 20, what no type knows last; none when the value is what is expected.
+    At most 20 faults, unknown members last; none when the value is of the expected type.
     """
     found = list(islice(_walk(value, expected, at), _MOST_FAULTS))
     return tuple(sorted(found, key=lambda fault: fault.unknown))
 
 
 def told(expected: Any) -> str:
-    """Say what a value of this type is, after "must be": its values, its bounds, its form."""
+    """Return what a value of this type must be, as words that follow "must be"."""
     return _told(inspect.type_info(expected))
 
 
 def given_type(expected: Any) -> Any:
-    """Return the type of a member that is given: without the null that stands for none."""
+    """Return the type of a member when it is given: the type without null."""
     members = [one for one in get_args(expected) if one not in (type(None), UnsetType)]
     is_union = get_origin(expected) not in (None, Annotated) and type(None) in get_args(expected)
     return members[0] if is_union and len(members) == 1 else expected
 
 
 def bare_type(expected: Any) -> Any:
-    """Return the same without what is said of it."""
+    """Return the type without null and without annotations."""
     given = given_type(expected)
     return bare_type(get_args(given)[0]) if get_origin(given) is Annotated else given
 
@@ -67,7 +67,7 @@ def _walk(value: object, expected: Any, at: str) -> Iterator[Fault]:
 
 
 def _below(value: object, kind: Any, at: str) -> Iterator[Fault]:
-    """Yield what is wrong inside a value, when it is an object or a list as expected."""
+    """Yield the faults inside a value that is, as expected, an object or a list."""
     if isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         known = {field.encode_name: field for field in structs.fields(kind)}
         for name, field in known.items():

@@ -1,5 +1,7 @@
-"""Are two origins the same site to a browser?  Told only where it is sure without the public suffix
-list: cookies with SameSite=Strict or Lax do not travel between sites (RFC 6265bis section 5.2).
+"""Tells whether a browser treats two origins as different sites.
+
+It matters for cookies: those with SameSite=Strict or Lax are not sent between sites (RFC 6265bis
+section 5.2).  The answer is given only where it is certain without the public suffix list.
 """
 
 import ipaddress
@@ -11,11 +13,11 @@ _PUBLIC = re.compile(
     r"|com\.(mx|ar|co|tr|cn|hk|sg|tw)|(github|gitlab)\.io|herokuapp\.com|(vercel|netlify|web)\.app"
     r"|(pages|workers|fly)\.dev|firebaseapp\.com|azurewebsites\.net|onrender\.com"
 )
-"""Suffixes of two labels under which anybody registers.  What is missing here is not told of."""
+"""Two-label suffixes under which anybody can register.  Other such suffixes go unnoticed."""
 
 
 def surely_cross_site(one: str, other: str) -> bool:
-    """Tell whether two origins are surely different sites, ports aside."""
+    """Whether two origins certainly are different sites.  Ports do not count."""
     first, second = urlsplit(one), urlsplit(other)
     if first.scheme != second.scheme:
         return True

@@ -1,9 +1,9 @@
-"""Statements live in sql/queries/<slice>.sql, declared like functions, and are bound at import.
+"""SQL statements: declared like functions in sql/queries/<slice>.sql, and bound at import.
 
-Grammar of a header: `-- name: consume(token_id, used_at)`, then a line of why, then plain SQL whose
-$1, $2 stand in the order of the parameters.  An unknown name stops the start; a wrong keyword is a
-TypeError that names the signature.  A test prepares every statement on the migrated schema and
-compares its columns with the struct its rows become.
+A statement begins with `-- name: consume(token_id, used_at)`, then a comment that says why, then
+plain SQL in which $1, $2 ... are the parameters in that order.  An unknown statement name fails at
+import.  A wrong keyword argument is a TypeError that names the signature.  A test prepares every
+statement on the migrated schema and compares its columns with the struct of its rows.
 """
 
 import functools
@@ -36,7 +36,7 @@ class Statement(Struct, frozen=True):
     text: str
 
     def arguments(self, given: dict[str, Any]) -> list[Any]:
-        """Order keyword arguments as $1, $2...; TypeError names the signature when they differ."""
+        """Return the arguments in the order $1, $2 ...  TypeError when they do not fit."""
         if given.keys() != set(self.parameters):
             signature = f"{self.name}({', '.join(self.parameters)})"
             raise TypeError(f"{signature} was given {sorted(given)}")
@@ -50,10 +50,10 @@ class JsonLine(Struct, frozen=True):
 
 
 class Batch(Struct, frozen=True):
-    """Rows that were dropped from `after` on, the oldest first; `upto`: the newest one's time.
+    """The result of one batch of deletions: how many rows, and the time of the newest one (`upto`).
 
-    The next batch begins there: starting at the oldest again would scan rows that are deleted but
-    not yet vacuumed.
+    The next batch begins at `upto`.  If it began at the oldest row again, it would scan rows that
+    are deleted but not yet vacuumed.
     """
 
     rows: int
@@ -61,7 +61,7 @@ class Batch(Struct, frozen=True):
 
 
 class Rows(Struct, Generic[Row], frozen=True):
-    """A statement that answers with rows of one shape."""
+    """A statement that returns rows, each converted to one struct."""
 
     statement: Statement
     row: type[Row]
@@ -85,10 +85,10 @@ class Rows(Struct, Generic[Row], frozen=True):
 
 
 class Together:
-    """Writes that go out as one statement, in one round trip, in place of one each.
+    """Several writes, sent as one statement in one round trip.
 
-    PostgreSQL runs them on one snapshot and in no promised order: none may look for, or write, a
-    row that another of them writes.  Foreign keys among them hold, as those are checked at the end.
+    PostgreSQL runs them on one snapshot and in no fixed order.  So no write may read or change a
+    row that another one writes.  Foreign keys between them are checked at the end, and hold.
     """
 
     def __init__(self) -> None:
@@ -96,18 +96,18 @@ class Together:
         self._arguments: list[Any] = []
 
     def add(self, text: str, arguments: list[Any]) -> None:
-        """Let a statement, without parts of its own (WITH), go with the others."""
+        """Add a statement.  It must not begin with WITH."""
         self._texts.append(text)
         self._arguments += arguments
 
     async def run(self, tx: Tx) -> None:
-        """Send them."""
+        """Send the writes."""
         await tx.execute(_together(tuple(self._texts)), *self._arguments)
 
 
 @functools.cache
 def _together(texts: tuple[str, ...]) -> str:
-    """Make one statement of several, each one's parameters counted on from those before it."""
+    """Join several statements into one, and number their parameters through."""
     numbered, before = [], 0
     for text in texts:
         shift = before
@@ -122,12 +122,12 @@ Writes: TypeAlias = "Tx | Together"
 
 
 class Command(Struct, frozen=True):
-    """A statement that answers with how many rows it touched."""
+    """A statement that returns the number of rows it changed."""
 
     statement: Statement
 
     async def run(self, tx: Writes, **given: Any) -> int:
-        """Run it; return the number of rows.  Among others (`Together`) it runs later: 0."""
+        """Run it and return the number of rows.  With `Together` it runs later: returns 0."""
         arguments = self.statement.arguments(given)
         if isinstance(tx, Together):
             tx.add(self.statement.text, arguments)
@@ -140,7 +140,7 @@ Bound: TypeAlias = Rows[Any] | Command
 
 
 class Queries:
-    """The statements of one slice.  `bound` is what the slice really uses (tested: all of them)."""
+    """The statements of one slice.  `bound` holds those in use; a test checks that all are."""
 
     def __init__(self, name: str) -> None:
         source = (SQL / "queries" / f"{name}.sql").read_text()

@@ -1,7 +1,8 @@
-"""Workers that cannot start yet, and how the workers beside them know.
+"""Workers that cannot start yet, and how the other workers of the instance know.
 
-Each has a file in a folder that all workers of an instance share, and holds a lock on it (flock).
-The kernel ends the lock with the process, however it dies; a process id may be given to another.
+Each such worker locks a file (flock) in a folder that all workers of the instance share.  The
+operating system releases the lock when the process ends, however it ends.  A process id would not
+do: another process may get the same number.
 """
 
 import contextlib
@@ -19,9 +20,9 @@ _MARK = "waiting-"
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Tell the workers beside this one that it cannot start, until the block or the process ends.
+    """While inside, show the other workers that this one cannot start; also until a crash.
 
-    Nothing is told where there is no such folder, or no file can be made in it.
+    Does nothing when there is no such folder, or no file can be made in it.
     """
     with contextlib.ExitStack() as held:
         with contextlib.suppress(OSError):
@@ -41,13 +42,13 @@ def _mark(held: contextlib.ExitStack) -> None:
     held.callback(mark.unlink, missing_ok=True)
     held.callback(new.unlink, missing_ok=True)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
-    new.rename(mark)  # locked already: whoever finds it without a lock may remove it
+    new.rename(mark)  # locked before it gets its name, since a worker may remove an unlocked file
 
 
 def is_any() -> bool:
-    """Tell whether a worker of this instance lives and cannot start.  Removes what dead ones left.
+    """Whether a live worker of this instance cannot start.  Removes the files of dead workers.
 
-    A file that cannot be looked at counts as that of such a worker.
+    A file that cannot be opened counts as that of such a worker.
     """
     folder = os.environ.get(FOLDER)
     if folder is None:
@@ -63,6 +64,6 @@ def _is_held(mark: Path) -> bool:
             mark.unlink(missing_ok=True)
     except FileNotFoundError:
         return False
-    except OSError:  # it is locked, or cannot be looked at
+    except OSError:  # it is locked, or cannot be opened
         return True
     return False
