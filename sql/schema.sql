@@ -216,12 +216,42 @@ CREATE TABLE public.auth_clients (
     disabled_at timestamp with time zone,
     previous_mac bytea,
     previous_until timestamp with time zone,
-    CONSTRAINT auth_clients_check CHECK (((secret_mac IS NOT NULL) OR (jwks IS NOT NULL))),
+    token_endpoint_auth_method text DEFAULT 'client_secret_basic'::text NOT NULL,
+    grant_types text[] DEFAULT '{client_credentials}'::text[] NOT NULL,
+    redirect_uris text[] DEFAULT '{}'::text[] NOT NULL,
+    post_logout_redirect_uris text[] DEFAULT '{}'::text[] NOT NULL,
+    origins text[] DEFAULT '{}'::text[] NOT NULL,
+    first_party boolean DEFAULT false NOT NULL,
+    require_pkce boolean DEFAULT true NOT NULL,
+    profile text,
+    id_token_signed_response_alg text DEFAULT 'RS256'::text NOT NULL,
+    backchannel_logout_uri text,
+    publisher text,
+    logo_uri text,
+    policy_uri text,
+    tos_uri text,
     CONSTRAINT auth_clients_client_id_check CHECK ((client_id ~ '^[A-Za-z0-9_-]{3,80}$'::text)),
+    CONSTRAINT auth_clients_console CHECK (((client_id <> 'console'::text) OR ((tenant_id IS NULL) AND (token_endpoint_auth_method = 'none'::text) AND first_party AND (disabled_at IS NULL) AND ('refresh_token'::text = ANY (grant_types))))),
+    CONSTRAINT auth_clients_credential CHECK (
+CASE token_endpoint_auth_method
+    WHEN 'none'::text THEN ((secret_mac IS NULL) AND (jwks IS NULL))
+    WHEN 'private_key_jwt'::text THEN ((secret_mac IS NULL) AND (jwks IS NOT NULL))
+    ELSE ((secret_mac IS NOT NULL) AND (jwks IS NULL))
+END),
+    CONSTRAINT auth_clients_fapi2 CHECK (((profile IS NULL) OR ((token_endpoint_auth_method = 'private_key_jwt'::text) AND require_pkce))),
+    CONSTRAINT auth_clients_id_token_signed_response_alg_check CHECK ((id_token_signed_response_alg = ANY (ARRAY['RS256'::text, 'ES256'::text, 'EdDSA'::text]))),
     CONSTRAINT auth_clients_name_check CHECK (((char_length(name) >= 1) AND (char_length(name) <= 200))),
+    CONSTRAINT auth_clients_origins_check CHECK ((cardinality(origins) <= 20)),
+    CONSTRAINT auth_clients_overlap CHECK (((previous_mac IS NULL) OR (secret_mac IS NOT NULL))),
+    CONSTRAINT auth_clients_post_logout_redirect_uris_check CHECK ((cardinality(post_logout_redirect_uris) <= 20)),
     CONSTRAINT auth_clients_previous CHECK (((previous_mac IS NULL) = (previous_until IS NULL))),
     CONSTRAINT auth_clients_previous_mac_check CHECK ((octet_length(previous_mac) = 32)),
-    CONSTRAINT auth_clients_secret_mac_check CHECK ((octet_length(secret_mac) = 32))
+    CONSTRAINT auth_clients_profile_check CHECK ((profile = 'fapi2'::text)),
+    CONSTRAINT auth_clients_public CHECK (((token_endpoint_auth_method <> 'none'::text) OR (require_pkce AND ('client_credentials'::text <> ALL (grant_types))))),
+    CONSTRAINT auth_clients_publisher_check CHECK (((char_length(publisher) >= 1) AND (char_length(publisher) <= 200))),
+    CONSTRAINT auth_clients_redirect_uris_check CHECK ((cardinality(redirect_uris) <= 20)),
+    CONSTRAINT auth_clients_secret_mac_check CHECK ((octet_length(secret_mac) = 32)),
+    CONSTRAINT auth_clients_token_endpoint_auth_method_check CHECK ((token_endpoint_auth_method = ANY (ARRAY['none'::text, 'client_secret_basic'::text, 'client_secret_post'::text, 'private_key_jwt'::text])))
 );
 
 CREATE TABLE public.auth_devices (
@@ -718,6 +748,8 @@ CREATE INDEX auth_revocations_expiry ON public.auth_revocations USING btree (exp
 CREATE INDEX auth_revocations_what ON public.auth_revocations USING btree (kind, value);
 
 CREATE INDEX auth_secret_recipients_recipient ON public.auth_secret_recipients USING btree (recipient_id);
+
+CREATE INDEX auth_sessions_client ON public.auth_sessions USING btree (client_id) WHERE ((ended_at IS NULL) AND (client_id <> 'console'::text));
 
 CREATE INDEX auth_sessions_expiry ON public.auth_sessions USING btree (expires_at);
 

@@ -108,9 +108,11 @@ async def empty_tables(settings: Settings) -> None:
     connection = await connect_once(settings.database_url, settings.database_schema)
     try:
         await connection.execute(
+            "CREATE TEMP TABLE kept AS SELECT * FROM auth_clients WHERE client_id = 'console';"
             "TRUNCATE auth_organizations, auth_users, auth_lockouts, auth_eventos,"
             " auth_event_seals, auth_event_chains, auth_event_checkpoints,"
-            " auth_revocations, auth_idempotency CASCADE; UPDATE auth_revocation_head SET seq = 0"
+            " auth_revocations, auth_idempotency CASCADE; UPDATE auth_revocation_head SET seq = 0;"
+            "INSERT INTO auth_clients TABLE kept"
         )
     finally:
         await connection.close()

@@ -1,19 +1,29 @@
 -- OAuth clients.  Writes auth_clients.
 
--- name: insert(client_id, tenant_id, name, scopes, secret_mac, jwks, created_at)
-INSERT INTO auth_clients (client_id, tenant_id, name, scopes, secret_mac, jwks, created_at)
-VALUES ($1, $2, $3, $4, $5, $6::text::jsonb, $7);
+-- name: insert(client_id, tenant_id, name, scopes, secret_mac, jwks, created_at, token_endpoint_auth_method, grant_types, redirect_uris, post_logout_redirect_uris, origins, first_party, require_pkce, profile, id_token_signed_response_alg, backchannel_logout_uri, publisher, logo_uri, policy_uri, tos_uri)
+INSERT INTO auth_clients (client_id, tenant_id, name, scopes, secret_mac, jwks, created_at,
+                          token_endpoint_auth_method, grant_types, redirect_uris,
+                          post_logout_redirect_uris, origins, first_party, require_pkce, profile,
+                          id_token_signed_response_alg, backchannel_logout_uri, publisher, logo_uri,
+                          policy_uri, tos_uri)
+VALUES ($1, $2, $3, $4, $5, $6::text::jsonb, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+        $19, $20, $21);
 
 -- name: find(client_id)
 SELECT client_id, tenant_id, name, scopes, secret_mac, jwks::text AS jwks, created_at, disabled_at,
-       previous_mac, previous_until
+       previous_mac, previous_until, token_endpoint_auth_method, grant_types, redirect_uris,
+       post_logout_redirect_uris, origins, first_party, require_pkce, profile,
+       id_token_signed_response_alg, backchannel_logout_uri, publisher, logo_uri, policy_uri, tos_uri
   FROM auth_clients
  WHERE client_id = $1;
 
 -- name: find_enabled(client_id)
 -- Who may act: neither it nor its organization is disabled.
 SELECT c.client_id, c.tenant_id, c.name, c.scopes, c.secret_mac, c.jwks::text AS jwks, c.created_at,
-       c.disabled_at, c.previous_mac, c.previous_until
+       c.disabled_at, c.previous_mac, c.previous_until, c.token_endpoint_auth_method, c.grant_types,
+       c.redirect_uris, c.post_logout_redirect_uris, c.origins, c.first_party, c.require_pkce,
+       c.profile, c.id_token_signed_response_alg, c.backchannel_logout_uri, c.publisher, c.logo_uri,
+       c.policy_uri, c.tos_uri
   FROM auth_clients c
   LEFT JOIN auth_organizations o USING (tenant_id)
  WHERE c.client_id = $1
@@ -24,7 +34,9 @@ SELECT c.client_id, c.tenant_id, c.name, c.scopes, c.secret_mac, c.jwks::text AS
 -- Whoever disables, enables or rotates holds the client: of two, one acts.  Only within reach (NULL:
 -- everywhere): nothing else is held.
 SELECT client_id, tenant_id, name, scopes, secret_mac, jwks::text AS jwks, created_at, disabled_at,
-       previous_mac, previous_until
+       previous_mac, previous_until, token_endpoint_auth_method, grant_types, redirect_uris,
+       post_logout_redirect_uris, origins, first_party, require_pkce, profile,
+       id_token_signed_response_alg, backchannel_logout_uri, publisher, logo_uri, policy_uri, tos_uri
   FROM auth_clients
  WHERE client_id = $1
    AND ($2::uuid IS NULL OR tenant_id = $2)
@@ -33,7 +45,9 @@ SELECT client_id, tenant_id, name, scopes, secret_mac, jwks::text AS jwks, creat
 -- name: list_page(tenant_id, after, most)
 -- An organization's; NULL: the platform's own.
 SELECT client_id, tenant_id, name, scopes, secret_mac, jwks::text AS jwks, created_at, disabled_at,
-       previous_mac, previous_until
+       previous_mac, previous_until, token_endpoint_auth_method, grant_types, redirect_uris,
+       post_logout_redirect_uris, origins, first_party, require_pkce, profile,
+       id_token_signed_response_alg, backchannel_logout_uri, publisher, logo_uri, policy_uri, tos_uri
   FROM auth_clients
  WHERE (tenant_id = $1 OR ($1::uuid IS NULL AND tenant_id IS NULL))
    AND client_id > coalesce($2::text, '')

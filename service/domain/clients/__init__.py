@@ -2,7 +2,16 @@
 
 from service.domain.clients.assertion import AssertionRefusedError, check_assertion
 from service.domain.clients.known import BELIEVED, Known, KnownClients
-from service.domain.clients.model import Client, new_secret, secret_mac
+from service.domain.clients.model import (
+    CONSOLE,
+    AuthMethod,
+    Client,
+    GrantType,
+    IdTokenAlgorithm,
+    Profile,
+    new_secret,
+    secret_mac,
+)
 from service.domain.clients.store import (
     find,
     find_enabled,
@@ -15,10 +24,15 @@ from service.domain.clients.store import (
 
 __all__ = [
     "BELIEVED",
+    "CONSOLE",
     "AssertionRefusedError",
+    "AuthMethod",
     "Client",
+    "GrantType",
+    "IdTokenAlgorithm",
     "Known",
     "KnownClients",
+    "Profile",
     "check_assertion",
     "find",
     "find_enabled",

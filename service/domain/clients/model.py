@@ -3,17 +3,54 @@
 import hmac
 import secrets
 from datetime import datetime
+from enum import StrEnum
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
 from service.kernel.ids import TenantId
 from service.kernel.mac import hmac_sha256
 
+CONSOLE = "console"
+"""The client that people sign in by here: a row that is always there, and stays as it is."""
+
+Profile: TypeAlias = Literal["fapi2"]
+IdTokenAlgorithm: TypeAlias = Literal["RS256", "ES256", "EdDSA"]
+
 _SECRET_BYTES = 32
 
 
+class AuthMethod(StrEnum):
+    """How a client proves who it is (RFC 7591 section 2).
+
+    A secret is taken by HTTP Basic and in the form, whichever of the two is registered: they are
+    one credential, and clients disagree about the default.  A client with keys has no secret.
+    """
+
+    NONE = "none"
+    SECRET_BASIC = "client_secret_basic"  # noqa: S105 - the method's name
+    SECRET_POST = "client_secret_post"  # noqa: S105 - the method's name
+    PRIVATE_KEY_JWT = "private_key_jwt"
+
+
+class GrantType(StrEnum):
+    """What a client may be registered for.
+
+    An API key is exchanged by whoever holds it, so token exchange is not among them.
+    """
+
+    AUTHORIZATION_CODE = "authorization_code"
+    REFRESH_TOKEN = "refresh_token"  # noqa: S105 - the grant's name
+    CLIENT_CREDENTIALS = "client_credentials"
+
+
 class Client(Struct, frozen=True, kw_only=True):
-    """A service.  `tenant_id` is None for one of the platform, which sees every organization."""
+    """An application or a service.
+
+    `tenant_id` is None for one of the platform, which sees every organization.  `first_party` is
+    for the platform's own pages and applications.  `require_pkce` is false for confidential
+    clients alone.
+    """
 
     client_id: str
     tenant_id: TenantId | None
@@ -25,6 +62,25 @@ class Client(Struct, frozen=True, kw_only=True):
     disabled_at: datetime | None
     previous_mac: bytes | None = None
     previous_until: datetime | None = None
+    token_endpoint_auth_method: AuthMethod
+    grant_types: tuple[GrantType, ...]
+    redirect_uris: tuple[str, ...] = ()
+    post_logout_redirect_uris: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    first_party: bool = False
+    require_pkce: bool = True
+    profile: Profile | None = None
+    id_token_signed_response_alg: IdTokenAlgorithm = "RS256"  # noqa: S105 - an algorithm
+    backchannel_logout_uri: str | None = None
+    publisher: str | None = None
+    logo_uri: str | None = None
+    policy_uri: str | None = None
+    tos_uri: str | None = None
+
+    @property
+    def public(self) -> bool:
+        """Tell whether it has nothing to prove itself with: its id alone says who it is."""
+        return self.token_endpoint_auth_method is AuthMethod.NONE
 
     def has_secret(self, key: bytes, secret: str, at: datetime) -> bool:
         """Tell in constant time whether this is its secret, or its last one during the overlap."""

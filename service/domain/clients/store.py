@@ -27,6 +27,20 @@ async def insert(tx: Tx, client: Client) -> None:
         secret_mac=client.secret_mac,
         jwks=client.jwks,
         created_at=client.created_at,
+        token_endpoint_auth_method=client.token_endpoint_auth_method,
+        grant_types=list(client.grant_types),
+        redirect_uris=list(client.redirect_uris),
+        post_logout_redirect_uris=list(client.post_logout_redirect_uris),
+        origins=list(client.origins),
+        first_party=client.first_party,
+        require_pkce=client.require_pkce,
+        profile=client.profile,
+        id_token_signed_response_alg=client.id_token_signed_response_alg,
+        backchannel_logout_uri=client.backchannel_logout_uri,
+        publisher=client.publisher,
+        logo_uri=client.logo_uri,
+        policy_uri=client.policy_uri,
+        tos_uri=client.tos_uri,
     )
 
 

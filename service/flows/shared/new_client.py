@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from service.domain import audit, clients
 from service.domain.audit import events
-from service.domain.clients import Client
+from service.domain.clients import AuthMethod, Client, GrantType
 from service.domain.keyring import Usage
 from service.flows.shared.naming import check_known, check_name
 from service.kernel import jose
@@ -50,6 +50,10 @@ async def insert_client(
         jwks=new.jwks,
         created_at=call.at,
         disabled_at=None,
+        token_endpoint_auth_method=(
+            AuthMethod.PRIVATE_KEY_JWT if new.jwks is not None else AuthMethod.SECRET_BASIC
+        ),
+        grant_types=(GrantType.CLIENT_CREDENTIALS,),
     )
     await clients.insert(tx, client)
     created = events.ClientCreated(

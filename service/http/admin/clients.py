@@ -74,7 +74,7 @@ class ClientAnswer(Struct, frozen=True):
     tenant_id: Id | None
     name: str
     scopes: tuple[str, ...]
-    proves_itself_by: Literal["secret", "keys"]
+    proves_itself_by: Literal["secret", "keys", "nothing"]
     created_at: Moment
     disabled_at: Moment | None
     old_secret_until: Moment | None
@@ -188,7 +188,7 @@ def _client(one: Client) -> ClientAnswer:
         tenant_id=_text(one.tenant_id),
         name=one.name,
         scopes=one.scopes,
-        proves_itself_by="keys" if one.secret_mac is None else "secret",
+        proves_itself_by="secret" if one.secret_mac else "keys" if one.jwks else "nothing",
         created_at=one.created_at,
         disabled_at=one.disabled_at,
         old_secret_until=one.previous_until,
