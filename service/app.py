@@ -36,6 +36,7 @@ from service.http.admin import (
     signing_keys,
 )
 from service.http.admin import users as admin_users
+from service.http.dialect import Neighbours
 from service.http.edge import Edge
 from service.http.oauth import endpoints
 from service.http.openapi import OPENAPI, finished
@@ -143,6 +144,7 @@ def litestar_app(
         request_max_body_size=_LARGEST_BODY,
         on_app_init=[_quiet],
     )
+    app.state.neighbours = Neighbours(app)
     app.state.leaving = connections.Leaving()
     app.state.client_addresses = ClientAddresses(networks(settings.trusted_proxies), Clock())
     return app

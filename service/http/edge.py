@@ -1,14 +1,12 @@
 """The outermost room: what every answer carries, whoever wrote it.
 
-Middleware is skipped on 404 and 405, so this wraps the whole application: request id, defensive
-headers, CORS, the access log, and a last answer when something below fails.
+Middleware is skipped on 404 and 405, so this wraps the whole application: request id, headers of
+the route's dialect, CORS, the access log, and a last answer when something below fails.
 """
 
 import re
-from collections.abc import Iterable
-from typing import TypeAlias
+from collections.abc import Collection, Iterable
 
-import msgspec
 from litestar import Litestar
 from litestar.enums import HttpMethod, ScopeType
 from litestar.types import (
@@ -19,37 +17,22 @@ from litestar.types import (
     Send,
 )
 
-from service.http import host
+from service.http import dialect, exceptions, host
 from service.http.body import Body, Patience
 from service.http.context import HTTP_1, may_have_body
-from service.http.hot import HOT, Hot
-from service.http.problem import STATUS, Problem
+from service.http.dialect import CARRIED, Headers
+from service.http.hot import HOT, Hot, rendered
 from service.kernel import ids, log, metrics
 from service.kernel.call import BudgetState
 from service.kernel.clock import Clock
 from service.kernel.connections import Leaving
-from service.kernel.refusal import Reason
+from service.kernel.refusal import Reason, Refused
 from service.settings import Settings
 
-HEADERS: tuple[tuple[bytes, bytes], ...] = (
-    (b"strict-transport-security", b"max-age=63072000; includeSubDomains"),
-    (
-        b"content-security-policy",
-        b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    ),
-    (b"cross-origin-opener-policy", b"same-origin"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"permissions-policy", b"interest-cohort=()"),
-)
 _DIGITS = 16
 _EXPOSED = b"retry-after, x-request-id, ratelimit, ratelimit-policy"
-Headers: TypeAlias = list[tuple[bytes, bytes]]
 _VARY = (b"vary", b"Origin")
 _PUBLIC = (b"access-control-allow-origin", b"*")
-_NO_STORE = (b"cache-control", b"no-store")
 _CLOSE = (b"connection", b"close")
 _WITHOUT_HOST = frozenset({"1", "1.0"})
 """HTTP/1.0, which did not know `Host`: health checks of load balancers speak it."""
@@ -89,6 +72,7 @@ class Edge:
         if scope["type"] != ScopeType.HTTP:
             await self.app(scope, receive, send)
             return
+        scope["litestar_app"] = self.app
         if scope["method"] == HttpMethod.HEAD:
             # RFC 9110 section 9.3.2: whatever answers GET answers HEAD, without the body.
             scope, send = _as_get(scope), _without_body(send)
@@ -138,6 +122,17 @@ def _budget(one: BudgetState) -> Headers:
     ]
 
 
+def _readable(origin: bytes | None, allowed: Collection[bytes]) -> Headers:
+    """Return what lets a page of an allowed origin read an answer; nothing for any other."""
+    if origin is None or origin not in allowed:
+        return []
+    return [
+        (b"access-control-allow-origin", origin),
+        (b"access-control-allow-credentials", b"true"),
+        (b"access-control-expose-headers", _EXPOSED),
+    ]
+
+
 class _Exchange:
     """One request and its answer."""
 
@@ -157,8 +152,7 @@ class _Exchange:
         self._headers = dict(scope["headers"])
         given = self._headers.get(b"x-request-id", b"")
         self.request_id = given.decode() if _REQUEST_ID.fullmatch(given) else ids.of_request()
-        self._origin = self._headers.get(b"origin")
-        self._allowed = self._origin if self._origin in origins else None
+        self._readable = _readable(self._headers.get(b"origin"), origins)
         self.started = False
         self._body: Body
         scope["state"] = {
@@ -191,8 +185,9 @@ class _Exchange:
         """Tell whether a browser asks, for a page we allow, whether it may ask."""
         return (
             self._scope["method"] == "OPTIONS"
-            and self._allowed is not None
+            and self._readable != []
             and b"access-control-request-method" in self._headers
+            and CARRIED[dialect.of(self._scope)].cross_origin
         )
 
     def preflight(self) -> Headers:
@@ -223,19 +218,19 @@ class _Exchange:
     async def _begin(self, status: int, given: Iterable[tuple[bytes, bytes]]) -> Headers:
         """Note an answer, and return its headers with what every answer carries."""
         self.started = True
-        headers = [*given, *HEADERS, _VARY, (b"x-request-id", self.request_id.encode())]
+        carried = CARRIED[dialect.of(self._scope)]
+        named = {name.lower() for name, _ in given}
+        headers = [*given, *(one for one in carried.headers if one[0] not in named)]
+        headers.append((b"x-request-id", self.request_id.encode()))
         # HTTP/2 gives each request a stream of its own, and has no `Connection` (RFC 9113 section
         # 8.2.2): an unread body is in nobody's way there.
         shared = self._scope["http_version"] in HTTP_1
         closes = shared and (not await self._body.drain() or self._leaving.begun)
-        if not any(name.lower() == b"cache-control" for name, _ in given):
-            headers.append(_NO_STORE)
-        if self._allowed is not None and _PUBLIC not in headers:
-            headers.append((b"access-control-allow-origin", self._allowed))
-            headers.append((b"access-control-allow-credentials", b"true"))
-            headers.append((b"access-control-expose-headers", _EXPOSED))
-        said = any(name.lower() == _CLOSE[0] for name, _ in given)
-        if closes and not said:
+        if carried.cross_origin:
+            headers.append(_VARY)
+            if _PUBLIC not in headers:
+                headers += self._readable
+        if closes and _CLOSE[0] not in named:
             headers.append(_CLOSE)
         for one in self._scope["state"].get("budgets", ()):
             headers += _budget(one)
@@ -243,21 +238,13 @@ class _Exchange:
         return headers
 
     async def refuse(self, reason: Reason, detail: str = "") -> None:
-        """Answer with a problem document."""
-        status, title = STATUS[reason]
-        await self._problem(f"urn:tesserra:refusal:{reason.value}", title, status, detail)
+        """Answer with a refusal."""
+        refused = exceptions.refusal(self._scope, Refused(reason, detail))
+        await self.answer(*rendered(refused))
 
     async def fault(self) -> None:
         """Answer 500."""
-        await self._problem("urn:tesserra:refusal:fault", "Something went wrong here", 500)
-
-    async def _problem(self, kind: str, title: str, status: int, detail: str = "") -> None:
-        body = msgspec.json.encode(Problem(kind, title, status, self.request_id, detail))
-        headers = [
-            (b"content-type", b"application/problem+json"),
-            (b"content-length", str(len(body)).encode()),
-        ]
-        await self.answer(status, headers, body)
+        await self.answer(*rendered(exceptions.fault(self._scope)))
 
     def _note(self, status: int) -> None:
         took = self._clock.monotonic() - self._began

@@ -1,13 +1,15 @@
-"""Every exception becomes an answer here, in the dialect of its path."""
+"""Every exception becomes an answer here, in the dialect of its route."""
 
 from typing import Any
 
 from litestar import Request, Response
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
+from litestar.types import Scope
 
-from service.http import oauth_error, problem
+from service.http import dialect, error_page, oauth_error, problem
 from service.http.context import headers
+from service.http.dialect import Dialect
 from service.http.validation import allowed, path_parameters, query_parameters
 from service.kernel.log import log, place
 from service.kernel.refusal import Reason, Refused
@@ -30,26 +32,44 @@ _BY_STATUS = {
 
 def on_refused(request: Request[Any, Any, State], refused: Refused) -> Response[Any]:
     """Answer a refusal."""
-    state = request.scope["state"]
+    return refusal(request.scope, refused)
+
+
+def refusal(scope: Scope, refused: Refused) -> Response[Any]:
+    """Return a refusal in the dialect of the request's route."""
+    state = scope["state"]
     state["refusal"] = f"{refused.reason.value}: {refused.private or refused.public}"
-    scheme = _scheme(request)
-    if is_oauth(request):
-        in_form = scheme is None and state.get("client_in_form", False)
-        return oauth_error.render(refused, scheme, in_form=in_form)
-    handler = request.scope.get("route_handler")
+    match dialect.of(scope):
+        case Dialect.OAUTH:
+            response: Response[Any] = _oauth(scope, refused)
+        case Dialect.API:
+            response = _problem(scope, refused)
+        case Dialect.PAGE:
+            response = error_page.render(refused, state["request_id"])
+    if refused.retry_after is not None:
+        response.headers["Retry-After"] = str(refused.retry_after)
+    if refused.reason is Reason.TOO_SLOW:  # RFC 9110 section 15.5.9
+        response.headers["Connection"] = "close"
+    return response
+
+
+def _oauth(scope: Scope, refused: Refused) -> Response[Any]:
+    scheme = _scheme(scope)
+    in_form = scheme is None and scope["state"].get("client_in_form", False)
+    return oauth_error.render(refused, scheme, in_form=in_form)
+
+
+def _problem(scope: Scope, refused: Refused) -> Response[Any]:
+    handler = scope.get("route_handler")
     taken = (*query_parameters(handler), *path_parameters(handler)) if handler else ()
-    return problem.render(refused, state["request_id"], [one.name for one in taken], scheme)
+    names = [one.name for one in taken]
+    return problem.render(refused, scope["state"]["request_id"], names, _scheme(scope))
 
 
-def _scheme(request: Request[Any, Any, State]) -> str | None:
+def _scheme(scope: Scope) -> str | None:
     """Return the scheme of `Authorization`, in lower case; None when there is no such header."""
-    given = headers(request.scope, b"authorization")
+    given = headers(scope, b"authorization")
     return given[0].partition(" ")[0].lower() if given else None
-
-
-def is_oauth(request: Request[Any, Any, State]) -> bool:
-    """Tell whether the path speaks OAuth's dialect."""
-    return request.scope["path"].startswith("/oauth/")
 
 
 def on_http_exception(request: Request[Any, Any, State], exc: HTTPException) -> Response[Any]:
@@ -71,18 +91,19 @@ def too_large(most: int | None) -> Refused:
 
 
 def on_fault(request: Request[Any, Any, State], exc: Exception) -> Response[Any]:
-    """Answer what nobody foresaw: 500, the request's id and nothing else; the log has the place."""
+    """Answer what nobody foresaw; the log has the place."""
     request_id = request.scope["state"]["request_id"]
     log().error("fault", request_id=request_id, error=type(exc).__name__, where=place(exc))
-    return fault_response(request_id)
+    return fault(request.scope)
 
 
-def fault_response(request_id: str) -> Response[Any]:
-    """Return the bare 500."""
-    told = problem.Problem(
-        type="urn:tesserra:refusal:fault",
-        title="Something went wrong here",
-        status=500,
-        request_id=request_id,
-    )
-    return Response(told, status_code=500, media_type="application/problem+json")
+def fault(scope: Scope) -> Response[Any]:
+    """Return the bare 500, in the dialect of the request's route: the request's id and no more."""
+    request_id = scope["state"]["request_id"]
+    match dialect.of(scope):
+        case Dialect.OAUTH:
+            return oauth_error.fault()
+        case Dialect.API:
+            return problem.fault(request_id)
+        case Dialect.PAGE:
+            return error_page.page(*problem.FAULT, "", request_id)

@@ -42,6 +42,7 @@ _encode = msgspec.json.Encoder().encode
 class _Wire(Struct, frozen=True):
     """A handler, and what it must be called with."""
 
+    handler: HTTPRouteHandler
     path: str
     handle: Callable[..., Awaitable[Any]]
     status: int
@@ -92,7 +93,6 @@ class Hot:
     """The wires of the hot routes."""
 
     def __init__(self, framework: Litestar, routes: Iterable[tuple[str, str]] = HOT) -> None:
-        self._framework = framework
         self._wires = {(m, path): _wire(framework, m, path) for m, path in routes}
 
     async def answer(self, scope: HTTPScope, receive: Receive) -> Answer | None:
@@ -100,7 +100,7 @@ class Hot:
         wire = self._wires.get((scope["method"], scope["path"]))
         if wire is None:
             return None
-        scope["litestar_app"] = self._framework
+        scope["route_handler"] = wire.handler
         scope["path_template"] = wire.path
         try:
             return rendered(await wire.respond(scope, receive), wire.status, wire.media_type)
@@ -113,7 +113,7 @@ class Hot:
         return rendered(response, wire.status, wire.media_type)
 
 
-def rendered(answer: object, status: int, media_type: str) -> Answer:
+def rendered(answer: object, status: int = 200, media_type: str = _JSON) -> Answer:
     """Return what the framework would send for what a handler, or a refusal, answers."""
     headers: list[tuple[bytes, bytes]] = []
     content = answer
@@ -169,6 +169,7 @@ def _wire(framework: Litestar, method: str, path: str) -> _Wire:
     if reads - {"scope", "body"}:
         raise TypeError(f"{method} {path}: {provided} is too much for a hot route")
     return _Wire(
+        handler=handler,
         path=path,
         handle=handler.fn,
         status=handler.status_code,

@@ -56,7 +56,6 @@ DESCRIPTION: dict[Reason, str] = {
 }
 """What to change, where a refusal does not say it itself.  Every reason (tested)."""
 
-_NO_STORE = {"Cache-Control": "no-store"}
 _BASIC = 'Basic realm="tesserra", charset="UTF-8"'
 _NOT_TO_BE_TOLD = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
 
@@ -77,11 +76,7 @@ def render(
     itself in the form and tried no scheme: it is challenged to none (RFC 6749 section 5.2).
     """
     status, error = STATUS[refused.reason]
-    headers = dict(_NO_STORE)
-    if refused.retry_after is not None:
-        headers["Retry-After"] = str(refused.retry_after)
-    if refused.reason is Reason.TOO_SLOW:  # RFC 9110 section 15.5.9
-        headers["Connection"] = "close"
+    headers = {}
     if refused.reason is Reason.INVALID_CLIENT and not in_form:
         headers["WWW-Authenticate"] = _BASIC
     elif refused.reason in (Reason.UNAUTHENTICATED, Reason.INSUFFICIENT_SCOPE):
@@ -93,6 +88,11 @@ def render(
         media_type="application/json",
         headers=headers,
     )
+
+
+def fault() -> Response[OAuthError]:
+    """Return the bare 500; the code is that of RFC 6749 section 4.1.2.1."""
+    return Response(OAuthError("server_error"), status_code=500, media_type="application/json")
 
 
 def describe(refused: Refused) -> str:

@@ -22,6 +22,7 @@ from service.http.context import (
     provide_signed_in,
 )
 from service.http.cookies import REFRESH
+from service.http.dialect import Dialect, of_route
 from service.http.oauth.form import MEDIA_TYPE, provide_form
 from service.http.problem import Problem
 from service.http.validation import (
@@ -50,6 +51,7 @@ _OAUTH_ERROR = {
     "description": "Refused (RFC 6749 section 5.2)",
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/OAuthError"}}},
 }
+_REFUSED = {Dialect.API: _PROBLEM, Dialect.OAUTH: _OAUTH_ERROR}
 _OAUTH_ERROR_SCHEMA = {
     "type": "object",
     "required": ["error"],
@@ -132,7 +134,7 @@ def finished(schema: dict[str, Any], routes: Iterable[BaseRoute]) -> dict[str, A
             for answer in responses.values():
                 _drop_nothing(answer)
                 schemas.answer(handler, answer)
-            refused = _OAUTH_ERROR if path.startswith("/oauth/") else _PROBLEM
+            refused = _REFUSED[of_route(handler)]
             if method == "post" and "application/json" in responses.get("201", {}).get(
                 "content", ()
             ):

@@ -32,6 +32,7 @@ STATUS: dict[Reason, tuple[int, str]] = {
 }
 """Every reason (tested)."""
 
+FAULT = 500, "Something went wrong here"
 
 HEADERS = frozenset({"idempotency-key", "Last-Event-ID"})
 """Those that a refusal may name."""
@@ -85,8 +86,15 @@ def render(
         problem,
         status_code=status,
         media_type="application/problem+json",
-        headers=headers(refused, status, scheme),
+        headers=challenge(refused, status, scheme),
     )
+
+
+def fault(request_id: str) -> Response[Problem]:
+    """Return the bare 500."""
+    status, title = FAULT
+    told = Problem("urn:tesserra:refusal:fault", title, status, request_id)
+    return Response(told, status_code=status, media_type="application/problem+json")
 
 
 def _faults(refused: Refused) -> tuple[Fault, ...]:
@@ -102,18 +110,13 @@ def _wrong(fault: Fault, parameters: Collection[str]) -> Wrong:
     return Wrong(fault.detail, pointer=f"#/{name}" if name not in ("", "#") else name)
 
 
-def headers(refused: Refused, status: int, scheme: str | None) -> dict[str, str]:
-    """Return what goes with the status: when to come back, how to identify oneself.
+def challenge(refused: Refused, status: int, scheme: str | None) -> dict[str, str]:
+    """Return how to identify oneself, where that is what was missing.
 
     Whoever presented no bearer token is not told that it is bad (RFC 6750 section 3.1).
     """
-    found = {}
-    if refused.retry_after is not None:
-        found["Retry-After"] = str(refused.retry_after)
-    if refused.reason is Reason.TOO_SLOW:  # RFC 9110 section 15.5.9
-        found["Connection"] = "close"
-    if status == 401:  # noqa: PLR2004 - HTTP's own number
-        bad = refused.reason is Reason.UNAUTHENTICATED and scheme == "bearer"
-        error = ', error="invalid_token"' if bad else ""
-        found["WWW-Authenticate"] = f'Bearer realm="tesserra"{error}'
-    return found
+    if status != 401:  # noqa: PLR2004 - HTTP's own number
+        return {}
+    bad = refused.reason is Reason.UNAUTHENTICATED and scheme == "bearer"
+    error = ', error="invalid_token"' if bad else ""
+    return {"WWW-Authenticate": f'Bearer realm="tesserra"{error}'}

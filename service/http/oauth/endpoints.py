@@ -19,14 +19,13 @@ from service.flows.oauth.revoke_token import revoke_token
 from service.flows.sessions.refresh_grant import refresh_for_client
 from service.flows.shared.issuing import Issued
 from service.http.address import given_address
+from service.http.dialect import Dialect, speaks
 from service.http.oauth.form import Form, provide_form
 from service.http.oauth.parameters import IntrospectionRequest, RevocationRequest, TokenRequest
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
 
 GRANTS = ("client_credentials", "refresh_token", EXCHANGE)
-
-_NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 FromForm = NamedDependency[SkipValidation[Form]]
 
@@ -90,7 +89,7 @@ async def token(form: FromForm) -> Response[TokenAnswer]:
         refresh_token=issued.refresh_token,
         issued_token_type=kind,
     )
-    return Response(answer, headers=_NO_STORE)
+    return Response(answer)
 
 
 @post("/introspect", status_code=200, opt={"form": IntrospectionRequest})
@@ -102,7 +101,7 @@ async def introspect_token(form: FromForm) -> Response[Introspection]:
     address = given_address(form.get("address"))
     found = await introspect(rt, call, client, form.need("token"), address)
     told = _key(rt, found) if isinstance(found, StoredKey) else _introspection(found)
-    return Response(told, headers=_NO_STORE)
+    return Response(told)
 
 
 @post("/revoke", status_code=200, opt={"form": RevocationRequest})
@@ -110,7 +109,7 @@ async def revoke(form: FromForm) -> Response[Revoked]:
     """Revoke a token of the client's own (RFC 7009); the answer is an empty JSON object."""
     client = await _client_or_console(form)
     await revoke_token(form.context.rt, form.context.call, client, form.need("token"))
-    return Response(Revoked(), headers=_NO_STORE)
+    return Response(Revoked())
 
 
 async def _client_credentials(form: Form) -> Issued:
@@ -206,4 +205,5 @@ router = Router(
     "/oauth",
     route_handlers=[token, introspect_token, revoke],
     dependencies={"form": Provide(provide_form)},
+    opt=speaks(Dialect.OAUTH),
 )
