@@ -132,6 +132,7 @@ export function follow({ issuer, audience, clientId, clientSecret, baseUrl = iss
     const now = Math.max(Date.now() / 1000, monotonic() + ahead);
     if (claims.iss !== issuer) throw new Refused(401, "iss");
     if (![claims.aud].flat().includes(audience)) throw new Refused(401, "aud");
+    if (Object.hasOwn(claims, "cnf")) throw new Refused(401, "bound to a key"); // no proof is checked
     if (!(now < claims.exp + LEEWAY)) throw new Refused(401, "expired");
     if (!(claims.iat <= now + LEEWAY)) throw new Refused(401, "not yet valid");
     for (const [kind, marks] of revoked) {

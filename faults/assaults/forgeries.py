@@ -91,6 +91,9 @@ def _tokens(site: Site, device: Device) -> Iterator[tuple[str, str]]:
         "audience of another": {"aud": "https://other.example"},
         "audience, a list": {"aud": [claims["aud"]]},
         "no subject": {"sub": None},
+        "bound to a key of DPoP": {"cnf": {"jkt": "x"}},
+        "bound to a certificate": {"cnf": {"x5t#S256": "x"}},
+        "bound to nothing": {"cnf": None},
     }
     for name, changed in bodies.items():
         yield f"claims: {name}", signed(header, {**claims, **changed})

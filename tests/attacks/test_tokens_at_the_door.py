@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import httpx2
+import msgspec
 import pytest
 
 from service.http.edge import Edge
@@ -54,6 +55,27 @@ async def test_a10_the_other_form_of_a_signature_dies_with_its_token(
         assert (await client.get("/auth/me", headers=headers)).status_code == 401
         told = await service.ask("/oauth/introspect", token=text)
         assert told.json() == {"active": False}
+
+
+@pytest.mark.parametrize("cnf", [{"jkt": "x"}, {"x5t#S256": "x"}, {"kid": "x"}, {}, None, "x"])
+async def test_a_token_that_is_bound_to_a_key_is_no_bearer_token(
+    rt: Runtime, browser: Browser, cnf: object
+) -> None:
+    """A thief has the token and not the key (RFC 9449 section 7.1, RFC 8705 section 3)."""
+    client = browser()
+    owner = await an_owner(rt, client, platform_admin=True)
+    service = await a_service(rt, browser(), "agentes")
+    token = client.headers["authorization"].removeprefix("Bearer ")
+    key = rt.keyring.signing(rt.clock.now())
+    stolen = key.sign(msgspec.json.encode({**given.claims(token), "cnf": cnf}))
+    for path in ("/auth/me", "/auth/sessions", "/admin/users", "/admin/signing-keys", "/api-keys"):
+        assert (await owner.ask("GET", path)).status_code == 200, path
+        refused = await client.get(path, headers={"authorization": f"Bearer {stolen}"})
+        assert refused.status_code == 401, path
+        assert "bound to a key" in refused.json()["detail"]
+        assert 'error="invalid_token"' in refused.headers["www-authenticate"]
+    assert (await service.ask("/oauth/introspect", token=token)).json()["active"] is True
+    assert (await service.ask("/oauth/introspect", token=stolen)).json() == {"active": False}
 
 
 async def test_a28_a_refresh_grants_no_scope_that_its_person_does_not_hold(

@@ -145,5 +145,10 @@ async def test_the_one_file_refuses_what_is_no_good_token(world: World, recipe: 
         world.token(iat=9_999_999_999, exp=9_999_999_999): "not yet valid",
         world.token(aud="https://other.test"): "aud",
         world.token(iss="https://other.test"): "iss",
+        world.token(cnf={"jkt": "x"}): "bound to a key",
+        world.token(cnf={"x5t#S256": "x"}): "bound to a key",
+        world.token(cnf={}): "bound to a key",
+        world.token(cnf=None): "bound to a key",
+        world.token(cnf="jkt"): "bound to a key",
     }.items():
         assert await recipe.says(token) == f"401 {why}"

@@ -1,7 +1,7 @@
 """Which texts are access tokens, by RFC 7515, RFC 8725 and RFC 9068, and which are not."""
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from joserfc import jws
@@ -11,6 +11,8 @@ from tesserra_verifier import InsufficientScopeError, InvalidTokenError, Unavail
 from service.kernel.jose import Algorithm, Key, encode, generate
 from tests.verifier.conftest import Open, eventually
 from tests.verifier.standin import AUDIENCE, ISSUER, StandIn, forged
+
+KEYS: dict[Algorithm, bytes] = {one: generate(one) for one in get_args(Algorithm)}
 
 
 async def reason(verifier: Verifier, token: str) -> str:
@@ -76,6 +78,40 @@ async def test_wrong_claims_are_refused(
     verifier: Verifier, issuer: StandIn, claims: dict[str, Any], why: str
 ) -> None:
     assert await reason(verifier, issuer.token(**claims)) == why
+
+
+@pytest.mark.parametrize(
+    ("cnf", "why"),
+    [
+        ({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}, "jkt"),
+        ({"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}, "x5t#S256"),
+        ({"jwk": {"kty": "EC"}, "kid": "one"}, "jwk kid"),
+        ({"jwe": "a.b.c.d.e"}, "jwe"),
+        ({"jku": "https://keys.test", "kid": "one"}, "jku kid"),
+        ({"osc": {}}, "osc"),
+        ({"nobody-registered-this": 1}, "nobody-registered-this"),
+        ({}, "nothing"),
+        (7, "not an object"),
+        ("jkt", "not an object"),
+        (["jkt"], "not an object"),
+        (False, "not an object"),
+    ],
+)
+@pytest.mark.parametrize("algorithm", ["ES256", "RS256", "EdDSA"])
+async def test_a_token_that_is_bound_to_a_key_is_refused_and_it_is_said_why(
+    opened: Open, issuer: StandIn, algorithm: Algorithm, cnf: Any, why: str
+) -> None:
+    """No proof of possession is checked here (RFC 7800, RFC 8705 section 3, RFC 9449 section 7)."""
+    issuer.keys = [Key(algorithm, KEYS[algorithm])]
+    verifier = await opened()
+    await verifier.verify(issuer.token())
+    for _ in range(2):
+        with pytest.raises(InvalidTokenError, match=r"^bound: cnf ") as refused:
+            await verifier.verify(issuer.token(cnf=cnf))
+        assert refused.value.reason == "bound"
+        assert why in str(refused.value)
+    null = issuer.keys[0].sign(json.dumps({**issuer.payload(), "cnf": None}).encode())
+    assert await reason(verifier, null) == "bound"
 
 
 async def test_the_leeway_is_ten_seconds_both_ways(verifier: Verifier, issuer: StandIn) -> None:

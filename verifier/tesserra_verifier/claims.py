@@ -43,8 +43,8 @@ class Claims:
 def read(payload: Mapping[str, Any], kid: str, issuer: str, audience: str) -> Claims:
     """Make claims of a payload whose signature is good.
 
-    InvalidTokenError when a claim is missing or of a wrong type, or when the token was made by
-    another issuer or for another audience.
+    InvalidTokenError when a claim is missing or of a wrong type, when the token was made by another
+    issuer or for another audience, or when it is bound to a key (`cnf`, RFC 7800).
     """
     aud = (
         _texts(payload, "aud") if isinstance(payload.get("aud"), list) else (_text(payload, "aud"),)
@@ -72,7 +72,21 @@ def read(payload: Mapping[str, Any], kid: str, issuer: str, audience: str) -> Cl
         raise InvalidTokenError("claims", "iss")
     if audience not in claims.aud:
         raise InvalidTokenError("claims", "aud")
+    if "cnf" in payload:
+        raise InvalidTokenError("bound", _binding(payload["cnf"]))
     return claims
+
+
+def _binding(cnf: object) -> str:
+    """Say why a token with `cnf` is refused, whatever is in it.
+
+    Only who holds the key may use such a token (RFC 7800 section 3, RFC 8705 section 3, RFC 9449
+    section 7.1).  This library checks no proof of that, so to it the token may be a stolen one.
+    """
+    if not isinstance(cnf, Mapping):
+        return "cnf is not an object"
+    named = " ".join(sorted(cnf)) or "nothing"
+    return f"cnf names {named}, and no proof of possession is checked here"
 
 
 def _text(payload: Mapping[str, Any], name: str) -> str:

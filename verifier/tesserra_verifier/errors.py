@@ -4,7 +4,14 @@ import json
 from typing import ClassVar, Literal, TypeAlias
 
 Reason: TypeAlias = Literal[
-    "malformed", "unknown key", "signature", "claims", "expired", "not yet valid", "revoked"
+    "malformed",
+    "unknown key",
+    "signature",
+    "claims",
+    "bound",
+    "expired",
+    "not yet valid",
+    "revoked",
 ]
 """What is wrong with a token: for your log, never for the one who presented it."""
 

@@ -1,6 +1,8 @@
 """What a token says."""
 
-from msgspec import Struct
+from typing import Any
+
+from msgspec import UNSET, Struct
 
 
 class Claims(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -22,3 +24,5 @@ class Claims(Struct, frozen=True, kw_only=True, omit_defaults=True):
     auth_time: int | None = None
     amr: tuple[str, ...] = ()
     akid: str | None = None
+    cnf: Any = UNSET
+    """The key the token is bound to (RFC 7800).  Verification refuses every token that has one."""

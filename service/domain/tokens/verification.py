@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 import msgspec
+from msgspec import UNSET
 
 from service.domain.tokens.model import Claims
 from service.kernel import jose
@@ -80,12 +81,27 @@ class Tokens:
             raise _no("signature or claims")
         if claims.iss != self._issuer or claims.aud != self.audience:
             raise _no("issued by or for another")
+        if claims.cnf is not UNSET:
+            raise _bound()
         return msgspec.structs.replace(claims, kid=key.kid)
 
     def _remember(self, digest: bytes, claims: Claims) -> None:
         self._verified[digest] = claims
         if len(self._verified) > _REMEMBERED:
             self._verified.popitem(last=False)
+
+
+def _bound() -> Refused:
+    """Refuse a token that is bound to a key: no proof of possession is checked here.
+
+    RFC 9449 section 7.1, RFC 8705 section 3.  Only the issuer's own signature gets here, so it may
+    be said why.
+    """
+    return Refused(
+        Reason.UNAUTHENTICATED,
+        "this access token is bound to a key (cnf), and no proof of possession is accepted here",
+        private="access token: bound to a key",
+    )
 
 
 def _no(private: str) -> Refused:

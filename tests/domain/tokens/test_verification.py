@@ -269,6 +269,20 @@ def test_a08_issuer_and_audience_are_one_string_to_the_letter(
     refuses(signed(header(), payload(**{claim: value})))
 
 
+@pytest.mark.parametrize(
+    "cnf",
+    [{"jkt": "x"}, {"x5t#S256": "x"}, {"jwk": {}}, {"unknown": 1}, {}, None, 7, "jkt", [], False],
+)
+def test_a_token_that_is_bound_to_a_key_is_refused_and_it_is_said_why(
+    tokens: Tokens, cnf: object
+) -> None:
+    for _ in range(2):
+        with pytest.raises(Refused, match="bound to a key") as caught:
+            tokens.verify(signed(header(), payload(cnf=cnf)), AT)
+        assert caught.value.reason is Reason.UNAUTHENTICATED
+        assert "cnf" in caught.value.public
+
+
 @pytest.mark.parametrize("typ", ["JWT", "jwt", "AT+JWT", "application/at+jwt", "logout+jwt", None])
 def test_a09_a_token_of_another_type_is_no_access_token(
     refuses: Callable[..., None], typ: str | None
