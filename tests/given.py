@@ -123,6 +123,43 @@ async def no_grace(rt: Runtime) -> None:
         )
 
 
+async def a_public_client(rt: Runtime, client_id: str = "app") -> str:
+    """Make a client without a secret, of the platform."""
+    async with rt.pg.reading() as tx:
+        await tx.execute(
+            "INSERT INTO auth_clients (client_id, name, scopes, token_endpoint_auth_method,"
+            " grant_types, created_at) VALUES ($1, $1, '{}', 'none', '{refresh_token}', $2)",
+            client_id,
+            rt.clock.now(),
+        )
+    return client_id
+
+
+@asynccontextmanager
+async def statements(rt: Runtime) -> AsyncIterator[list[str]]:
+    """Collect the statements of this process's pool.
+
+    But the revocations' follower's own, and the driver's first look at types.
+    """
+    asked: list[str] = []
+
+    def note(query: Any) -> None:
+        text = query.query
+        followed = "auth_revocation" in text and "auth_families" not in text
+        if not (followed or "typeinfo_tree" in text or "'jit'" in text):
+            asked.append(text)
+
+    pool: Any = rt.pg._pool
+    holders = [holder._con for holder in pool._holders if holder._con is not None]
+    for connection in holders:
+        connection.add_query_logger(note)
+    try:
+        yield asked
+    finally:
+        for connection in holders:
+            connection.remove_query_logger(note)
+
+
 async def live_families(rt: Runtime, user_id: UUID | None = None) -> int:
     """Count families that still yield tokens."""
     async with rt.pg.reading() as tx:

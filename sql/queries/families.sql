@@ -5,11 +5,13 @@ INSERT INTO auth_families (handle_hash, session_id, token_hash, rotated_at, idle
                            absolute_expires_at, last_ip, last_network, last_agent, recorded)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 
--- name: rotate(handle_hashes, generations, token_hashes, successor_hashes, ats, ips, networks, agents)
+-- name: rotate(handle_hashes, generations, token_hashes, successor_hashes, ats, ips, networks, agents, client_ids, roles)
 -- The routine rotation of many families in one round trip and one commit: the current token, in time,
--- of a person and organization in good standing, from where it was last seen.  A family that is
--- not answered here is none of that, and is decided by `lock` and model.py.  Locks in one order, so
--- that two batches never deadlock; the verdict is taken on the locked row.
+-- of a person, organization and client in good standing, from where it was last seen, presented by
+-- the client it was issued to.  `roles`: those that hold the scopes asked for, with spaces between;
+-- null when none was asked for.  A family that is not answered here is none of that, and is decided
+-- by `lock` and model.py.  Locks in one order, so that two batches never deadlock; the verdict is
+-- taken on the locked row.
 --
 -- `rotated_at` is when the token was superseded: now, by this server's clock, and never before the
 -- request arrived.  `superseded` keeps the times before it: 127 of them while the family rotates more
@@ -17,8 +19,9 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 WITH asked AS (
     SELECT *
       FROM unnest($1::bytea[], $2::integer[], $3::bytea[], $4::bytea[], $5::timestamptz[],
-                  $6::text[], $7::text[], $8::text[])
-        AS a (handle_hash, generation, token_hash, successor_hash, at, ip, network, agent)
+                  $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])
+        AS a (handle_hash, generation, token_hash, successor_hash, at, ip, network, agent, client_id,
+              roles)
 ), routine AS (
     SELECT f.handle_hash
       FROM auth_families f
@@ -51,12 +54,17 @@ UPDATE auth_families f
   JOIN auth_users u USING (user_id)
   JOIN auth_memberships m ON m.user_id = s.user_id AND m.tenant_id = s.tenant_id
   JOIN auth_organizations o ON o.tenant_id = s.tenant_id
+  JOIN auth_clients c ON c.client_id = s.client_id
  WHERE f.handle_hash = routine.handle_hash
    AND f.generation = a.generation
+   AND s.client_id = a.client_id
    AND s.ended_at IS NULL
    AND m.disabled_at IS NULL
    AND u.disabled_at IS NULL
    AND o.disabled_at IS NULL
+   AND c.disabled_at IS NULL
+   AND 'refresh_token' = ANY (c.grant_types)
+   AND (a.roles IS NULL OR m.role = ANY (string_to_array(a.roles, ' ')))
 RETURNING f.handle_hash, f.absolute_expires_at, s.session_id, s.tenant_id, s.user_id, s.client_id, s.amr,
           s.auth_time, u.email, u.name, u.platform_admin, m.role,
           o.slug, o.name AS organization, o.policy::text AS policy,
@@ -128,6 +136,7 @@ SELECT s.user_id, s.session_id, s.tenant_id, s.client_id, f.status,
 
 -- name: find_standing(session_id)
 -- Who a session stands for today: name, role, organization; and up to when its tokens are cut off.
+-- No one when the person, the organization or the client may not act.
 SELECT u.email, u.name, u.platform_admin, m.role, o.slug, o.name AS organization,
        o.policy::text AS policy,
        (SELECT max(r.cutoff)
@@ -139,10 +148,13 @@ SELECT u.email, u.name, u.platform_admin, m.role, o.slug, o.name AS organization
   JOIN auth_users u USING (user_id)
   JOIN auth_memberships m ON m.user_id = s.user_id AND m.tenant_id = s.tenant_id
   JOIN auth_organizations o ON o.tenant_id = s.tenant_id
+  JOIN auth_clients c ON c.client_id = s.client_id
  WHERE s.session_id = $1
    AND m.disabled_at IS NULL
    AND u.disabled_at IS NULL
-   AND o.disabled_at IS NULL;
+   AND o.disabled_at IS NULL
+   AND c.disabled_at IS NULL
+   AND 'refresh_token' = ANY (c.grant_types);
 
 -- name: advance(handle_hash, successor_hash, at, ip, network, agent)
 -- The rotation of a family whose row the caller has locked.

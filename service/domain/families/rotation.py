@@ -68,6 +68,8 @@ class ToRotate(Struct, frozen=True):
 class _Routine(ToRotate, frozen=True):
     successor: PresentedToken
     where: Where
+    client_id: str
+    roles: tuple[str, ...] | None
 
 
 SLOW = 0.5
@@ -112,10 +114,21 @@ class Rotations:
             await self._confirmer
 
     async def rotate(
-        self, presented: PresentedToken, successor: PresentedToken, at: datetime, where: Where
+        self,
+        presented: PresentedToken,
+        successor: PresentedToken,
+        at: datetime,
+        where: Where,
+        client_id: str,
+        roles: tuple[str, ...] | None = None,
     ) -> Rotation | None:
-        """Rotate if it is routine; None, and nothing is changed, when it is not."""
-        return await self._batcher.ask(_Routine(presented, at, successor, where))
+        """Rotate if it is routine; None, and nothing is changed, when it is not.
+
+        It is not when the token was issued to another client, or when `roles` are given and the
+        person has none of them.
+        """
+        asked = _Routine(presented, at, successor, where, client_id, roles)
+        return await self._batcher.ask(asked)
 
     async def _rotate(self, asked: list[_Routine]) -> list[Rotation | None]:
         most = _FLIGHTS + _FOR_DECISIONS
@@ -131,6 +144,8 @@ class Rotations:
                 ips=[a.where.ip for a in asked],
                 networks=[a.where.network for a in asked],
                 agents=[a.where.agent for a in asked],
+                client_ids=[a.client_id for a in asked],
+                roles=[None if a.roles is None else " ".join(a.roles) for a in asked],
             )
         by_handle = {rotation.handle_hash: rotation for rotation in rotated}
         return [by_handle.get(a.presented.handle_hash) for a in asked]

@@ -93,7 +93,7 @@ async def find_owner(tx: Tx, handle_hash: bytes) -> Owner | None:
 
 
 async def find_standing(tx: Tx, session_id: SessionId) -> Standing | None:
-    """Return who a session stands for; None when that person or organization may not act."""
+    """Return who a session stands for; None when person, organization or client may not act."""
     return await _find_standing.maybe(tx, session_id=session_id)
 
 

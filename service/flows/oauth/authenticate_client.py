@@ -1,4 +1,4 @@
-"""Which client is this?  By secret, or by an assertion it signed."""
+"""Which client is this?  By secret, by an assertion it signed, or a public one by its id."""
 
 import hashlib
 
@@ -9,7 +9,6 @@ from service.domain.clients import AssertionRefusedError, Client, Known
 from service.domain.keyring import Usage
 from service.domain.revocations import Kind, Memory
 from service.flows.shared import limiting
-from service.flows.shared.issuing import CONSOLE
 from service.kernel import jose
 from service.kernel.call import Call
 from service.kernel.refusal import Reason, Refused
@@ -19,6 +18,7 @@ ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 """RFC 7523 section 2.2."""
 
 
+_IDENTIFY = "HTTP Basic, client_id and client_secret, or client_assertion"
 _BAD_SECRET = "the client is unknown or disabled, or its secret is another"  # noqa: S105 - a text
 _BAD_SIGNATURE = (
     "the client is unknown or disabled, or none of its keys signed the assertion: alg must be"
@@ -28,7 +28,10 @@ _BAD_SIGNATURE = (
 
 
 class ClientCredentials(Struct, frozen=True):
-    """How a client identifies itself: exactly one way (RFC 6749 section 2.3)."""
+    """How a client identifies itself: exactly one way (RFC 6749 section 2.3).
+
+    A public client has its `client_id` alone.
+    """
 
     client_id: str | None = None
     secret: str | None = None
@@ -39,28 +42,32 @@ class _Claimed(Struct, frozen=True):
     sub: str
 
 
-async def authenticate_client(rt: Runtime, call: Call, presented: ClientCredentials) -> Client:
+async def authenticate_client(
+    rt: Runtime, call: Call, presented: ClientCredentials, *, public: bool = False
+) -> Client:
     """Return the client.  No query, as a rule.
 
+    `public`: a public client will do, which proves nothing.
     Refused: INVALID_CLIENT, which says what to change, and says the same of a client that is not
     there; TOO_MANY of them from one address; UNAVAILABLE.
     """
     try:
-        return await _authenticate(rt, call, presented)
+        return await _authenticate(rt, call, presented, public=public)
     except Refused as refused:
         if refused.reason is Reason.INVALID_CLIENT:
             await limiting.spend_address(rt, call, "client", rt.policy.limits.client_failures)
         raise
 
 
-async def _authenticate(rt: Runtime, call: Call, presented: ClientCredentials) -> Client:
+async def _authenticate(
+    rt: Runtime, call: Call, presented: ClientCredentials, *, public: bool
+) -> Client:
     if presented.assertion is not None:
         return await _by_assertion(rt, call, presented)
-    if presented.client_id is None or presented.secret is None:
-        raise _no(
-            "no credentials",
-            "identify the client: HTTP Basic, client_id and client_secret, or client_assertion",
-        )
+    if presented.client_id is None or (presented.secret is None and not public):
+        raise _no("no credentials", f"identify the client: {_IDENTIFY}")
+    if presented.secret is None:
+        return await _by_id(rt, call, presented.client_id)
     client = await _find(rt, call, presented.client_id)
     key = rt.keyring.derived(Usage.CLIENT)
     if client is None or client.secret_mac is None:
@@ -74,9 +81,14 @@ async def _authenticate(rt: Runtime, call: Call, presented: ClientCredentials) -
     return again
 
 
-def is_console(presented: ClientCredentials) -> bool:
-    """Tell whether it is the console: a public client, known by its id alone."""
-    return presented.client_id == CONSOLE and presented.secret is presented.assertion is None
+async def _by_id(rt: Runtime, call: Call, client_id: str) -> Client:
+    client = await _find(rt, call, client_id)
+    if client is None or not client.public:
+        raise _no(
+            "not a public client",
+            f"the client is unknown or disabled, or it must identify itself: {_IDENTIFY}",
+        )
+    return client
 
 
 async def _by_assertion(rt: Runtime, call: Call, presented: ClientCredentials) -> Client:

@@ -12,7 +12,7 @@ from service.domain.sessions import Why
 from service.domain.tokens import Claims
 from service.flows.shared.authenticate import marks
 from service.flows.shared.ending import close_sessions
-from service.flows.shared.issuing import CONSOLE, minter
+from service.flows.shared.issuing import minter
 from service.kernel.call import Call
 from service.kernel.ids import SessionId, TenantId, UserId
 from service.kernel.refusal import Reason, Refused
@@ -21,18 +21,17 @@ from service.runtime import Runtime
 _LEEWAY = timedelta(seconds=60)
 
 
-async def revoke_token(rt: Runtime, call: Call, client: Client | None, token: str) -> None:
-    """Revoke an access or a refresh token of this client (None: the console).
+async def revoke_token(rt: Runtime, call: Call, client: Client, token: str) -> None:
+    """Revoke an access or a refresh token of this client.
 
     A token that is unknown, expired or revoked already is no failure (section 2.2).
     Refused(UNAUTHORIZED_CLIENT) for a token that was issued to another.
     """
-    client_id = client.client_id if client else CONSOLE
     presented = minter(rt).read(token)
     entries = (
-        await _revoke_refresh(rt, call, client_id, presented)
+        await _revoke_refresh(rt, call, client.client_id, presented)
         if presented is not None
-        else await _revoke_access(rt, call, client_id, token)
+        else await _revoke_access(rt, call, client.client_id, token)
     )
     await rt.revocations.announce(entries)
 

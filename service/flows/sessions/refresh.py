@@ -5,12 +5,13 @@ from msgspec import Struct
 
 from service.domain import audit, families, sessions
 from service.domain.audit import events
+from service.domain.clients import CONSOLE
 from service.domain.families import Family, Grace, PresentedToken, Standing, State, Status, ToRotate
 from service.domain.revocations import Revocation
 from service.domain.sessions import Why
 from service.flows.shared import limiting
 from service.flows.shared.ending import close_sessions
-from service.flows.shared.issuing import Granted, Grantee, grant, minter, where
+from service.flows.shared.issuing import Granted, Grantee, grant, minter, narrowed, where
 from service.kernel import metrics
 from service.kernel.call import Call
 from service.kernel.refusal import Reason, Refused
@@ -20,36 +21,61 @@ from service.runtime import Runtime
 
 
 async def refresh(
-    rt: Runtime, call: Call, given: str, scopes: tuple[str, ...] | None = None
+    rt: Runtime, call: Call, given: str, client_id: str = CONSOLE, scope: str | None = None
 ) -> Granted:
     """Rotate.  The routine case is one round trip; all else is decided under the session's lock.
 
-    Refused(INVALID_GRANT): unknown, ended, expired, or replayed - and then the family is burned.
-    A superseded token that an honest client may send is given the current one again.
+    `client_id` is the client that presents the token.  `scope` narrows the access token and nothing
+    else: the refresh token keeps what it was granted (RFC 6749 section 6).
 
-    `scopes` are those the access token is to hold, None: all of the role's.
+    Refused(INVALID_GRANT): unknown, ended, expired, or replayed - and then the family is burned.
+    Another client's token is refused and not burned: whoever holds it has not used it.
+    Refused(INVALID_SCOPE) for more than the person's role holds; the token is not spent.
+    A superseded token that an honest client may send is given the current one again.
     """
     presented = minter(rt).read(given)
     if presented is None:
         raise _no("unknown token")
     await limiting.spend(rt, "refresh", rt.policy.limits.refresh, presented.handle_hash.hex()[:32])
     text, successor = minter(rt).token(presented.handle, presented.generation + 1)
-    rotation = await rt.rotations.rotate(presented, successor, call.at, where(call))
+    roles = None if scope is None else _roles_holding(rt, scope)
+    rotation = await rt.rotations.rotate(
+        presented, successor, call.at, where(call), client_id, roles
+    )
     if rotation is None:
-        grantee, text = await _decide(rt, call, presented)
+        grantee, text = await _decide(rt, call, _Asked(presented, client_id, scope))
     else:
         grantee = msgspec.convert(rotation, Grantee, from_attributes=True)
+    scopes = None if scope is None else _narrowed(rt, scope, grantee.role)
     return await grant(rt, call, grantee, text, grant_type="refresh_token", scopes=scopes)
 
 
-async def _decide(rt: Runtime, call: Call, presented: PresentedToken) -> tuple[Grantee, str]:
+def _roles_holding(rt: Runtime, scope: str) -> tuple[str, ...]:
+    asked = set(scope.split())
+    return tuple(
+        role for role, held in rt.policy.role_scopes.items() if asked and asked <= set(held)
+    )
+
+
+def _narrowed(rt: Runtime, scope: str, role: str) -> tuple[str, ...]:
+    return narrowed(scope, rt.policy.role_scopes.get(role, ()))
+
+
+class _Asked(Struct, frozen=True):
+    presented: PresentedToken
+    client_id: str
+    scope: str | None
+
+
+async def _decide(rt: Runtime, call: Call, asked: _Asked) -> tuple[Grantee, str]:
     """Decide what is not routine: a superseded token, a session that moved or ended.
 
     What changes nothing is answered from a reading: a transaction that holds the row would wait, at
     its commit, for the very standby whose loss made the client ask again.
     """
+    presented = asked.presented
     async with rt.pg.reading() as tx:
-        seen = await _judge(rt, call, presented, tx, await families.find(tx, presented.handle_hash))
+        seen = await _judge(rt, call, asked, tx, await families.find(tx, presented.handle_hash))
     if seen.state is State.SUPERSEDED:
         text, _ = minter(rt).token(presented.handle, seen.family.generation)
         return seen.grantee(), text
@@ -60,7 +86,7 @@ async def _decide(rt: Runtime, call: Call, presented: PresentedToken) -> tuple[G
             rt.pg.decision() as tx,
         ):
             held = await families.lock(tx, presented.handle_hash)
-            seen = await _judge(rt, call, presented, tx, held)
+            seen = await _judge(rt, call, asked, tx, held)
             match seen.state:
                 case State.CURRENT if presented.token_hash != seen.family.token_hash:
                     raise _no("token of another key")
@@ -89,7 +115,7 @@ class _Judged(Struct, frozen=True):
     def grantee(self) -> Grantee:
         """Return who is given a token.  Refused when they may not act."""
         if self.standing is None:
-            raise _no("the person or organization may not act")
+            raise _no("the person, organization or client may not act")
         family = self.family
         return Grantee(
             **msgspec.structs.asdict(self.standing),
@@ -103,15 +129,20 @@ class _Judged(Struct, frozen=True):
         )
 
 
-async def _judge(
-    rt: Runtime, call: Call, presented: PresentedToken, tx: Tx, family: Family | None
-) -> _Judged:
+async def _judge(rt: Runtime, call: Call, asked: _Asked, tx: Tx, family: Family | None) -> _Judged:
+    """Judge a token of this client's.  A scope is judged only where the session goes on."""
     if family is None:
         raise _no("unknown family")
+    if family.client_id != asked.client_id:
+        raise _no("token of another client")
     standing = await families.find_standing(tx, family.session_id)
     tokens = rt.policy.tokens_for(standing.policy if standing else None)
     grace = Grace(seconds(tokens.refresh_grace), seconds(tokens.lost_answer_grace))
-    return _Judged(family, standing, family.state(presented, call.at, where(call), grace))
+    state = family.state(asked.presented, call.at, where(call), grace)
+    over = state is State.ENDED or state is State.EXPIRED
+    if asked.scope is not None and standing is not None and not over:
+        _narrowed(rt, asked.scope, standing.role)
+    return _Judged(family, standing, state)
 
 
 async def _rotate(

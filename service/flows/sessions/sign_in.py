@@ -4,10 +4,11 @@ from msgspec import Struct
 
 from service.domain import audit, devices, users
 from service.domain.audit import events
+from service.domain.clients import CONSOLE
 from service.domain.keyring import Usage
 from service.domain.users import Account, HeldMembership
 from service.flows.shared import limiting, password_attempts
-from service.flows.shared.issuing import CONSOLE, Granted, Grantee, grant, open_session
+from service.flows.shared.issuing import Granted, Grantee, grant, open_session
 from service.flows.shared.password_attempts import Attempt
 from service.kernel import ids, metrics
 from service.kernel.call import Call

@@ -2,10 +2,11 @@
 
 from service.domain import audit, sessions, users
 from service.domain.audit import events
+from service.domain.clients import CONSOLE
 from service.domain.sessions import Why
 from service.flows.shared import limiting
 from service.flows.shared.ending import close_sessions
-from service.flows.shared.issuing import CONSOLE, Granted, Grantee, grant, open_session
+from service.flows.shared.issuing import Granted, Grantee, grant, open_session
 from service.kernel.call import Call, Person
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime

@@ -6,6 +6,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from service.domain import families, sessions
+from service.domain.clients import CONSOLE
 from service.domain.families import Minter, Where, network_of
 from service.domain.keyring import Usage
 from service.domain.tokens import Claims
@@ -18,9 +19,6 @@ from service.kernel.refusal import Reason, Refused, unavailable
 from service.kernel.sql import Writes
 from service.policy import seconds
 from service.runtime import Runtime
-
-CONSOLE = "console"
-"""The client a person's own sign-in belongs to."""
 
 
 class Opened(Struct, frozen=True):

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from service.domain.apikeys import StoredKey
 from service.domain.clients import Client
 from service.domain.tokens import Claims
-from service.flows.oauth.authenticate_client import authenticate_client, is_console
+from service.flows.oauth.authenticate_client import authenticate_client
 from service.flows.oauth.client_credentials import issue_to_client
 from service.flows.oauth.exchange_api_key import ACCESS_TOKEN, API_KEY, JWT, exchange_key
 from service.flows.oauth.exchange_api_key import GRANT as EXCHANGE
@@ -107,7 +107,7 @@ async def introspect_token(form: FromForm) -> Response[Introspection]:
 @post("/revoke", status_code=200, opt={"form": RevocationRequest})
 async def revoke(form: FromForm) -> Response[Revoked]:
     """Revoke a token of the client's own (RFC 7009); the answer is an empty JSON object."""
-    client = await _client_or_console(form)
+    client = await _client(form, public=True)
     await revoke_token(form.context.rt, form.context.call, client, form.need("token"))
     return Response(Revoked())
 
@@ -120,7 +120,7 @@ async def _client_credentials(form: Form) -> Issued:
 
 async def _refresh(form: Form) -> Issued:
     rt, call = form.context.rt, form.context.call
-    client = await _client_or_console(form)
+    client = await _client(form, public=True)
     return await refresh_for_client(rt, call, client, form.need("refresh_token"), form.get("scope"))
 
 
@@ -150,14 +150,9 @@ async def _exchange(form: Form) -> Issued:
     return await exchange_key(rt, call, key, form.get("scope"))
 
 
-async def _client_or_console(form: Form) -> Client | None:
-    if is_console(form.presented):
-        return None
-    return await _client(form)
-
-
-async def _client(form: Form) -> Client:
-    client = await authenticate_client(form.context.rt, form.context.call, form.presented)
+async def _client(form: Form, *, public: bool = False) -> Client:
+    rt, call = form.context.rt, form.context.call
+    client = await authenticate_client(rt, call, form.presented, public=public)
     form.context.note(client.client_id, client.tenant_id)
     return client
 

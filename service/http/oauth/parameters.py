@@ -27,7 +27,7 @@ def _one_of(*values: str) -> Meta:
 class _Client(Struct, frozen=True, kw_only=True):
     client_id: Annotated[
         Given,
-        Meta(description="`console`, the public client, has nothing else to show."),
+        Meta(description="A public client, such as `console`, has nothing else to show."),
     ] = UNSET
     client_secret: Annotated[
         Given, Meta(description="`client_secret_post`; HTTP Basic, or an assertion, instead.")

@@ -58,10 +58,12 @@ rows = st.fixed_dictionaries(
 against = st.sampled_from(
     [None] * 8
     + [
-        "auth_sessions SET ended_why = 'signed_out', ended_at",
-        "auth_users SET disabled_at",
-        "auth_organizations SET disabled_at",
-        "auth_memberships SET disabled_at",
+        "auth_sessions SET ended_why = 'signed_out', ended_at = $1",
+        "auth_users SET disabled_at = $1",
+        "auth_organizations SET disabled_at = $1",
+        "auth_memberships SET disabled_at = $1",
+        "auth_clients SET disabled_at = $1 WHERE client_id = 'app'",
+        "auth_clients SET grant_types = '{}', created_at = $1 WHERE client_id = 'app'",
     ]
 )
 
@@ -83,6 +85,8 @@ async def stored(rt: Runtime) -> dict[str, Any]:
     against=against,
     behind=st.sampled_from([0, 0, 0, 0, 1, 2, -1]),
     elsewhere=st.sampled_from([{}] * 5 + [{"network": n} for n in NETWORKS] + [{"agent": "x"}]),
+    by=st.sampled_from(["app"] * 5 + ["console"]),
+    roles=st.sampled_from([None] * 5 + [("owner", "member"), ("owner", "admin"), ()]),
 )
 async def test_rotate_answers_exactly_what_the_model_calls_routine(
     rt: Runtime,
@@ -90,6 +94,8 @@ async def test_rotate_answers_exactly_what_the_model_calls_routine(
     against: str | None,
     behind: int,
     elsewhere: dict[str, Any],
+    by: str,
+    roles: tuple[str, ...] | None,
 ) -> None:
     handle = os.urandom(24)
     presented = MINTER.token(handle, max(1, row["generation"] - behind))[1]
@@ -108,9 +114,11 @@ async def test_rotate_answers_exactly_what_the_model_calls_routine(
         and not family.moved(where)
         and not family.recorded
         and stands is not None
+        and family.client_id == by
+        and (roles is None or stands.role in roles)
     )
     event(f"routine: {routine}")
-    answered = await rt.rotations.rotate(presented, successor, AT, where)
+    answered = await rt.rotations.rotate(presented, successor, AT, where, by, roles)
 
     assert (answered is not None) == routine
     after = await stored(rt)
@@ -146,7 +154,7 @@ async def test_the_plain_rotation_leaves_the_same_row_as_the_hot_one(rt: Runtime
     handle = os.urandom(24)
     presented, successor = MINTER.token(handle, 3)[1], MINTER.token(handle, 4)[1]
     await begin(rt, handle, row)
-    assert await rt.rotations.rotate(presented, successor, AT, where)
+    assert await rt.rotations.rotate(presented, successor, AT, where, "app")
     hot = await stored(rt)
     await begin(rt, handle, row)
     await advance(rt, presented, successor, AT, where)
@@ -166,7 +174,7 @@ async def test_the_times_are_kept_for_the_longest_grace_of_a_policy(
     if plainly:
         await advance(rt, presented, successor, AT, where)
     else:
-        assert await rt.rotations.rotate(presented, successor, AT, where)
+        assert await rt.rotations.rotate(presented, successor, AT, where, "app")
     assert (await stored(rt))["superseded"] == [*STEADY["superseded"][:kept], AT - pause]
 
 
@@ -208,7 +216,7 @@ async def test_the_row_remembers_a_bounded_number_of_times_and_all_of_the_longes
         if plainly and generation % 2:
             await advance(rt, presented, successor, at, where)
         else:
-            assert await rt.rotations.rotate(presented, successor, at, where)
+            assert await rt.rotations.rotate(presented, successor, at, where, "app")
     async with rt.pg.reading() as tx:
         family = await families.find(tx, MINTER.token(handle, 1)[1].handle_hash)
     assert family is not None
@@ -288,7 +296,7 @@ async def test_a_rotation_that_waited_long_for_a_connection_is_not_confirmed(rt:
     async with contextlib.AsyncExitStack() as all_connections:
         for _ in range(12):
             await all_connections.enter_async_context(rt.pg.reading())
-        rotating = asyncio.create_task(rt.rotations.rotate(presented, successor, AT, where))
+        rotating = asyncio.create_task(rt.rotations.rotate(presented, successor, AT, where, "app"))
         await asyncio.sleep(2 * SLOW)
         assert not rotating.done()
         assert confirming() == 0
@@ -300,7 +308,7 @@ async def test_what_was_never_sent_for_want_of_a_connection_is_not_confirmed(rt:
     where = Where("192.0.2.9", NETWORKS[1], "tests")
     await rt.pg._pool.close()  # as when the server is gone: every use of the pool fails
     with pytest.raises(Refused):
-        await rt.rotations.rotate(asked.presented, asked.presented, AT, where)
+        await rt.rotations.rotate(asked.presented, asked.presented, AT, where, "app")
     with pytest.raises(Refused):
         async with rt.rotations.confirming([asked]) as sent, rt.pg.decision():
             sent()
@@ -353,12 +361,18 @@ async def begin(
     """Put one person, session and family there, and nothing else."""
     current = MINTER.token(handle, row["generation"])[1]
     async with rt.pg.decision() as tx:
-        await tx.execute("DELETE FROM auth_users; DELETE FROM auth_organizations")
+        await tx.execute(
+            "DELETE FROM auth_users; DELETE FROM auth_organizations;"
+            " DELETE FROM auth_clients WHERE client_id = 'app';"
+            " INSERT INTO auth_clients (client_id, name, scopes, token_endpoint_auth_method,"
+            " grant_types, created_at)"
+            " VALUES ('app', 'App', '{}', 'none', '{refresh_token}', now())"
+        )
     person = await world.a_person(rt)
     async with rt.pg.decision() as tx:
         await tx.execute(
             "INSERT INTO auth_sessions (session_id, tenant_id, user_id, client_id, amr, auth_time,"
-            " created_at, expires_at) VALUES ($1, $2, $3, 'console', '{pwd}', $4, $4, $4)",
+            " created_at, expires_at) VALUES ($1, $2, $3, 'app', '{pwd}', $4, $4, $4)",
             SESSION,
             person.tenant_id,
             person.user_id,
@@ -372,4 +386,4 @@ async def begin(
             f"INSERT INTO auth_families ({', '.join(names)}) VALUES ({marks})", *values
         )
         if against is not None:
-            await tx.execute(f"UPDATE {against} = $1", AT - GRACE)
+            await tx.execute(f"UPDATE {against}", AT - GRACE)

@@ -1,10 +1,8 @@
 """The four doors a key is shown at: verify, introspect, a bearer's, and the exchange."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 from urllib.parse import urlencode
 
 import httpx2
@@ -403,7 +401,7 @@ async def test_a_checked_key_costs_no_query_at_any_door(
 ) -> None:
     key = (await root.create(scopes=[FEED]))["secret"]
     await verdict(platform, key)
-    async with _statements(rt) as asked:
+    async with given.statements(rt) as asked:
         for _ in range(5):
             assert (await verdict(platform, key))["valid"]
             assert (await platform.ask("/oauth/introspect", token=key)).json()["active"]
@@ -411,7 +409,7 @@ async def test_a_checked_key_costs_no_query_at_any_door(
             bad = f"{key[:-1]}{'0' if key[-1] != '0' else '1'}"
             assert not (await verdict(platform, bad))["valid"]
     assert asked == []
-    async with _statements(rt) as asked:
+    async with given.statements(rt) as asked:
         assert await use(client, key) == 200
     assert asked == []
 
@@ -423,7 +421,7 @@ async def test_garbage_costs_no_query_at_any_door(
     await verdict(platform, "tsk_")  # the service's own token is known from here on
     bad = [key[:-1], key + "0", key.swapcase(), key[:20] + key[21:] + "0", "tsk_", f"{key} {key}"]
     bad += [key[:n] + ("A" if key[n] != "A" else "B") + key[n + 1 :] for n in range(5, len(key), 9)]
-    async with _statements(rt) as asked:
+    async with given.statements(rt) as asked:
         for text in bad:
             assert not (await verdict(platform, text))["valid"]
             assert not (await platform.ask("/oauth/introspect", token=text)).json()["active"]
@@ -482,23 +480,3 @@ async def _elsewhere(rt: Runtime, browser: Browser) -> str:
     """Return the header of a platform administrator of an organization that is not concerned."""
     other = await an_owner(rt, browser(), "far@top.example", slug="top", platform_admin=True)
     return str(other.http.headers["authorization"])
-
-
-@asynccontextmanager
-async def _statements(rt: Runtime) -> AsyncIterator[list[str]]:
-    """Collect the statements of this process's pool, but the follower's own."""
-    asked: list[str] = []
-
-    def note(query: Any) -> None:
-        if "auth_revocation" not in query.query:
-            asked.append(query.query)
-
-    pool: Any = rt.pg._pool
-    holders = [holder._con for holder in pool._holders if holder._con is not None]
-    for connection in holders:
-        connection.add_query_logger(note)
-    try:
-        yield asked
-    finally:
-        for connection in holders:
-            connection.remove_query_logger(note)
