@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
         " profile: where the time of each path goes;"
         " audit: the trail with ten million events;"
         " against: this checkout and another commit, in turns;"
-        " report: the figures of the last whole runs, into the README",
+        " report: the figures of the last whole runs, into bench/RESULTS.md",
     )
     parser.add_argument("--quick", action="store_true", help="less of it, for everyday use")
     parser.add_argument("commit", nargs="?", default="HEAD", help="against which commit")

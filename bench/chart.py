@@ -1,4 +1,4 @@
-"""Charts as SVG, for a README that may be read on a light or a dark page."""
+"""Charts as SVG, for a page that may be read on a light or a dark page."""
 
 import math
 from collections.abc import Sequence

@@ -538,7 +538,7 @@ async def paths(*, quick: bool, only: Sequence[str] = ()) -> int:
 
 
 def keep(name: str, result: Struct, picture: str | None, *, whole: bool) -> None:
-    """Write a result as JSON, and its picture: of a whole run where the README shows it."""
+    """Write a result as JSON, and its picture: of a whole run where bench/RESULTS.md shows it."""
     folder = RESULTS if whole else ROOT / ".data" / "bench"
     folder.mkdir(parents=True, exist_ok=True)
     written = [folder / f"{name}.json"]

@@ -1,6 +1,6 @@
-"""The figures of the last full runs, as the README shows them: `./dev bench report`.
+"""The figures of the last full runs, as bench/RESULTS.md shows them: `./dev bench report`.
 
-Written between two marks of the README, from bench/results/*.json alone; a test compares.
+Written between two marks of that page, from bench/results/*.json alone; a test compares.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,16 +11,17 @@ import msgspec
 from bench import growth, paths, peers
 from bench.figures import median
 from bench.machine import Machine
-from bench.readme import write
+from bench.marked import write
 
 COMMAND = "./dev bench report"
+PAGE = paths.RESULTS.parent / "RESULTS.md"
 _DIGITS = 100
 Kept = TypeVar("Kept")
 
 
 def report() -> int:
-    """Write the figures into the README; return the exit status."""
-    return write(COMMAND, figures())
+    """Write the figures into the page; return the exit status."""
+    return write(PAGE, COMMAND, figures())
 
 
 def figures() -> str:
@@ -54,7 +55,7 @@ def _paths(result: paths.Result) -> Iterable[str]:
     first = min(one.workers for one in result.measured)
     shown = [o for o in result.measured if o.connections == main and o.workers == first]
     yield _table(heading, rows(shown))
-    yield "![hot paths as shares of their references](bench/results/paths.svg)"
+    yield "![hot paths as shares of their references](results/paths.svg)"
     memory = {one.workers: one.memory_mib for one in result.measured}
     each = "; ".join(
         f"{workers} workers {', '.join(f'{mib:.0f}' for mib in mibs)} MiB"
@@ -68,7 +69,7 @@ def _paths(result: paths.Result) -> Iterable[str]:
     )
     rest = [one for one in result.measured if one not in shown]
     if rest:
-        yield "<details><summary>Other numbers of workers and connections</summary>"
+        yield '<details markdown="1"><summary>Other numbers of workers and connections</summary>'
         yield _table(heading, rows(rest))
         yield "</details>"
 

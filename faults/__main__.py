@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
         choices=["run", "sabotage", "report"],
         help="run: attack the service (the default);"
         " sabotage: break copies of it and see the attack find it each time;"
-        " report: what came of each the last time, into the README",
+        " report: what came of each the last time, into faults/RESULTS.md",
     )
     parser.add_argument("--quick", action="store_true", help="under three minutes")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help=str(names))

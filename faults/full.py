@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from bench.machine import Machine, describe_machine
-from bench.readme import write
+from bench.marked import write
 from faults import kept
 from faults.campaigns import CAMPAIGNS, Campaign
 from faults.report import Told
@@ -44,8 +44,8 @@ def keep(seed: int, told: Sequence[Told], secrets: Told) -> None:
 
 
 def report() -> int:
-    """Write the table into the README; return the exit status."""
-    return write(COMMAND, table())
+    """Write the table into the page; return the exit status."""
+    return write(kept.PAGE, COMMAND, table())
 
 
 def table() -> str:

@@ -1,4 +1,4 @@
-"""What is kept of runs, so that the README can show it: `faults/results/`."""
+"""What is kept of runs, so that faults/RESULTS.md can show it: `faults/results/`."""
 
 import subprocess
 from collections.abc import Iterable
@@ -13,6 +13,7 @@ from service.embedded.checkout import ROOT
 T = TypeVar("T")
 
 FOLDER = Path(__file__).parent / "results"
+PAGE = Path(__file__).parent / "RESULTS.md"
 
 
 def keep(name: str, what: object) -> None:

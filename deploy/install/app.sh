@@ -40,7 +40,7 @@ build_release() { # FOLDER
     mkdir -p "$1/bin" "$1/requirements"
     cp "$source_root/requirements/serve.txt" "$1/requirements/"
     cp "$source_root/README.md" "$source_root/LICENSE" "$source_root/pyproject.toml" "$1/"
-    cp -R "$source_root/sql" "$source_root/service" "$1/"
+    cp -R "$source_root/docs" "$source_root/sql" "$source_root/service" "$1/"
     rm -rf "$1/service/embedded"
     install -m 0755 "$here/bin/tesserra-auth" "$1/bin/tesserra-auth"
     # pip is there while it is needed: what is installed is what the lock names.

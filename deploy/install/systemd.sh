@@ -5,7 +5,7 @@ check_systemd() {
     need_domain
     local file
     for file in master.keys database.url redis.url; do
-        [ -s "$etc/$file" ] || fail "$etc/$file is missing: README, operations, says what it holds"
+        [ -s "$etc/$file" ] || fail "$etc/$file is missing: docs/operate/debian.md says what it holds"
     done
 }
 

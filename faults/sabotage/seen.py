@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from bench.machine import Machine
-from bench.readme import write
+from bench.marked import write
 from faults import kept
 from faults.sabotage.breakages import BREAKAGES
 
@@ -33,8 +33,8 @@ def keep(one: Seen) -> None:
 
 
 def report() -> int:
-    """Write the table into the README; return the exit status."""
-    return write(COMMAND, table())
+    """Write the table into the page; return the exit status."""
+    return write(kept.PAGE, COMMAND, table())
 
 
 def table() -> str:

@@ -139,10 +139,9 @@ async def test_authlibs_defaults_are_told_what_to_change_first(world: World) -> 
     await blocking(act)
 
 
-async def test_what_the_readme_shows_works_as_it_stands_there(world: World) -> None:
-    shown = re.search(
-        r"```python\n(from authlib.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
-    )
+async def test_what_the_documentation_shows_works_as_it_stands_there(world: World) -> None:
+    page = (ROOT / "docs" / "explain" / "clients.md").read_text()
+    shown = re.search(r"```python\n(from authlib.*?)```", page, re.DOTALL)
     assert shown
 
     def act() -> dict[str, Any]:

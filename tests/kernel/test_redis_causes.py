@@ -23,11 +23,12 @@ from tests import servers
 from tests.system.certificates import make_certificate
 
 _LINES = re.search(
-    r"ACL SETUSER tesserra on >PASSWORD (resetchannels.*\n.*)", (ROOT / "README.md").read_text()
+    r"ACL SETUSER tesserra on >PASSWORD (resetchannels.*\n.*)",
+    (ROOT / "docs" / "operate" / "servers.md").read_text(),
 )
 assert _LINES is not None
 NEEDED = _LINES[1].split()
-"""What README.md says that a user needs."""
+"""What docs/operate/servers.md says that a user needs."""
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Backup and restore as the README tells it: dump, restore into a fresh server, go on.
+"""Backup and restore as docs/operate/backup.md tells it: dump, restore into a fresh server, go on.
 
 Under a role that owns nothing, as in production: its privileges are in the dump, the role is not.
 """

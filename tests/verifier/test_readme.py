@@ -1,10 +1,12 @@
-"""What the verifier's README shows works as it stands there: each framework, and the one file."""
+"""What README.md, the tutorial and the verifier's README show works as it stands there."""
 
 import asyncio
+import os
 import re
 import shutil
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 from uuid import uuid4
@@ -69,6 +71,43 @@ async def test_ten_lines_guard_an_application(
             while (await ask(doomed)).status_code != 401:
                 await asyncio.sleep(0.01)
         assert (await ask(token)).status_code == 200
+
+
+async def test_the_first_page_shows_how_to_verify(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (found,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    token = world.token(sub="ada")
+    lines = found.replace("http://localhost:8080", world.issuer).splitlines()
+    assert len([line for line in lines if line]) <= 10
+    names: dict[str, Any] = {"client_id": world.client_id, "client_secret": world.client_secret}
+    exec("async def shown(token):\n" + "\n".join(f"    {line}" for line in lines), names)
+    await names["shown"](token)
+    assert capsys.readouterr().out.startswith("ada ")
+    await names["shown"]("x.y.z")
+    assert capsys.readouterr().out.startswith("401 ")
+
+
+async def test_the_tutorial_s_program_sees_a_token_die(world: World, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "tutorial" / "verify-tokens.md").read_text()
+    found = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    assert found
+    file = tmp_path / "check.py"
+    file.write_text(found[1].replace("http://localhost:8080", world.issuer))
+    token = world.token(sub="ada")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-u", str(file), world.client_id, world.client_secret, token),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "verifier")},
+    )
+    assert process.stdout
+    async with asyncio.timeout(30):
+        assert (await process.stdout.readline()).startswith(b"good: ada")
+        await world.revoke(Kind.JTI, given.claims(token)["jti"])
+        while (line := await process.stdout.readline()).startswith(b"good"):
+            pass
+        assert line.startswith(b"401 ")
+        assert await process.wait() == 0
 
 
 class Recipe:

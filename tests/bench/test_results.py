@@ -1,28 +1,33 @@
-"""The README shows what was measured: its tables are what the commands make of the kept results."""
+"""Pages show what was measured: their tables are what the commands make of the kept results."""
 
 from pathlib import Path
 
 import pytest
 
-from bench import readme, report
+from bench import marked, report
 from faults import full, kept
 from faults.report import Told, Violation
 from faults.sabotage import seen
 
-SHOWN = {report.COMMAND: report.figures, full.COMMAND: full.table, seen.COMMAND: seen.table}
+SHOWN = {
+    report.COMMAND: (report.PAGE, report.figures),
+    full.COMMAND: (kept.PAGE, full.table),
+    seen.COMMAND: (kept.PAGE, seen.table),
+}
 
 
 @pytest.mark.parametrize("command", SHOWN)
-def test_the_readme_shows_what_was_kept(command: str) -> None:
-    text = readme.README.read_text()
-    assert readme.placed(text, command, SHOWN[command]()) == text, f"run {command}"
+def test_a_page_shows_what_was_kept(command: str) -> None:
+    page, shown = SHOWN[command]
+    text = page.read_text()
+    assert marked.placed(text, command, shown()) == text, f"run {command}"
 
 
 def test_what_stands_around_the_marks_stays_and_marks_must_be_there() -> None:
     text = "before\n<!-- c -->\nold\n<!-- end of c -->\nafter"
-    assert readme.placed(text, "c", "new") == text.replace("old", "new")
+    assert marked.placed(text, "c", "new") == text.replace("old", "new")
     with pytest.raises(ValueError, match="end of d"):
-        readme.placed(text, "d", "new")
+        marked.placed(text, "d", "new")
 
 
 @pytest.mark.parametrize(
