@@ -40,46 +40,60 @@ class Tokens(Struct, frozen=True, forbid_unknown_fields=True):
     """Lifetimes, in seconds."""
 
     access_token_ttl: Annotated[int, _between(60, 3600)] = 900
+    """How long an access token lives."""
     session_absolute_ttl: Annotated[int, _between(300, 31_536_000)] = 30 * 86_400
+    """How long a session lives, however much it is used."""
     session_idle_ttl: Annotated[int, _between(60, 31_536_000)] = 7 * 86_400
+    """How long a session lives without being renewed."""
     exchanged_token_ttl: Annotated[int, _between(300, 900)] = 600
-    """Of a token that an API key was exchanged for."""
+    """How long a token lives that an API key was exchanged for."""
     refresh_grace: Annotated[int, _between(0, 30)] = 10
-    """So long a superseded refresh token is answered with the current one again.  At 0 a second use
-    is a replay, and `lost_answer_grace` counts for nothing."""
+    """How long a superseded refresh token still gets the current one.  At 0 a second use is a
+    replay, and `lost_answer_grace` has no effect."""
     lost_answer_grace: Annotated[int, _between(0, 600)] = 60
-    """So long the one before the current one is, from where the session was last seen, when nobody
-    has used the current one: its answer may have been lost."""
+    """How long the previous refresh token still gets the current one, if nobody has used the
+    current one and the request comes from where the session was last seen: the answer may have been
+    lost."""
     audience: Annotated[str, Meta(max_length=200)] = ""
     """The `aud` of access tokens; empty means the issuer."""
     algorithm: Algorithm = "ES256"
+    """What the next signing key is made for.  Change it, restart, then `key rotate`."""
     record_every_rotation: bool = False
+    """Whether each routine refresh leaves an audit event."""
 
 
 class Audit(Struct, frozen=True, forbid_unknown_fields=True):
     """How long the audit trail is kept (whole months), and how often its chains are signed."""
 
     retention_months: Annotated[int, _between(3, 1200)] = 24
+    """How many months of events are kept."""
     checkpoint_seconds: Annotated[int, _between(1, 86_400)] = 300
+    """The end of a chain is signed this long after the last time, if there are new events."""
     checkpoint_events: Annotated[int, _between(1, 1_000_000)] = 1000
+    """The end of a chain is signed after this many events, if that is sooner."""
 
 
 class Lockout(Struct, frozen=True, forbid_unknown_fields=True):
     """How many failures lock an account, in what window, for how long (seconds)."""
 
     failures: Annotated[int, _between(1, 100)] = 5
+    """This many failures lock the account."""
     window: Annotated[int, _between(60, 86_400)] = 900
+    """Failures older than this do not count."""
     duration: Annotated[int, _between(60, 86_400)] = 900
+    """How long the account is locked."""
     devices: Annotated[int, _between(1, 100)] = 10
+    """How many known devices each account has; the oldest is forgotten."""
     device_ttl: Annotated[int, _between(86_400, 31_536_000)] = 180 * 86_400
+    """How long a device is known after it last signed in."""
 
 
 class Passwords(Struct, frozen=True, forbid_unknown_fields=True):
     """What a new password may not be, beside what the service refuses by itself."""
 
     known_file: Annotated[str, Meta(max_length=4096, pattern=r"^(/.*)?\Z")] = ""
-    """A list of the operator's own, by its absolute path: UTF-8, one password a line, at most
-    1,000,000 lines.  Read when the service starts; letters in both cases are one."""
+    """The absolute path of a list of your own: UTF-8, one password a line, at most 1,000,000 lines.
+    Read when the service starts.  Capital and small letters count as the same."""
 
 
 class Limit(Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,22 +107,29 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     """Budgets.  One bucket each; never two routes on one counter."""
 
     login: Limit = Limit(5, 900)
+    """Sign-ins, for each address."""
     me: Limit = Limit(60, 60)
+    """`/auth/me`, for each session."""
     create: Limit = Limit(30, 60)
+    """Creations, for each person.  Changing a password, switching organizations and accepting
+    invitations have the same numbers and counters of their own."""
     refresh: Limit = Limit(120, 60)
+    """Renewals, for each session."""
     unlock: Limit = Limit(5, 3600)
-    """Lockouts that administrators lift, by account."""
+    """Lockouts that administrators lift, for each account."""
     client_failures: Limit = Limit(300, 60)
-    """OAuth clients that do not identify themselves, by address."""
+    """Failed authentications of OAuth clients, for each address."""
     key_failures: Limit = Limit(300, 60)
-    """API keys that are not good, by the address of whoever presents them as their own."""
+    """API keys that are not good, for the address that presents them as its own."""
 
 
 class Links(Struct, frozen=True, forbid_unknown_fields=True):
     """Where the console's pages are that mails lead to; the secret follows behind a `#`."""
 
     invitation: Annotated[str, Meta(max_length=500)] = ""
+    """The page that accepts invitations."""
     mail_from: Annotated[str, Meta(max_length=320)] = "auth@localhost"
+    """The sender: `auth@acme.example` or `Tesserra <auth@acme.example>`."""
 
 
 class Keys(Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,6 +138,7 @@ class Keys(Struct, frozen=True, forbid_unknown_fields=True):
     publish_ahead: Annotated[int, _between(900, 7 * 86_400)] = 3600
     """How long a key is published before it signs; verifiers keep a JWKS for up to ten minutes."""
     rotate_every: Annotated[int, _between(3600, 10 * 31_536_000)] = 90 * 86_400
+    """How long a key signs before its successor is made."""
     retired_for: Annotated[int, _between(3600 + 900, 31_536_000)] = 3600 + 900
     """How long a key is published after it signed: the longest token's life and 15 minutes."""
 
@@ -125,8 +147,11 @@ class Security(Struct, frozen=True, forbid_unknown_fields=True):
     """How to report a vulnerability (RFC 9116); without a contact nothing is published."""
 
     contact: Annotated[str, Meta(max_length=300, pattern=r"^((mailto:|https://|tel:)\S+)?\Z")] = ""
+    """An address: `mailto:`, `https://` or `tel:`."""
     expires: datetime | None = None
+    """After this time nothing is published.  A TOML date and time."""
     languages: Annotated[str, Meta(max_length=100, pattern=r"^[A-Za-z, -]*\Z")] = "en"
+    """Languages that reports may be in."""
 
 
 class Policy(Struct, frozen=True, forbid_unknown_fields=True):
@@ -142,13 +167,13 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     links: Links = Links()
     security: Security = Security()
     scopes: tuple[Scope, ...] = ("agentes", "proxy-ollama")
-    """Scopes that API keys and people may hold, beside the service's own."""
+    """Scopes that API keys and people may have, beside the service's own."""
     role_scopes: dict[str, tuple[Scope, ...]] = field(
         default_factory=lambda: dict.fromkeys(
             ("owner", "admin", "member"), ("agentes", "proxy-ollama")
         )
     )
-    """What a person may do by their role; a role that is not here holds no scope."""
+    """The scopes of a person, by their role.  A role that is not named has none."""
 
     def tokens_for(self, overrides: str | None) -> Tokens:
         """Return the lifetimes of one organization, whose overrides are a JSON object."""

@@ -44,24 +44,48 @@ class SettingsError(Exception):
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """One frozen struct.  `repr` shows no secret."""
+    """One frozen struct.  `repr` shows no secret.  docs/reference/settings.md is made from it."""
 
     issuer: str
+    """The public origin, `https://auth.example`.  It is in every token and never taken from a
+    request.  `http` is allowed for localhost only."""
     bind: str = "127.0.0.1:8080"
+    """Address and port to listen on."""
     workers: int = 1
+    """Worker processes, 1 to 64."""
     database_url: Secret
+    """PostgreSQL 15 or newer, encoding UTF8.  Several hosts may be named
+    (`host1:5432,host2:5432`): the first that answers and takes writes is used."""
     database_schema: str = "public"
+    """A schema of its own for each deployment."""
     redis_url: Secret
+    """Redis 7.0 or newer, or Valkey; `rediss://` for TLS."""
     master_keys: tuple[Secret, ...]
+    """Fernet keys, the newest first.  If they are lost, everything they sealed is lost."""
     allowed_origins: tuple[str, ...] = ()
+    """Origins of pages that may call the API.  They must be same-site with the issuer
+    (`app.example.com` for `auth.example.com`), or browsers send no cookie: sign-in works and
+    refresh does not.  `serve` warns where that is certain.  Their pages may send any header."""
     trusted_proxies: tuple[str, ...] = ()
+    """Networks whose `X-Forwarded-For` is believed, read from right to left; a port after an
+    address is ignored.  The log warns of a proxy that sends no address: everybody behind it shares
+    one limit."""
     data_dir: Path = Path("data")
+    """The folders of organizations: logos and exports."""
     policy_file: Path | None = None
+    """TOML: lifetimes, thresholds and limits."""
     smtp_url: Secret | None = None
+    """`smtps://user:password@host`.  Without it, the secret `smtp.url` of the vault is used, and
+    without that the links of invitations are shown once instead of mailed."""
     metrics_bind: str | None = None
+    """Address and port for Prometheus, on a listener of its own.  Without it there is none."""
     tls_cert: Path | None = None
+    """The certificate chain, to end TLS in the service (1.2 and newer, HTTP/2).  Read again on
+    SIGHUP."""
     tls_key: Path | None = None
+    """The certificate's private key, PKCS#8.  `AUTH_TLS_CERT` and this one go together."""
     log_level: str = "info"
+    """`debug`, `info`, `warning` or `error`."""
 
 
 _REQUIRED = tuple(field.name for field in msgspec.structs.fields(Settings) if field.required)

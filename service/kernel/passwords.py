@@ -22,12 +22,12 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import argon2
 import bcrypt
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from service.kernel import metrics
 from service.kernel.clock import Clock
@@ -63,9 +63,12 @@ _BCRYPT_SECONDS = 6e-5
 class HashParameters(Struct, frozen=True, forbid_unknown_fields=True):
     """Argon2id: memory in KiB, passes, lanes.  OWASP's floor is 19 MiB, 2, 1."""
 
-    memory_kib: int = 19 * 1024
-    passes: int = 2
-    lanes: int = 1
+    memory_kib: Annotated[int, Meta(ge=_MEMORY_FLOOR, le=_MEMORY_MOST)] = 19 * 1024
+    """Memory, KiB."""
+    passes: Annotated[int, Meta(ge=1, le=_TIME_MOST)] = 2
+    """Passes over the memory."""
+    lanes: Annotated[int, Meta(ge=1, le=_LANES_MOST)] = 1
+    """Lanes, which may be computed at the same time."""
 
 
 class Verdict(Struct, frozen=True):
