@@ -14,7 +14,7 @@ from service.domain.clients import KnownClients
 from service.domain.families import Rotations
 from service.domain.keyring import KeyRing, Times, make_root, open_root
 from service.domain.ratelimits import RateLimits
-from service.domain.revocations import Follower, Kind
+from service.domain.revocations import Follower, Kind, Revocation
 from service.domain.tokens import Tokens
 from service.domain.users import KnownPasswords, Profiles
 from service.kernel import mail, migrate
@@ -94,6 +94,7 @@ async def open_runtime(
     try:
         await clock.discipline(pg.now)
         revocations = Follower(pg, redis, clock, key_killed=lambda: keyring.refresh(pg))
+        pg.publish_by(Revocation, revocations.announce)
         keyring = await _open_keyring(pg, seal, clock, policy, revocations)
         audience = policy.tokens.audience or settings.issuer
         runtime = Runtime(

@@ -206,8 +206,13 @@ async def only_rows_where(rt: Runtime, table: str, condition: str) -> AsyncItera
 
 
 @asynccontextmanager
-async def refusing_rows(rt: Runtime, table: str, state: str) -> AsyncIterator[None]:
-    """Have a table refuse every new row with this SQLSTATE: 53100 is what a full disk says."""
+async def refusing_rows(
+    rt: Runtime, table: str, state: str, which: str = "true"
+) -> AsyncIterator[None]:
+    """Have a table refuse new rows with this SQLSTATE: 53100 is what a full disk says.
+
+    Every one, or those of which something is true (`NEW.seq > 1`).
+    """
     async with rt.pg.reading() as tx:
         await tx.execute(
             "CREATE FUNCTION refuse_row() RETURNS trigger LANGUAGE plpgsql AS"
@@ -215,7 +220,7 @@ async def refusing_rows(rt: Runtime, table: str, state: str) -> AsyncIterator[No
         )
         await tx.execute(
             f"CREATE TRIGGER refuse_row BEFORE INSERT ON {table}"
-            " FOR EACH ROW EXECUTE FUNCTION refuse_row()"
+            f" FOR EACH ROW WHEN ({which}) EXECUTE FUNCTION refuse_row()"
         )
     try:
         yield

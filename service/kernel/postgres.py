@@ -2,9 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from weakref import WeakSet
 
 import asyncpg
@@ -14,6 +20,12 @@ from service.kernel import causes
 from service.kernel.dialing import Address, CannotConnectError, Session, dial, is_choice
 from service.kernel.refusal import Reason, Refused, unavailable
 from service.kernel.sql import Tx
+
+if TYPE_CHECKING:
+    from asyncpg import Record
+
+Message = TypeVar("Message")
+Publisher: TypeAlias = Callable[[list[Message]], Awaitable[None]]
 
 _DIAL_SECONDS = 3.0
 _LOOK_SECONDS = 1.2
@@ -60,6 +72,45 @@ class DoomedError(Exception):
     """A transaction was to commit after one of its statements had failed: a bug in the caller."""
 
 
+class Decision:
+    """A transaction, and the messages it leaves to be published once it has committed."""
+
+    __slots__ = ("_connection", "_publishers", "left")
+
+    def __init__(self, connection: Tx, publishers: Mapping[type, Publisher[Any]]) -> None:
+        self._connection = connection
+        self._publishers = publishers
+        self.left: dict[type, list[Any]] = {}
+        """By kind, each in the order it was left in."""
+
+    def after_commit(self, messages: Iterable[object]) -> None:
+        """Leave messages to be published once this has committed; never if it does not.
+
+        LookupError for a kind that nobody publishes (`Postgres.publish_by`).
+        """
+        for message in messages:
+            kind = type(message)
+            if kind not in self._publishers:
+                raise LookupError(f"nobody publishes {kind.__name__}")
+            self.left.setdefault(kind, []).append(message)
+
+    async def execute(self, statement: str, *given: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109 - asyncpg's
+        """Run a statement; return its command tag."""
+        return await self._connection.execute(statement, *given, timeout=timeout)
+
+    async def fetch(self, statement: str, *given: Any) -> "list[Record]":
+        """Return every row."""
+        return await self._connection.fetch(statement, *given)
+
+    async def fetchrow(self, statement: str, *given: Any) -> "Record | None":
+        """Return the first row."""
+        return await self._connection.fetchrow(statement, *given)
+
+    async def fetchval(self, statement: str, *given: Any) -> Any:
+        """Return the first column of the first row."""
+        return await self._connection.fetchval(statement, *given)
+
+
 class Postgres:
     """The pool.  Opened by `connect`, closed by `close`."""
 
@@ -73,6 +124,8 @@ class Postgres:
         self.is_unsure = False
         """A new connection went to another host, so the open ones may be to a silent host."""
         self._outdated = False
+        self._publishers: dict[type, Publisher[Any]] = {}
+        self._concluding: set[asyncio.Task[None]] = set()
         self._pool: Pool[asyncpg.Record]
 
     @classmethod
@@ -149,31 +202,59 @@ class Postgres:
             async with pool.acquire(timeout=3) as tx:
                 yield tx
 
+    def publish_by(self, kind: type[Message], publisher: Publisher[Message]) -> None:
+        """Set who publishes the messages of one kind that decisions leave (`after_commit`).
+
+        The publisher is called after the commit, outside any transaction, with the messages of one
+        decision.  The decision waits for it, and raises what it raises.
+        """
+        self._publishers[kind] = publisher
+
     @asynccontextmanager
-    async def decision(self) -> AsyncIterator[Tx]:
+    async def decision(self) -> AsyncIterator[Decision]:
         """Open a transaction that commits on return *and* on Refused, and rolls back on any error.
 
         Refusals commit because they write: a wrong password adds a strike, a replayed token burns a
-        family, and both record an event.  Refused(UNAVAILABLE) when the answer to COMMIT was lost:
-        the outcome is unknown, nothing is retried here, and the caller may retry.  DoomedError when
-        the caller ignored the failure of a statement: nothing was written.
+        family, and both record an event.  Messages left by `Decision.after_commit` are published
+        after the commit, before this ends.  Once COMMIT is sent, commit and publishing go on even
+        when the caller is cancelled: a client that goes away stops nothing from being published.
+
+        Refused(UNAVAILABLE) when the answer to COMMIT was lost: the outcome is unknown, nothing is
+        retried or published here, and the caller may retry.  DoomedError when the caller ignored
+        the failure of a statement: nothing was written.
         """
         refusal: Refused | None = None
-        with self._told():
-            pool = await self._current()
-            async with pool.acquire(timeout=3) as tx:
-                await tx.execute("BEGIN")
+        async with AsyncExitStack() as stack:
+            with self._told():
+                pool = await self._current()
+                connection = await stack.enter_async_context(pool.acquire(timeout=3))
+                await connection.execute("BEGIN")
+                tx = Decision(connection, self._publishers)
                 try:
                     yield tx
                 except Refused as refused:
                     refusal = refused
                 except BaseException:
                     with contextlib.suppress(*LOST):
-                        await tx.execute("ROLLBACK")
+                        await connection.execute("ROLLBACK")
                     raise
-                await _commit(tx)
+            held = stack.pop_all()
+        concluding = asyncio.create_task(self._conclude(tx, held))
+        self._concluding.add(concluding)
+        concluding.add_done_callback(self._concluding.discard)
+        await asyncio.shield(concluding)
         if refusal:
             raise refusal
+
+    async def _conclude(self, tx: Decision, held: AsyncExitStack) -> None:
+        """Commit, give the connection back, publish."""
+        with self._told():
+            async with held:
+                await _commit(tx)
+        published = (self._publishers[kind](some) for kind, some in tx.left.items())
+        for failure in await asyncio.gather(*published, return_exceptions=True):
+            if failure is not None:
+                raise failure
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Tx]:

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from asyncpg import Connection, Record
     from asyncpg.pool import PoolConnectionProxy
 
+    from service.kernel.postgres import Decision
+
 Row = TypeVar("Row")
-Tx: TypeAlias = "Connection[Record] | PoolConnectionProxy[Record]"
+Tx: TypeAlias = "Connection[Record] | PoolConnectionProxy[Record] | Decision"
 
 SQL = Path(__file__).resolve().parents[2] / "sql"
 _HEADER = re.compile(r"^-- name: (\w+)\(([\w, ]*)\)$", re.MULTILINE)

@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from service.flows.shared.cutoff import UNTIL_COMMITTED
+from service.domain.revocations import UNTIL_COMMITTED
 from service.runtime import Runtime
 from tests import given
 from tests.clients import a_service

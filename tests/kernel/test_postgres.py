@@ -31,6 +31,11 @@ async def written(pg: Postgres) -> list[int]:
         return [row["n"] for row in await tx.fetch("SELECT n FROM scratch ORDER BY n")]
 
 
+async def pid(tx: Tx) -> int:
+    found: int = await tx.fetchval("SELECT pg_backend_pid()")
+    return found
+
+
 async def put(tx: Tx, n: int) -> None:
     await tx.execute("INSERT INTO scratch VALUES ($1)", n)
 
@@ -110,7 +115,7 @@ async def test_a_connection_lost_before_the_commit_is_unavailable_and_the_next_o
         async with pg.decision() as tx:
             await put(tx, 1)
             async with pg.reading() as other:
-                await other.execute("SELECT pg_terminate_backend($1, 5000)", tx.get_server_pid())
+                await other.execute("SELECT pg_terminate_backend($1, 5000)", await pid(tx))
     assert caught.value.reason is Reason.UNAVAILABLE
     assert caught.value.retry_after
     assert await written(pg) == []
@@ -141,7 +146,7 @@ async def test_a_lost_server_is_unavailable_and_is_found_again_without_a_restart
 
 async def test_no_two_decisions_share_a_connection(pg: Postgres) -> None:
     async with pg.decision() as one, pg.decision() as other:
-        assert one.get_server_pid() != other.get_server_pid()
+        assert await pid(one) != await pid(other)
 
 
 async def test_a_snapshot_sees_nothing_of_what_comes_later_and_writes_nothing(
@@ -155,3 +160,164 @@ async def test_a_snapshot_sees_nothing_of_what_comes_later_and_writes_nothing(
         with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
             await put(tx, 2)
     assert await written(pg) == [1]
+
+
+class Told:
+    """A kind of message, and who publishes it: notes what is in the table by then."""
+
+    def __init__(self, pg: Postgres) -> None:
+        self.pg = pg
+        self.heard: list[tuple[list[object], list[int]]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.came = asyncio.Event()
+        pg.publish_by(str, self.publish)
+
+    async def publish(self, messages: list[str]) -> None:
+        self.came.set()
+        await self.gate.wait()
+        self.heard.append(([*messages], await written(self.pg)))
+
+
+async def test_what_a_decision_leaves_is_published_after_its_commit_and_before_it_ends(
+    pg: Postgres,
+) -> None:
+    told = Told(pg)
+    async with pg.decision() as tx:
+        tx.after_commit(["a"])
+        await put(tx, 1)
+        tx.after_commit(["b", "c"])
+        assert told.heard == []
+    assert told.heard == [(["a", "b", "c"], [1])]
+    async with pg.decision() as tx:
+        await put(tx, 2)
+    assert len(told.heard) == 1  # nothing was left
+
+
+async def test_what_a_refusal_leaves_is_published_too(pg: Postgres) -> None:
+    told = Told(pg)
+    with pytest.raises(Refused) as caught:  # noqa: PT012 - the block is the transaction
+        async with pg.decision() as tx:
+            await put(tx, 1)
+            tx.after_commit(["a"])
+            raise NO
+    assert caught.value is NO
+    assert told.heard == [(["a"], [1])]
+
+
+async def test_what_did_not_commit_publishes_nothing(pg: Postgres) -> None:
+    told = Told(pg)
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the block is the transaction
+        async with pg.decision() as tx:
+            tx.after_commit(["rolled back"])
+            raise ZeroDivisionError
+    with pytest.raises(DoomedError):  # noqa: PT012 - the block is the transaction
+        async with pg.decision() as tx:
+            tx.after_commit(["doomed"])
+            with pytest.raises(asyncpg.UndefinedTableError):
+                await tx.execute("SELECT FROM nowhere")
+    with pytest.raises(Refused):  # noqa: PT012 - the block is the transaction
+        async with pg.decision() as tx:
+            tx.after_commit(["lost"])
+            async with pg.reading() as other:
+                await other.execute("SELECT pg_terminate_backend($1, 5000)", await pid(tx))
+    assert told.heard == []
+
+
+async def test_what_nobody_publishes_cannot_be_left(pg: Postgres) -> None:
+    with pytest.raises(LookupError, match="nobody publishes str"):  # noqa: PT012 - as above
+        async with pg.decision() as tx:
+            await put(tx, 1)
+            tx.after_commit(["a"])
+    assert await written(pg) == []
+
+
+async def test_what_cannot_be_published_is_not_acknowledged_and_keeps_nothing_else_back(
+    pg: Postgres,
+) -> None:
+    told, unpublished = Told(pg), Refused(Reason.UNAVAILABLE, "try again shortly")
+
+    async def fail(_: list[int]) -> None:
+        raise unpublished
+
+    pg.publish_by(int, fail)
+    for refusal in (None, NO):
+        told.heard.clear()
+        with pytest.raises(Refused) as caught:  # noqa: PT012 - the block is the transaction
+            async with pg.decision() as tx:
+                tx.after_commit([7, "a"])
+                if refusal:
+                    raise refusal
+        assert caught.value is unpublished
+        assert [messages for messages, _ in told.heard] == [["a"]]
+
+
+@pytest.mark.parametrize("during", ["commit", "publishing"])
+async def test_who_goes_away_keeps_nothing_from_being_published(pg: Postgres, during: str) -> None:
+    told = Told(pg)
+    async with pg.reading() as tx:  # a commit that waits: for the check of a deferred constraint
+        await tx.execute("CREATE TABLE slow (n int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+    try:
+        async with pg.decision() as other:
+            if during == "commit":
+                await other.execute("INSERT INTO slow VALUES (1)")
+            else:
+                told.gate.clear()
+
+            async def decide() -> None:
+                async with pg.decision() as tx:
+                    await tx.execute("INSERT INTO slow VALUES (1)")
+                    await put(tx, 1)
+                    tx.after_commit(["a"])
+
+            task = asyncio.create_task(decide())
+            if during == "commit":
+                await until_one_waits(pg)
+            else:
+                await told.came.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert told.heard == []
+            told.gate.set()
+            await other.execute("DELETE FROM slow")
+        async with asyncio.timeout(5):
+            while not told.heard:
+                await asyncio.sleep(0.01)
+        assert told.heard == [(["a"], [1])]
+    finally:
+        async with pg.reading() as tx:
+            await tx.execute("DROP TABLE slow")
+    assert pg.gauges()["open"] == pg.gauges()["idle"]
+
+
+async def until_one_waits(pg: Postgres) -> None:
+    asked = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"
+    async with asyncio.timeout(5), pg.reading() as tx:
+        while not await tx.fetchval(asked):
+            await asyncio.sleep(0.01)
+
+
+async def test_of_two_decisions_one_in_the_other_each_publishes_its_own(pg: Postgres) -> None:
+    told = Told(pg)
+    async with pg.decision() as outer:
+        outer.after_commit(["outer"])
+        async with pg.decision() as inner:
+            await put(inner, 1)
+            inner.after_commit(["inner"])
+        assert told.heard == [(["inner"], [1])]
+        await put(outer, 2)
+    assert told.heard[1:] == [(["outer"], [1, 2])]
+
+
+async def test_no_connection_is_held_while_something_is_published(database_url: str) -> None:
+    pg = await Postgres.connect(database_url, "public", most=1)
+
+    async def ask(_: list[str]) -> None:
+        async with pg.decision() as tx:
+            assert await tx.fetchval("SELECT 1") == 1
+
+    pg.publish_by(str, ask)
+    async with asyncio.timeout(2), pg.decision() as tx:
+        tx.after_commit(["a"])
+    await pg.close()

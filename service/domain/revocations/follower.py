@@ -142,16 +142,22 @@ class Follower:
         return self.memory.find_mark(kind, value)
 
     async def announce(self, entries: Sequence[Revocation]) -> None:
-        """Spread entries whose transaction has committed: here at once, elsewhere by the stream.
+        """Spread what a decision has committed: here at once, elsewhere by the stream.
 
-        Whatever fails here is made up for by every worker's own look at the table.
+        Whatever fails of that is made up for by every worker's own look at the table.  What was to
+        outlast its commit and did not is cut off again: a commit may wait for longer than anybody
+        reckons, for the counter of the revocations or for a disk.  Refused(UNAVAILABLE) when it
+        cannot be: what was done is not acknowledged.
         """
-        if not entries:
-            return
         with contextlib.suppress(Refused):
             await self.catch_up()
         with contextlib.suppress(RedisLostError):
             await self._fanout.wake(entries[-1].seq)
+        missed = [entry for entry in entries if entry.missed(self._clock.now())]
+        if missed:
+            async with self._pg.decision() as tx:  # announced like any other, and looked at again
+                for entry in missed:
+                    await store.cut_off_again(tx, entry, self._clock.now())
 
     def _begin_anew(self, epoch: str) -> None:
         """This table may be another: restored from a backup, or a failover that lost commits.

@@ -51,6 +51,10 @@ class Revocation(Struct, frozen=True, kw_only=True):
     revoked_at: datetime
     expires_at: datetime
 
+    def missed(self, at: datetime) -> bool:
+        """Tell whether it was to outlast its commit, and `at`, after the commit, it did not."""
+        return self.cutoff is not None and self.revoked_at < self.cutoff <= at
+
     @property
     def within(self) -> TenantId | None:
         """Return the only organization whose tokens are concerned; None: it does not matter."""

@@ -1,10 +1,11 @@
 """Statements on auth_revocations."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from service.domain.revocations.model import CUTOFF_KINDS, Head, Kind, Marks, Revocation
 from service.kernel.ids import TenantId
+from service.kernel.postgres import Decision
 from service.kernel.sql import Batch, Queries, Tx
 
 queries = Queries("revocations")
@@ -15,9 +16,13 @@ _find = queries.rows("find", Revocation)
 _find_any = queries.rows("find_any", Revocation)
 _prune = queries.rows("prune", Batch)
 
+UNTIL_COMMITTED = timedelta(seconds=1)
+"""How far ahead a cutoff lies that is to outlast its commit: a refresh, or a key's exchange, that
+reads the old state meanwhile is not held up by the transaction that changes it."""
+
 
 async def revoke(
-    tx: Tx,
+    tx: Decision,
     kind: Kind,
     values: Sequence[str],
     *,
@@ -25,16 +30,18 @@ async def revoke(
     reason: str,
     at: datetime,
     expires_at: datetime,
+    cutoff: datetime | None = None,
 ) -> list[Revocation]:
     """Revoke, in the transaction of the act that causes it: the last thing that act does.
 
-    From here to the commit every other revocation of the deployment waits.  `expires_at` is when
-    the last token concerned has expired.  With a `tenant_id` a person is cut off there alone.
+    From here to the commit every other revocation of the deployment waits.  The decision announces
+    it.  `expires_at` is when the last token concerned has expired; `cutoff`, of the kinds that have
+    one, is `at` unless it is given.  With a `tenant_id` a person is cut off there alone.
     """
     if not values:
         return []
-    cutoff = at if kind in CUTOFF_KINDS else None
-    return await _insert.all(
+    cutoff = (cutoff or at) if kind in CUTOFF_KINDS else None
+    made = await _insert.all(
         tx,
         kinds=[kind.value] * len(values),
         values=list(values),
@@ -43,6 +50,49 @@ async def revoke(
         reason=reason,
         revoked_at=at,
         expires_at=expires_at,
+    )
+    tx.after_commit(made)
+    return made
+
+
+async def cut_off(
+    tx: Decision,
+    kind: Kind,
+    value: str,
+    *,
+    tenant_id: TenantId | None,
+    reason: str,
+    at: datetime,
+    lasts: timedelta,
+) -> None:
+    """Revoke what was issued until this commits; a kind that has a cutoff.
+
+    The cutoff lies a second after `at`.  When the commit comes later than that, the decision cuts
+    off again, as it announces.  `lasts`: how long the last token concerned lives.
+    """
+    cutoff = at + UNTIL_COMMITTED
+    await revoke(
+        tx,
+        kind,
+        [value],
+        tenant_id=tenant_id,
+        reason=reason,
+        at=at,
+        expires_at=cutoff + lasts,
+        cutoff=cutoff,
+    )
+
+
+async def cut_off_again(tx: Decision, entry: Revocation, at: datetime) -> None:
+    """Revoke once more, for as long, what was issued until this commits."""
+    await cut_off(
+        tx,
+        entry.kind,
+        entry.value,
+        tenant_id=entry.tenant_id,
+        reason=entry.reason,
+        at=at,
+        lasts=entry.expires_at - entry.revoked_at - UNTIL_COMMITTED,
     )
 
 

@@ -2,7 +2,6 @@
 
 from service.domain import audit, devices, sessions, users
 from service.domain.audit import events
-from service.domain.revocations import Revocation
 from service.domain.sessions import Why
 from service.domain.users import Membership
 from service.flows.shared import limiting, password_attempts
@@ -57,7 +56,6 @@ async def _settle(
     new_hash: str,
     here: Membership | None,
 ) -> None:
-    entries: list[Revocation] = []
     async with rt.pg.decision() as tx:
         now = await password_attempts.hold(tx, attempt)
         why = await password_attempts.judge(rt, call, tx, attempt, now, verdict, here)
@@ -90,5 +88,4 @@ async def _settle(
                 sessions_ended=len(ended),
             ),
         )
-        entries = await close_sessions(call, tx, ended, "password changed")
-    await rt.revocations.announce(entries)
+        await close_sessions(call, tx, ended, "password changed")

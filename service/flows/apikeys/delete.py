@@ -2,7 +2,6 @@
 
 from service.domain import apikeys, audit
 from service.domain.audit import events
-from service.domain.revocations import Revocation
 from service.flows.apikeys.visibility import lock_key
 from service.flows.shared.ending import close_keys
 from service.flows.shared.permissions import Permission, require
@@ -17,7 +16,6 @@ async def delete_key(rt: Runtime, call: Call, key_id: ApiKeyId) -> None:
     Refused: UNAUTHENTICATED; FORBIDDEN; NOT_FOUND for another organization's as for none.
     """
     person = require(call, Permission.WRITE_API_KEYS)
-    entries: list[Revocation] = []
     async with rt.pg.decision() as tx:
         key = await lock_key(tx, person, key_id)
         await apikeys.delete(tx, key_id)
@@ -26,5 +24,4 @@ async def delete_key(rt: Runtime, call: Call, key_id: ApiKeyId) -> None:
         )
         await audit.record(tx, call, deleted)
         if key.ended_at is None:
-            entries = await close_keys(tx, call.at, [key_id], key.tenant_id, "api key deleted")
-    await rt.revocations.announce(entries)
+            await close_keys(tx, call.at, [key_id], key.tenant_id, "api key deleted")

@@ -3,7 +3,6 @@
 from service.domain import apikeys, audit
 from service.domain.apikeys import ApiKey
 from service.domain.audit import events
-from service.domain.revocations import Revocation
 from service.flows.apikeys.visibility import lock_key
 from service.flows.shared.ending import close_keys
 from service.flows.shared.permissions import Permission, require
@@ -18,7 +17,6 @@ async def revoke_key(rt: Runtime, call: Call, key_id: ApiKeyId) -> ApiKey:
     Refused: UNAUTHENTICATED; FORBIDDEN; NOT_FOUND for another organization's as for none.
     """
     person = require(call, Permission.WRITE_API_KEYS)
-    entries: list[Revocation] = []
     async with rt.pg.decision() as tx:
         key = await lock_key(tx, person, key_id)
         if key.revoked_at is None:
@@ -28,6 +26,5 @@ async def revoke_key(rt: Runtime, call: Call, key_id: ApiKeyId) -> ApiKey:
             )
             await audit.record(tx, call, revoked)
             key = await lock_key(tx, person, key_id)
-            entries = await close_keys(tx, call.at, [key_id], key.tenant_id, "api key revoked")
-    await rt.revocations.announce(entries)
+            await close_keys(tx, call.at, [key_id], key.tenant_id, "api key revoked")
     return key

@@ -7,7 +7,6 @@ from msgspec import structs
 from service.domain import apikeys, audit
 from service.domain.apikeys import ApiKey
 from service.domain.audit import events
-from service.domain.revocations import Revocation
 from service.flows.apikeys.issuing import IssuedKey, check_expiry, check_scopes, insert_key
 from service.flows.apikeys.visibility import find_key, lock_key
 from service.flows.shared import limiting
@@ -43,7 +42,6 @@ async def rotate_key(
     if not 0 <= overlap <= LONGEST_OVERLAP:
         raise wrong("overlap_seconds", f"must be a number of seconds from 0 to {LONGEST_OVERLAP}")
     check_expiry(call, expires_at)
-    entries: list[Revocation] = []
     async with rt.pg.decision() as tx:
         made = await find_made(rt, tx, call)
         if made is not None:
@@ -82,8 +80,7 @@ async def rotate_key(
         )
         await keep_made(rt, tx, call, successor.key_id)
         if overlap == 0:
-            entries = await close_keys(tx, call.at, [key_id], old.tenant_id, "api key rotated")
-    await rt.revocations.announce(entries)
+            await close_keys(tx, call.at, [key_id], old.tenant_id, "api key rotated")
     return issued
 
 

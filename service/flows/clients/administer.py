@@ -6,9 +6,9 @@ from service.domain import audit, clients
 from service.domain.audit import events
 from service.domain.clients import BELIEVED, Client
 from service.domain.keyring import Usage
-from service.domain.revocations import Kind, Revocation
+from service.domain.revocations import Kind
 from service.flows.shared import limiting
-from service.flows.shared.cutoff import announce, cut_off
+from service.flows.shared.cutoff import cut_off
 from service.flows.shared.idempotency import find_made, keep_made
 from service.flows.shared.naming import check_held
 from service.flows.shared.new_client import Created, NewClient, check_client, insert_client
@@ -16,6 +16,7 @@ from service.flows.shared.permissions import Permission, is_platform_admin, reac
 from service.flows.shared.reach import enter, own, record_look
 from service.kernel.call import Call, Person
 from service.kernel.ids import TenantId
+from service.kernel.postgres import Decision
 from service.kernel.refusal import Reason, Refused, wrong
 from service.kernel.sql import Tx
 from service.policy import seconds
@@ -72,15 +73,13 @@ async def disable(rt: Runtime, call: Call, client_id: str) -> None:
 
     Asked again it revokes again, whatever got a token meanwhile.
     """
-    entries: list[Revocation] = []
     async with rt.pg.decision() as tx:
         _, client = await _hold(tx, call, client_id)
         if client.disabled_at is None:
             await clients.set_disabled(tx, client, call.at)
             disabled = events.ClientDisabled(tenant_id=client.tenant_id, client_id=client_id)
             await audit.record(tx, call, disabled)
-        entries = await _revoke(rt, tx, client, "client disabled")
-    await announce(rt, entries)
+        await _revoke(rt, tx, client, "client disabled")
 
 
 async def enable(rt: Runtime, call: Call, client_id: str) -> None:
@@ -113,7 +112,6 @@ async def rotate_secret(rt: Runtime, call: Call, client_id: str, overlap: int) -
     secret = clients.new_secret()
     mac = clients.secret_mac(rt.keyring.derived(Usage.CLIENT), secret)
     until: datetime | None = call.at + seconds(overlap) if overlap else None
-    entries: list[Revocation] = []
     async with rt.pg.decision() as tx:
         person, client = await _hold(tx, call, client_id)
         check_held(person, client.scopes)
@@ -125,8 +123,7 @@ async def rotate_secret(rt: Runtime, call: Call, client_id: str, overlap: int) -
         )
         await audit.record(tx, call, rotated)
         if until is None:
-            entries = await _revoke(rt, tx, client, "client secret rotated")
-    await announce(rt, entries)
+            await _revoke(rt, tx, client, "client secret rotated")
     return secret
 
 
@@ -145,6 +142,6 @@ def _reached(person: Person, client: Client | None) -> Client:
     raise Refused(Reason.NOT_FOUND, "no such client")
 
 
-async def _revoke(rt: Runtime, tx: Tx, client: Client, reason: str) -> list[Revocation]:
+async def _revoke(rt: Runtime, tx: Decision, client: Client, reason: str) -> None:
     """Kill what it holds and is granted until this commits, and what workers remember of it."""
-    return await cut_off(rt, tx, Kind.CLIENT_ID, client.client_id, client.tenant_id, reason)
+    await cut_off(rt, tx, Kind.CLIENT_ID, client.client_id, client.tenant_id, reason)

@@ -38,7 +38,7 @@ async def kill_key(rt: Runtime, call: Call, kid: str) -> Killed:
         await audit.record(
             tx, call, events.SigningKeyKilled(kid=kid, state=killed.state, successor=successor)
         )
-        entries = await revocations.revoke(
+        await revocations.revoke(
             tx,
             Kind.KID,
             [kid],
@@ -47,6 +47,5 @@ async def kill_key(rt: Runtime, call: Call, kid: str) -> Killed:
             at=call.at,
             expires_at=call.at + _LASTS,
         )
-    await rt.revocations.announce(entries)
     await rt.keyring.refresh(rt.pg)
     return killed

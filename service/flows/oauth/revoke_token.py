@@ -7,7 +7,7 @@ from service.domain import audit, families, revocations, sessions
 from service.domain.audit import events
 from service.domain.clients import Client
 from service.domain.families import PresentedToken
-from service.domain.revocations import Kind, Revocation
+from service.domain.revocations import Kind
 from service.domain.sessions import Why
 from service.domain.tokens import Claims
 from service.flows.shared.authenticate import marks
@@ -28,25 +28,23 @@ async def revoke_token(rt: Runtime, call: Call, client: Client, token: str) -> N
     Refused(UNAUTHORIZED_CLIENT) for a token that was issued to another.
     """
     presented = minter(rt).read(token)
-    entries = (
+    if presented is not None:
         await _revoke_refresh(rt, call, client.client_id, presented)
-        if presented is not None
-        else await _revoke_access(rt, call, client.client_id, token)
-    )
-    await rt.revocations.announce(entries)
+    else:
+        await _revoke_access(rt, call, client.client_id, token)
 
 
 async def _revoke_refresh(
     rt: Runtime, call: Call, client_id: str, presented: PresentedToken
-) -> list[Revocation]:
+) -> None:
     async with rt.pg.decision() as tx:
         owner = await families.find_owner(tx, presented.handle_hash)
         if owner is None:
-            return []
+            return
         _check_owner(owner.client_id, client_id)
         ended = await sessions.end_one(tx, owner.session_id, owner.user_id, call.at, Why.SIGNED_OUT)
         if ended is None:
-            return []
+            return
         await audit.record(
             tx,
             call,
@@ -57,22 +55,22 @@ async def _revoke_refresh(
                 why=Why.SIGNED_OUT,
             ),
         )
-        return await close_sessions(call, tx, [ended], "refresh token revoked")
+        await close_sessions(call, tx, [ended], "refresh token revoked")
 
 
-async def _revoke_access(rt: Runtime, call: Call, client_id: str, token: str) -> list[Revocation]:
+async def _revoke_access(rt: Runtime, call: Call, client_id: str, token: str) -> None:
     await rt.keyring.learn(rt.pg, token)
     try:
         claims = rt.tokens.verify(token, call.at)
     except Refused:
-        return []
+        return
     _check_owner(claims.client_id, client_id)
     if await rt.revocations.is_revoked(marks(claims)):
-        return []  # else one good token would fill the trail, and every verifier's memory
+        return  # else one good token would fill the trail, and every verifier's memory
     tenant_id = TenantId(UUID(claims.tenant_id)) if claims.tenant_id else None
     async with rt.pg.decision() as tx:
         await audit.record(tx, call, _event(claims, tenant_id))
-        return await revocations.revoke(
+        await revocations.revoke(
             tx,
             Kind.JTI,
             [claims.jti],

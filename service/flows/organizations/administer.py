@@ -11,7 +11,7 @@ from service.domain.revocations import Kind
 from service.domain.sessions import Why
 from service.flows.organizations.create import create_organization
 from service.flows.shared import limiting
-from service.flows.shared.cutoff import announce, cut_off
+from service.flows.shared.cutoff import cut_off
 from service.flows.shared.ending import close_sessions
 from service.flows.shared.naming import check_name
 from service.flows.shared.permissions import Permission, require
@@ -98,11 +98,8 @@ async def disable(rt: Runtime, call: Call, tenant_id: TenantId) -> None:
         await organizations.set_disabled(tx, tenant_id, call.at)
         ended = await sessions.end_organization(tx, tenant_id, call.at, Why.DISABLED)
         await audit.record(tx, call, events.OrganizationDisabled(tenant_id=tenant_id))
-        entries = await close_sessions(call, tx, ended, "organization disabled")
-        entries += await cut_off(
-            rt, tx, Kind.TENANT_ID, str(tenant_id), tenant_id, "organization disabled"
-        )
-    await announce(rt, entries)
+        await close_sessions(call, tx, ended, "organization disabled")
+        await cut_off(rt, tx, Kind.TENANT_ID, str(tenant_id), tenant_id, "organization disabled")
 
 
 async def enable(rt: Runtime, call: Call, tenant_id: TenantId) -> None:

@@ -22,7 +22,6 @@ from service.domain.audit import Event, events
 from service.domain.seals import PERSONAL_KEYS
 from service.domain.sessions import Why
 from service.flows.shared import export_files
-from service.flows.shared.cutoff import announce
 from service.flows.shared.ending import close_sessions
 from service.flows.shared.permissions import Permission
 from service.flows.shared.reach import hold_account, require_platform, revoke_person
@@ -74,9 +73,8 @@ async def erase_person(rt: Runtime, call: Call, user_id: UserId) -> Erased:
         personal = sorted(frozenset().union(*PERSONAL_KEYS.values()))
         trails = await audit.erase(tx, user_id, personal)
         await audit.record_all(tx, call, _told(user_id, trails, keys, left))
-        entries = await close_sessions(call, tx, ended, "person erased")
-        entries += await revoke_person(rt, tx, None, user_id, "person erased")
-    await announce(rt, entries)
+        await close_sessions(call, tx, ended, "person erased")
+        await revoke_person(rt, tx, None, user_id, "person erased")
     return Erased(
         user_id=user_id,
         memberships=len(left),

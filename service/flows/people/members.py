@@ -9,11 +9,9 @@ from uuid import UUID
 
 from service.domain import apikeys, audit, invitations, lockouts, sessions, users
 from service.domain.audit import Event, events
-from service.domain.revocations import Revocation
 from service.domain.sessions import Why
 from service.domain.users import Member, Role
 from service.flows.shared import limiting
-from service.flows.shared.cutoff import announce
 from service.flows.shared.ending import close_keys, close_sessions
 from service.flows.shared.permissions import Permission, is_platform_admin, require
 from service.flows.shared.reach import (
@@ -31,6 +29,7 @@ from service.flows.shared.reach import (
 )
 from service.kernel.call import Call, Person
 from service.kernel.ids import TenantId, UserId
+from service.kernel.postgres import Decision
 from service.kernel.refusal import Reason, Refused
 from service.kernel.sql import Tx
 from service.runtime import Runtime
@@ -86,8 +85,7 @@ async def change_role(
         )
         await audit.record(tx, call, changed)
         after = await find_member(tx, there, user_id)
-        entries = await revoke_person(rt, tx, there, user_id, "role changed")
-    await announce(rt, entries)
+        await revoke_person(rt, tx, there, user_id, "role changed")
     return after
 
 
@@ -109,11 +107,10 @@ async def disable(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: 
             await refuse_last_way_in(tx, user_id, there)
         await users.suspend(tx, there, user_id, call.at)
         suspended = events.MembershipSuspended(tenant_id=there, user_id=user_id)
-        entries = await _end_here(tx, call, there, user_id, [suspended], "membership suspended")
+        await _end_here(tx, call, there, user_id, [suspended], "membership suspended")
         if await apikeys.list_page(tx, there, user_id, None, 1):
             # what memories hold of a key, and what it begot
-            entries += await revoke_person(rt, tx, there, user_id, "membership suspended")
-    await announce(rt, entries)
+            await revoke_person(rt, tx, there, user_id, "membership suspended")
 
 
 async def enable(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: UserId) -> None:
@@ -154,10 +151,9 @@ async def remove(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: U
         ]
         removed = events.MembershipEnded(tenant_id=there, user_id=user_id, role=member.role)
         told = [*revoked, removed]
-        entries = await _end_here(tx, call, there, user_id, told, "membership ended")
+        await _end_here(tx, call, there, user_id, told, "membership ended")
         key_ids = [one.key_id for one in keys]
-        entries += await close_keys(tx, call.at, key_ids, there, "membership ended")
-    await announce(rt, entries)
+        await close_keys(tx, call.at, key_ids, there, "membership ended")
 
 
 async def unlock(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: UserId) -> None:
@@ -186,18 +182,18 @@ async def _hold_member(tx: Tx, person: Person, tenant_id: TenantId, user_id: Use
 
 
 async def _end_here(
-    tx: Tx,
+    tx: Decision,
     call: Call,
     tenant_id: TenantId,
     user_id: UserId,
     told: Sequence[Event],
     reason: str,
-) -> list[Revocation]:
+) -> None:
     """End what the person has open in this organization, and record the events of the act."""
     await invitations.withdraw(tx, tenant_id, user_id, call.at)
     ended = await sessions.end_all(tx, user_id, call.at, Why.DISABLED, tenant_id=tenant_id)
     await audit.record_all(tx, call, told)
-    return await close_sessions(call, tx, ended, reason)
+    await close_sessions(call, tx, ended, reason)
 
 
 async def _disable_account(rt: Runtime, call: Call, user_id: UserId) -> None:
@@ -210,9 +206,8 @@ async def _disable_account(rt: Runtime, call: Call, user_id: UserId) -> None:
         await invitations.withdraw(tx, None, user_id, call.at)
         ended = await sessions.end_all(tx, user_id, call.at, Why.DISABLED)
         await audit.record(tx, call, events.UserDisabled(user_id=user_id))
-        entries = await close_sessions(call, tx, ended, "account disabled")
-        entries += await revoke_person(rt, tx, None, user_id, "account disabled")
-    await announce(rt, entries)
+        await close_sessions(call, tx, ended, "account disabled")
+        await revoke_person(rt, tx, None, user_id, "account disabled")
 
 
 async def _enable_account(rt: Runtime, call: Call, user_id: UserId) -> None:

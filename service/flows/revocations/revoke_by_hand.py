@@ -6,11 +6,20 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from service.domain import apikeys, audit, clients, organizations, revocations, sessions, users
+from service.domain import (
+    apikeys,
+    audit,
+    clients,
+    families,
+    organizations,
+    revocations,
+    sessions,
+    users,
+)
 from service.domain.audit import events
 from service.domain.revocations import Kind, Revocation
 from service.domain.sessions import Why
-from service.flows.shared.ending import LONGEST_TOKEN, close_sessions
+from service.flows.shared.ending import LONGEST_TOKEN
 from service.flows.shared.idempotency import find_made, keep_made
 from service.flows.shared.permissions import (
     Permission,
@@ -77,21 +86,19 @@ async def revoke_by_hand(rt: Runtime, call: Call, asked: ToRevoke) -> Revocation
             await apikeys.revoke(tx, ApiKeyId(UUID(asked.value)), call.at)
         await audit.record(tx, call, revoked)
         if ended is not None:
-            entries = await close_sessions(call, tx, [ended], asked.reason)
-        else:
-            at = rt.clock.now()  # what was issued while the call waited is meant too
-            entries = await revocations.revoke(
-                tx,
-                asked.kind,
-                [asked.value],
-                tenant_id=tenant_id,
-                reason=asked.reason,
-                at=at,
-                expires_at=at + _LASTS,
-            )
-        await keep_made(rt, tx, call, entries[0].seq)
-    await rt.revocations.announce(entries)
-    return entries[0]
+            await families.end_by_session(tx, [ended.session_id])
+        at = rt.clock.now()  # what was issued while the call waited is meant too
+        (entry,) = await revocations.revoke(
+            tx,
+            asked.kind,
+            [asked.value],
+            tenant_id=tenant_id,
+            reason=asked.reason,
+            at=at,
+            expires_at=at + _LASTS,
+        )
+        await keep_made(rt, tx, call, entry.seq)
+    return entry
 
 
 async def _find(tx: Tx, seq: int) -> Revocation:

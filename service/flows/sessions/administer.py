@@ -56,8 +56,7 @@ async def end_session(rt: Runtime, call: Call, session_id: SessionId) -> None:
         if found is None or ended is None:
             raise Refused(Reason.NOT_FOUND, "no such session")
         await audit.record(tx, call, _ended(found.tenant_id, found.user_id, session_id))
-        entries = await close_sessions(call, tx, [ended], "ended by an administrator")
-    await rt.revocations.announce(entries)
+        await close_sessions(call, tx, [ended], "ended by an administrator")
 
 
 async def end_person_sessions(rt: Runtime, call: Call, user_id: UserId) -> int:
@@ -78,8 +77,7 @@ async def end_person_sessions(rt: Runtime, call: Call, user_id: UserId) -> int:
         for tenant_id in sorted({one.tenant_id for one in ended} or {person.tenant_id}):
             count = sum(one.tenant_id == tenant_id for one in ended)
             await audit.record(tx, call, _ended(tenant_id, user_id, count=count))
-        entries = await close_sessions(call, tx, ended, "ended by an administrator")
-    await rt.revocations.announce(entries)
+        await close_sessions(call, tx, ended, "ended by an administrator")
     return len(ended)
 
 
@@ -90,8 +88,7 @@ async def end_organization_sessions(rt: Runtime, call: Call, tenant_id: TenantId
         await find_organization(tx, there)
         ended = await sessions.end_organization(tx, there, call.at, Why.ENDED_BY_ADMIN)
         await audit.record(tx, call, _ended(tenant_id, count=len(ended)))
-        entries = await close_sessions(call, tx, ended, "organization signed out")
-    await rt.revocations.announce(entries)
+        await close_sessions(call, tx, ended, "organization signed out")
     return len(ended)
 
 

@@ -32,5 +32,4 @@ async def end_own_session(rt: Runtime, call: Call, person: Person, session_id: S
                 why=Why.ENDED_BY_OWNER,
             ),
         )
-        entries = await close_sessions(call, tx, [ended], "ended by its owner")
-    await rt.revocations.announce(entries)
+        await close_sessions(call, tx, [ended], "ended by its owner")

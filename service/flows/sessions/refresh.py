@@ -7,13 +7,13 @@ from service.domain import audit, families, sessions
 from service.domain.audit import events
 from service.domain.clients import CONSOLE
 from service.domain.families import Family, Grace, PresentedToken, Standing, State, Status, ToRotate
-from service.domain.revocations import Revocation
 from service.domain.sessions import Why
 from service.flows.shared import limiting
 from service.flows.shared.ending import close_sessions
 from service.flows.shared.issuing import Granted, Grantee, grant, minter, narrowed, where
 from service.kernel import metrics
 from service.kernel.call import Call
+from service.kernel.postgres import Decision
 from service.kernel.refusal import Reason, Refused
 from service.kernel.sql import Tx
 from service.policy import seconds
@@ -79,31 +79,27 @@ async def _decide(rt: Runtime, call: Call, asked: _Asked) -> tuple[Grantee, str]
     if seen.state is State.SUPERSEDED:
         text, _ = minter(rt).token(presented.handle, seen.family.generation)
         return seen.grantee(), text
-    burned: list[Revocation] = []
-    try:
-        async with (
-            rt.rotations.confirming([ToRotate(presented, call.at)]) as sent,
-            rt.pg.decision() as tx,
-        ):
-            held = await families.lock(tx, presented.handle_hash)
-            seen = await _judge(rt, call, asked, tx, held)
-            match seen.state:
-                case State.CURRENT if presented.token_hash != seen.family.token_hash:
-                    raise _no("token of another key")
-                case State.CURRENT:
-                    grantee = seen.grantee()
-                    sent()
-                    text = await _rotate(rt, call, tx, presented, seen.family)
-                case State.SUPERSEDED:
-                    grantee = seen.grantee()
-                    text, _ = minter(rt).token(presented.handle, seen.family.generation)
-                case State.REPLAYED:
-                    burned = await _burn(call, tx, presented, seen.family)
-                    raise _no("replayed")
-                case State.ENDED | State.EXPIRED as dead:
-                    raise _no(f"family {dead}")
-    finally:
-        await rt.revocations.announce(burned)
+    async with (
+        rt.rotations.confirming([ToRotate(presented, call.at)]) as sent,
+        rt.pg.decision() as tx,
+    ):
+        held = await families.lock(tx, presented.handle_hash)
+        seen = await _judge(rt, call, asked, tx, held)
+        match seen.state:
+            case State.CURRENT if presented.token_hash != seen.family.token_hash:
+                raise _no("token of another key")
+            case State.CURRENT:
+                grantee = seen.grantee()
+                sent()
+                text = await _rotate(rt, call, tx, presented, seen.family)
+            case State.SUPERSEDED:
+                grantee = seen.grantee()
+                text, _ = minter(rt).token(presented.handle, seen.family.generation)
+            case State.REPLAYED:
+                await _burn(call, tx, presented, seen.family)
+                raise _no("replayed")
+            case State.ENDED | State.EXPIRED as dead:
+                raise _no(f"family {dead}")
     return grantee, text
 
 
@@ -172,7 +168,7 @@ async def _rotate(
     return text
 
 
-async def _burn(call: Call, tx: Tx, presented: PresentedToken, family: Family) -> list[Revocation]:
+async def _burn(call: Call, tx: Decision, presented: PresentedToken, family: Family) -> None:
     """One of the two who hold this token is a thief, and we cannot tell which."""
     metrics.reuse.inc()
     ended = await sessions.end_one(tx, family.session_id, family.user_id, call.at, Why.REPLAYED)
@@ -187,7 +183,7 @@ async def _burn(call: Call, tx: Tx, presented: PresentedToken, family: Family) -
             current_generation=family.generation,
         ),
     )
-    return await close_sessions(
+    await close_sessions(
         call, tx, [ended] if ended else [], "refresh token replayed", Status.BURNED
     )
 

@@ -31,8 +31,7 @@ async def sign_out(rt: Runtime, call: Call, refresh_token: str | None) -> None:
                         why=Why.SIGNED_OUT,
                     ),
                 )
-            entries = await close_sessions(call, tx, [ended] if ended else [], "signed out")
-        await rt.revocations.announce(entries)
+            await close_sessions(call, tx, [ended] if ended else [], "signed out")
 
 
 async def sign_out_everywhere(rt: Runtime, call: Call, refresh_token: str | None) -> None:
@@ -56,8 +55,7 @@ async def sign_out_everywhere(rt: Runtime, call: Call, refresh_token: str | None
                     count=len(ended),
                 ),
             )
-            entries = await close_sessions(call, tx, ended, "signed out everywhere")
-        await rt.revocations.announce(entries)
+            await close_sessions(call, tx, ended, "signed out everywhere")
 
 
 async def _holders(

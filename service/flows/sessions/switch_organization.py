@@ -54,7 +54,6 @@ async def switch_organization(rt: Runtime, call: Call, person: Person, slug: str
                 from_tenant_id=person.tenant_id,
             ),
         )
-        entries = await close_sessions(call, tx, [ended] if ended else [], "organization switched")
-    await rt.revocations.announce(entries)
+        await close_sessions(call, tx, [ended] if ended else [], "organization switched")
     grantee = Grantee.of(account, membership, opened, auth_time=before.auth_time, amr=before.amr)
     return await grant(rt, call, grantee, opened.refresh_token)

@@ -8,24 +8,20 @@ one transaction, so whoever sees the new state sees its cutoff, whichever worker
 """
 
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final, TypeVar
 
 from service.domain import revocations
-from service.domain.revocations import Kind, Revocation
+from service.domain.revocations import Kind
 from service.flows.shared.ending import LONGEST_TOKEN
 from service.kernel.ids import TenantId
+from service.kernel.postgres import Decision
 from service.kernel.refusal import unavailable
-from service.kernel.sql import Tx
 from service.policy import seconds
 from service.runtime import Runtime
 
 State = TypeVar("State")
-
-UNTIL_COMMITTED = seconds(1)
-"""How far ahead a cutoff lies: a refresh, or a key's exchange, that reads the old state meanwhile
-is not held up by the transaction that changes it."""
 
 _LONGEST_WAIT: Final = 2.5
 _MARGIN: Final = 0.01
@@ -62,34 +58,18 @@ async def after_cutoffs(
 
 
 async def cut_off(
-    rt: Runtime, tx: Tx, kind: Kind, value: str, tenant_id: TenantId | None, reason: str
-) -> list[Revocation]:
-    """Kill what was issued until this commits; `announce` it after.
+    rt: Runtime, tx: Decision, kind: Kind, value: str, tenant_id: TenantId | None, reason: str
+) -> None:
+    """Kill what was issued until this commits.
 
     As of now and not of the call, which waited for its locks.
     """
-    at = rt.clock.now() + UNTIL_COMMITTED
-    return await revocations.revoke(
+    await revocations.cut_off(
         tx,
         kind,
-        [value],
+        value,
         tenant_id=tenant_id,
         reason=reason,
-        at=at,
-        expires_at=at + seconds(LONGEST_TOKEN + 60),
+        at=rt.clock.now(),
+        lasts=seconds(LONGEST_TOKEN + 60),
     )
-
-
-async def announce(rt: Runtime, entries: Sequence[Revocation]) -> None:
-    """Spread what has committed, and cut off again where the commit came after the cutoff.
-
-    A commit may wait for longer than anybody reckons: for the counter of the revocations, or for a
-    disk.  Refused(UNAVAILABLE) when it cannot be cut off again: what was done is not acknowledged.
-    """
-    await rt.revocations.announce(entries)
-    while late := [one for one in entries if one.cutoff and one.cutoff <= rt.clock.now()]:
-        entries = []
-        async with rt.pg.decision() as tx:
-            for one in late:
-                entries += await cut_off(rt, tx, one.kind, one.value, one.tenant_id, one.reason)
-        await rt.revocations.announce(entries)

@@ -5,11 +5,11 @@ from datetime import datetime
 
 from service.domain import families, revocations
 from service.domain.families import Status
-from service.domain.revocations import Kind, Revocation
+from service.domain.revocations import Kind
 from service.domain.sessions import Ended
 from service.kernel.call import Call
 from service.kernel.ids import ApiKeyId, TenantId
-from service.kernel.sql import Tx
+from service.kernel.postgres import Decision
 from service.policy import seconds
 
 LONGEST_TOKEN = 3600
@@ -18,24 +18,23 @@ LONGEST_TOKEN = 3600
 
 async def close_sessions(
     call: Call,
-    tx: Tx,
+    tx: Decision,
     ended: Sequence[Ended],
     reason: str,
     status: Status = Status.ENDED,
-) -> list[Revocation]:
-    """End the families of ended sessions and revoke their `sid`; announce it after the commit.
+) -> None:
+    """End the families of ended sessions and revoke their `sid`.
 
     The last thing a transaction does: it takes the revocations' counter.
     """
     if not ended:
-        return []
+        return
     await families.end_by_session(tx, [one.session_id for one in ended], status)
     by_tenant: dict[object, list[Ended]] = {}
     for one in ended:
         by_tenant.setdefault(one.tenant_id, []).append(one)
-    entries: list[Revocation] = []
     for group in by_tenant.values():
-        entries += await revocations.revoke(
+        await revocations.revoke(
             tx,
             Kind.SID,
             [str(one.session_id) for one in group],
@@ -44,18 +43,17 @@ async def close_sessions(
             at=call.at,
             expires_at=call.at + seconds(LONGEST_TOKEN + 60),
         )
-    return entries
 
 
 async def close_keys(
-    tx: Tx, at: datetime, key_ids: Sequence[ApiKeyId], tenant_id: TenantId, reason: str
-) -> list[Revocation]:
-    """Revoke keys of one organization on the feed; announce it after the commit.
+    tx: Decision, at: datetime, key_ids: Sequence[ApiKeyId], tenant_id: TenantId, reason: str
+) -> None:
+    """Revoke keys of one organization on the feed.
 
     Kills the tokens they were exchanged for, and every verdict held in a worker's or a verifier's
     memory.  The last thing a transaction does: it takes the revocations' counter.
     """
-    return await revocations.revoke(
+    await revocations.revoke(
         tx,
         Kind.AKID,
         [str(key_id) for key_id in key_ids],

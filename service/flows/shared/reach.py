@@ -6,13 +6,14 @@ from typing import Final
 from service.domain import audit, organizations, users
 from service.domain.audit import events
 from service.domain.organizations import Organization
-from service.domain.revocations import Kind, Revocation
+from service.domain.revocations import Kind
 from service.domain.seals import PLATFORM
 from service.domain.users import Account, Member
 from service.flows.shared.cutoff import cut_off
 from service.flows.shared.permissions import OWNER_ONLY, Permission, is_platform_admin, require
 from service.kernel.call import Call, Person
 from service.kernel.ids import TenantId, UserId
+from service.kernel.postgres import Decision
 from service.kernel.refusal import Reason, Refused
 from service.kernel.sql import Tx
 from service.runtime import Runtime
@@ -205,10 +206,10 @@ async def hold_account(tx: Tx, user_id: UserId) -> Account:
 
 
 async def revoke_person(
-    rt: Runtime, tx: Tx, tenant_id: TenantId | None, user_id: UserId, reason: str
-) -> list[Revocation]:
-    """Kill what they hold, and what they are granted until this commits: see `access.cutoff`.
+    rt: Runtime, tx: Decision, tenant_id: TenantId | None, user_id: UserId, reason: str
+) -> None:
+    """Kill what they hold, and what they are granted until this commits: see `shared.cutoff`.
 
     In one organization, or (None) everywhere.
     """
-    return await cut_off(rt, tx, Kind.SUB, str(user_id), tenant_id, reason)
+    await cut_off(rt, tx, Kind.SUB, str(user_id), tenant_id, reason)

@@ -7,7 +7,6 @@ from typing import TypeVar
 from service.domain import apikeys, audit
 from service.domain.apikeys import Ended, Failure, Uses
 from service.domain.audit import events
-from service.domain.revocations import Revocation
 from service.flows.shared.ending import close_keys
 from service.runtime import Runtime
 
@@ -39,15 +38,13 @@ async def end_expired_keys(rt: Runtime) -> None:
     async with rt.pg.reading() as tx:
         if not await apikeys.any_ending(tx, at):
             return
-    entries: list[Revocation] = []
     async with rt.pg.decision() as tx:
         by_tenant: dict[object, list[Ended]] = {}
         for one in await apikeys.end_expired(tx, at, _MOST):
             by_tenant.setdefault(one.tenant_id, []).append(one)
         for group in by_tenant.values():
             key_ids = [one.key_id for one in group]
-            entries += await close_keys(tx, at, key_ids, group[0].tenant_id, "api key expired")
-    await rt.revocations.announce(entries)
+            await close_keys(tx, at, key_ids, group[0].tenant_id, "api key expired")
 
 
 @contextmanager

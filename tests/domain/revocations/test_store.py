@@ -8,8 +8,8 @@ import pytest
 
 from service.domain import revocations
 from service.domain.revocations import Kind, Marks, Revocation
+from service.kernel.postgres import Decision
 from service.kernel.refusal import Reason, Refused
-from service.kernel.sql import Tx
 from service.runtime import Runtime
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
@@ -17,7 +17,7 @@ LATER = AT + timedelta(minutes=15)
 
 
 async def revoke(
-    tx: Tx, *values: str, kind: Kind = Kind.JTI, expires_at: datetime = LATER
+    tx: Decision, *values: str, kind: Kind = Kind.JTI, expires_at: datetime = LATER
 ) -> list[Revocation]:
     return await revocations.revoke(
         tx, kind, values, tenant_id=None, reason="tests", at=AT, expires_at=expires_at

@@ -125,8 +125,7 @@ async def settings_without_redis(rt: Runtime) -> AsyncIterator[Follower]:
 async def test_a_stale_worker_asks_redis_while_somebody_vouches(
     rt: Runtime, other: Follower
 ) -> None:
-    entries = await revoke(rt, "a")
-    await rt.revocations.announce(entries)
+    await revoke(rt, "a")
     stale = Follower(rt.pg, rt.redis, rt.clock)  # never started: knows nothing, is not fresh
 
     async def told() -> bool:
@@ -142,7 +141,7 @@ async def test_a_stale_worker_asks_redis_while_somebody_vouches(
 async def test_redis_that_lost_its_memory_is_not_believed_and_is_filled_anew(
     rt: Runtime, other: Follower
 ) -> None:
-    await rt.revocations.announce(await revoke(rt, "a"))
+    await revoke(rt, "a")
     await rt.redis.client.flushdb()
     stale = Follower(rt.pg, rt.redis, rt.clock)
     assert await stale.is_revoked(marks("a"))  # by PostgreSQL, or by a Redis that is filled again
@@ -155,7 +154,7 @@ async def test_redis_that_lost_its_memory_is_not_believed_and_is_filled_anew(
 async def test_redis_that_loses_its_memory_while_it_is_filled_is_not_vouched_for(
     rt: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await rt.revocations.announce(await revoke(rt, "a"))
+    await revoke(rt, "a")
     await rt.revocations.stop()
     fanout = Fanout(rt.redis, rt.clock)
     put = fanout._put
@@ -177,7 +176,7 @@ async def test_of_two_cutoffs_redis_keeps_the_later_whichever_committed_last(rt:
     now = rt.clock.now()
     for cutoff in (now, now - timedelta(seconds=5)):
         async with rt.pg.decision() as tx:
-            entries = await revocations.revoke(
+            await revocations.revoke(
                 tx,
                 Kind.SUB,
                 ["s"],
@@ -186,7 +185,6 @@ async def test_of_two_cutoffs_redis_keeps_the_later_whichever_committed_last(rt:
                 at=cutoff,
                 expires_at=now + timedelta(hours=1),
             )
-        await rt.revocations.announce(entries)
     await rt.revocations.stop()
     await rt.redis.client.flushdb()
     fanout = Fanout(rt.redis, rt.clock)
@@ -200,7 +198,7 @@ async def test_who_is_cut_off_in_one_organization_is_so_there_alone_by_memory_re
 ) -> None:
     now, here, there = rt.clock.now(), TenantId(uuid4()), TenantId(uuid4())
     async with rt.pg.decision() as tx:
-        entries = await revocations.revoke(
+        (entry,) = await revocations.revoke(
             tx,
             Kind.SUB,
             ["s"],
@@ -209,7 +207,6 @@ async def test_who_is_cut_off_in_one_organization_is_so_there_alone_by_memory_re
             at=now,
             expires_at=now + timedelta(hours=1),
         )
-    await rt.revocations.announce(entries)
     fanout = Fanout(rt.redis, rt.clock)
     await fanout.vouch(rt.revocations.memory, lambda: 0.0)
     for tenant_id, hit in ((str(here), True), (str(there), False), (None, False)):
@@ -222,7 +219,7 @@ async def test_who_is_cut_off_in_one_organization_is_so_there_alone_by_memory_re
             assert (await revocations.find_any(tx, marks, now) is not None) is hit
     rt.revocations.memory.prune(now + timedelta(hours=2))
     assert len(rt.revocations.memory) == 0
-    assert rt.revocations.memory.find_mark(*entries[0].mark) is None
+    assert rt.revocations.memory.find_mark(*entry.mark) is None
 
 
 @pytest.fixture
@@ -246,7 +243,7 @@ async def put_back(tx: Tx, seq: int) -> None:
 async def test_a_table_that_was_restored_and_outgrew_what_is_known_is_read_anew(
     apart: Runtime,
 ) -> None:
-    await apart.revocations.announce(await revoke(apart, "a", "b", "c"))
+    await revoke(apart, "a", "b", "c")
 
     async def in_redis(jti: str) -> bool:
         return await apart.revocations._fanout.find(marks(jti)) is True
@@ -282,7 +279,7 @@ async def test_what_is_known_of_a_client_does_not_outlive_the_epoch_it_was_read_
     call = Call(request_id="r", at=apart.clock.now(), actor=Operator())
     made = await create_client(apart, call, NewClient(name="orders", scopes=("agentes",)))
     presented = ClientCredentials(made.client.client_id, made.secret)
-    await apart.revocations.announce(await revoke(apart, "a", "b", "c"))
+    await revoke(apart, "a", "b", "c")
     assert await authenticate_client(apart, call, presented) == made.client
     async with apart.pg.decision() as tx:
         await put_back(tx, 0)

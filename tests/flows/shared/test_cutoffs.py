@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from service.domain.revocations import Kind
 from service.flows.shared import cutoff
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
@@ -169,3 +170,28 @@ async def test_nothing_waits_where_nothing_is_cut_off(rt: Runtime) -> None:
             rt, at, None, cutoff=lambda *_, before=before: before, again=again
         )
         assert told == (at, None)
+
+
+async def late(rt: Runtime) -> None:
+    """Cut a person off, and commit when that cutoff is over."""
+    async with rt.pg.decision() as tx:
+        await cutoff.cut_off(rt, tx, Kind.SUB, "late", None, "a long act")
+        rt.clock.advance(5 * given.A_SECOND)
+
+
+async def test_a_commit_that_comes_after_its_cutoff_cuts_off_again(rt: Runtime) -> None:
+    await late(rt)
+    first, second = rt.revocations.memory.after(0)
+    assert (first.kind, first.value, first.reason) == (second.kind, second.value, second.reason)
+    assert first.cutoff is not None
+    assert second.cutoff is not None
+    assert first.cutoff < rt.clock.now() < second.cutoff
+    assert second.expires_at - second.cutoff == first.expires_at - first.cutoff
+
+
+async def test_what_cannot_be_cut_off_again_is_not_acknowledged(rt: Runtime) -> None:
+    async with given.refusing_rows(rt, "auth_revocations", "53100", "NEW.seq > 1"):
+        with pytest.raises(Refused) as caught:
+            await late(rt)
+    assert caught.value.reason is Reason.UNAVAILABLE
+    assert len(rt.revocations.memory.after(0)) == 1

@@ -401,7 +401,7 @@ async def test_a_client_read_while_it_is_being_disabled_is_not_believed(
     made = await make(root)
     async with rt.pg.decision() as tx:
         await clients.set_disabled(tx, await a_client_row(rt, made["client_id"]), rt.clock.now())
-        entries = await revocations.revoke(
+        await revocations.revoke(
             tx,
             Kind.CLIENT_ID,
             [made["client_id"]],
@@ -412,7 +412,6 @@ async def test_a_client_read_while_it_is_being_disabled_is_not_believed(
         )
         rt.clock.advance(5 * given.A_SECOND)
         await authenticate_client(rt, call_at(rt), presented(made))
-    await rt.revocations.announce(entries)
     with pytest.raises(Refused) as refused:
         await authenticate_client(rt, call_at(rt), presented(made))
     assert refused.value.reason is Reason.INVALID_CLIENT
