@@ -1,4 +1,4 @@
-"""`./dev serve` and `./dev cli`: the service on this checkout's own servers."""
+"""`./dev serve` and `./dev cli`: run the service on this checkout's own servers."""
 
 import contextlib
 import errno
@@ -27,16 +27,18 @@ from service.embedded.development import write_policy
 from service.embedded.servers import EmbeddedError, Server, launched, why_not_bind
 
 OWNER = "owner@demo.example"
+_TO_OPEN = "/.well-known/oauth-authorization-server"
+"""The page to open in a browser: what this server offers, and the addresses of its endpoints."""
 _HEALTH_SECONDS = 60.0
 _STOP_SECONDS = 20.0  # the service gives its workers 15
 
 
 class Stop(BaseException):
-    """A signal asks us to end."""
+    """A signal asked this process to stop."""
 
 
 def serve() -> int:
-    """Run until a signal.  Returns the exit status."""
+    """Run the servers and the service until a signal.  Return the exit status."""
     _on_signals(_raise_stop)
     checkout = Checkout()
     if not checkout.try_lock("serve"):
@@ -68,7 +70,7 @@ def _require_free(listening: Listening) -> None:
 
 
 def cli(arguments: list[str]) -> int:
-    """Run one command of the service beside a running `serve`, or with servers of its own."""
+    """Run one command of the service on the servers of a running `serve`, or start servers."""
     checkout = Checkout()
     command = [sys.executable, "-P", "-m", "service", *arguments]
     told = None if checkout.try_lock("cli") else checkout.await_serve()
@@ -92,12 +94,13 @@ def _is_overruled(name: str) -> bool:
 
 
 def prepare(environment: Mapping[str, str], data: Path, *, with_demo: bool) -> Path | None:
-    """Migrate, and on the first run make the demo organization; return its owner's password.
+    """Migrate, and on the first run make the demo organization and its owner.
 
-    It stands in a note until it was told: what is cut short before has lost nobody their account.
+    Return the file with the owner's password when it has not been printed yet, otherwise None.  The
+    password stays in that file until it is printed, so that an interrupted run loses no account.
 
-    Notes say what was done, so that a later start does neither.  About migrations they are
-    believed only beside our own database: one that was given may have been emptied since.
+    Files note what was done, so that a later start does not repeat it.  The note about migrations
+    counts only for our own database: a database that was given may have been emptied since.
     """
     trusted = not is_given(os.environ, "AUTH_DATABASE_URL")
     database = environment.get("AUTH_DATABASE_URL") or environment["AUTH_DATABASE_URL_FILE"]
@@ -126,12 +129,12 @@ def prepare(environment: Mapping[str, str], data: Path, *, with_demo: bool) -> P
     made = _service(environment, *owner, *flags, stdin=demo.read_text(), may_fail=True)
     if made or again:
         return demo
-    demo.write_text("")  # somebody else's, in a database that was given
+    demo.write_text("")  # the given database has an owner with another password
     return None
 
 
 def _write_secretly(note: Path, text: str) -> None:
-    """Write a file whole or not at all, for its owner alone."""
+    """Write a file completely or not at all, readable by its owner only."""
     part = note.with_suffix(".part")
     part.unlink(missing_ok=True)
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -166,7 +169,7 @@ def _run(environment: dict[str, str], servers: Sequence[Server], untold: Path | 
         launched("self", signal.SIGTERM, sys.executable, "-P", "-m", "service", "serve"),
         env=environment,
         stdin=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is ours: we stop it first, then its servers
+        start_new_session=True,  # Ctrl-C reaches only us: we stop the service, then its servers
     )
     try:
         welcomed = False
@@ -189,7 +192,7 @@ def _run(environment: dict[str, str], servers: Sequence[Server], untold: Path | 
 
 
 def _revive(server: Server) -> None:
-    """A development server that died comes back on the same port, so that one can try just that."""
+    """Start a server that ended again, on the same port, so that its loss can be tried out."""
     if server.is_running():
         return
     print(f"{server.title} ended; starting it again ...", flush=True)
@@ -200,7 +203,7 @@ def _revive(server: Server) -> None:
 
 
 def _end(service: "subprocess.Popen[bytes]") -> None:
-    """Stop the service cleanly, at once on a second signal; leave no worker behind."""
+    """Stop the service cleanly, or at once on a second signal.  Leave no worker behind."""
     _on_signals(lambda _number, _frame: service.kill())
     if service.poll() is None:
         service.terminate()
@@ -217,19 +220,21 @@ def _welcome(environment: Mapping[str, str], password: str | None) -> None:
     url = Listening.of(environment).url
     body = json.dumps({"email": OWNER, "password": password or "PASSWORD", "organization": "demo"})
     print(
-        f"\nTesserra Auth is on {url}: a development server, with generous limits\n"
+        f"\nTesserra Auth is on {url}\n"
         f"  e-mail    {OWNER}\n"
         f"  password  {password or 'as printed on the first run (./dev reset starts over)'}\n"
+        f"  open      {url}{_TO_OPEN}\n"
         f"  sign in   curl -sS -c cookies.txt -H 'content-type: application/json'"
         f" -d '{body}' {url}/auth/login\n"
-        f"Ctrl-C stops it.\n",
+        f"This is a development server: its sign-in limits are generous, and it is not for"
+        f" production.  Ctrl-C stops it.\n",
         flush=True,
     )
 
 
 def _answers(environment: Mapping[str, str]) -> bool:
-    """Whether /healthz says 200."""
-    import http.client  # noqa: PLC0415 - while the service imports, not before
+    """Whether /healthz answers 200."""
+    import http.client  # noqa: PLC0415 - loaded while the service starts
     import ssl  # noqa: PLC0415
 
     there = Listening.of(environment)

@@ -1,4 +1,4 @@
-"""`dev` installs exactly the locks, with uv or pip, whatever happened before.
+"""`dev` installs exactly the locks, quietly, with uv or pip, whatever happened before.
 
 Against a folder of one small wheel instead of a package index: fast, and no network.
 """
@@ -6,6 +6,7 @@ Against a folder of one small wheel instead of a package index: fast, and no net
 import base64
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -55,7 +56,9 @@ class Small:
             lock = self.root / "requirements" / f"{name}.txt"
             lock.write_text(f"speck=={version} --hash=sha256:{digest}\n")
 
-    def start(self, *, path: str = os.defpath) -> "subprocess.Popen[str]":
+    def start(
+        self, *, path: str = os.defpath, output: int = subprocess.PIPE
+    ) -> "subprocess.Popen[str]":
         """Start `./dev serve`, which here only imports the package."""
         wheels = str(self.root / "wheels")
         environment = {
@@ -70,7 +73,7 @@ class Small:
         return subprocess.Popen(
             [sys.executable, str(self.root / "dev"), "serve"],
             env=environment,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
         )
@@ -96,8 +99,12 @@ def small(tmp_path: Path) -> Small:
 def test_with_pip_alone_and_again_only_when_the_lock_changes(small: Small) -> None:
     status, said = small.run()
     assert status == 0, said
-    assert "Installing requirements/run.txt" in said
-    assert said.endswith("speck 1.0\n")
+    first, *progress, counted, last = said.splitlines()
+    assert first == f"-- Installing requirements/run.txt into .venv/{VERSION}"
+    assert all(re.fullmatch(r"   .* packages \w+", line) for line in progress), said
+    assert re.fullmatch(r"   1 packages installed in \d+\.\d s", counted)
+    assert last == "speck 1.0"
+    assert "speck" in (small.root / ".venv" / "install.log").read_text()
     assert small.run() == (0, "speck 1.0\n")
     small.release("2.0")
     status, said = small.run()
@@ -121,6 +128,7 @@ def test_with_pip_when_uv_fails(small: Small) -> None:
     status, said = small.run()
     assert status == 0, said
     assert "uv is broken" in said
+    assert "uv could not install the packages; trying pip" in said
     assert said.endswith("speck 1.0\n")
 
 
@@ -128,6 +136,7 @@ def test_another_hash_is_refused_and_nothing_counts_as_installed(small: Small) -
     small.release("1.0", hash_of=b"another")
     status, said = small.run()
     assert status == 1
+    assert "Expected sha256" in said, "the installer's own words"
     assert "could not be installed" in said.splitlines()[-1]
     assert not small.stamp.exists()
 
@@ -150,7 +159,23 @@ def test_two_at_once_install_once(small: Small) -> None:
     children = [small.start(), small.start()]
     said = [child.communicate(timeout=120)[0] for child in children]
     assert [child.returncode for child in children] == [0, 0], said
-    assert sum("Successfully installed" in words for words in said) == 1, said
+    assert sum("packages installed in" in words for words in said) == 1, said
+
+
+def test_a_long_install_shows_on_a_terminal_how_far_it_is(small: Small) -> None:
+    """A stand-in for uv prints what pip prints, and takes long: the pace is the point here."""
+    slow = small.root / "bin" / "uv"
+    slow.write_text("#!/bin/sh\necho Collecting speck==1.0; sleep 2; exit 1\n")
+    slow.chmod(0o755)
+    shown, hidden = os.openpty()
+    child = small.start(output=hidden)
+    os.close(hidden)
+    said = ""
+    while "speck 1.0" not in said:
+        said += os.read(shown, 4096).decode()
+    os.close(shown)
+    assert child.wait(60) == 0
+    assert "\r\033[K   1 of 1 packages fetched" in said
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
