@@ -1,1 +1,1 @@
-"""What the service owns: one slice per thing.  A slice never imports another."""
+"""What the service owns: one package (slice) per thing.  A slice never imports another slice."""

@@ -1,4 +1,4 @@
-"""API keys: what machines present.  Table auth_api_keys.  Redis is not needed."""
+"""API keys: credentials of machines.  Table auth_api_keys.  Redis is not used."""
 
 from service.domain.apikeys.known import KnownKeys, RememberedKey
 from service.domain.apikeys.model import (

@@ -1,9 +1,8 @@
-"""The keys a worker has seen: checking one of them costs no query.
+"""A worker's cache of good API keys: checking a cached key costs no query.
 
-Only what was found good is remembered, by the HMAC of its secret, which nobody outside can aim at:
-a wrong secret and an unknown key take the same way, and the same time.  What is remembered is
-believed for five minutes, less than a revocation stays on the feed; the caller holds it against
-that feed at every hit.
+Only good keys are cached, by the HMAC of their secret.  Nobody outside can compute that HMAC, and a
+wrong secret takes the same path and time as an unknown key.  An entry is used for five minutes,
+which is less than a revocation stays on the feed.  The caller checks that feed at every hit.
 """
 
 from collections import OrderedDict
@@ -21,7 +20,7 @@ _REMEMBERED = 50_000
 
 
 class RememberedKey(Struct, frozen=True):
-    """A key that was good at `as_of`, the moment before it was read."""
+    """A key that was good at `as_of`, a moment just before it was read."""
 
     key: StoredKey
     as_of: datetime
@@ -32,15 +31,15 @@ class _Asked(Struct, frozen=True):
 
 
 class KnownKeys:
-    """Keys by the HMAC of their secret."""
+    """Cached keys, by the HMAC of their secret."""
 
     def __init__(self, pg: Postgres) -> None:
         self._pg = pg
         self._known: OrderedDict[bytes, RememberedKey] = OrderedDict()
-        self._reads = Batcher(self._read, key=id)  # one who asks twice for a key waits for nobody
+        self._reads = Batcher(self._read, key=id)  # two questions for one key may share a trip
 
     def find(self, mac: bytes, at: datetime) -> RememberedKey | None:
-        """Return what is remembered; None when it is nothing, or too old."""
+        """Return the cached key; None when there is none or it is too old."""
         held = self._known.get(mac)
         if held is None:
             return None
@@ -50,7 +49,7 @@ class KnownKeys:
         return None
 
     def put(self, mac: bytes, key: StoredKey, as_of: datetime) -> None:
-        """Remember a key that is good."""
+        """Cache a good key."""
         self._known[mac] = RememberedKey(key, as_of)
         self._known.move_to_end(mac)
         if len(self._known) > _REMEMBERED:
@@ -61,7 +60,7 @@ class KnownKeys:
         self._known.pop(mac, None)
 
     async def read(self, public_id: str) -> StoredKey | None:
-        """Read a key; many who ask at a time share a round trip.  Refused(UNAVAILABLE)."""
+        """Read a key from the database; readers share round trips.  Refused(UNAVAILABLE)."""
         return await self._reads.ask(_Asked(public_id))
 
     async def _read(self, asked: list[_Asked]) -> list[StoredKey | None]:

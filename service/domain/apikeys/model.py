@@ -1,4 +1,4 @@
-"""What a key is, and whether it is good."""
+"""API keys, and whether one is good."""
 
 import hmac
 import ipaddress
@@ -24,18 +24,17 @@ class Why(StrEnum):
     REVOKED = "revoked"
     EXPIRED = "expired"
     DISABLED = "disabled"
-    """Its organization, or the person it belongs to, may not act; or that person holds none of its
-    scopes any more."""
+    """Its organization or its owner is disabled, or the owner no longer holds any of its scopes."""
     ADDRESS = "address"
     SCOPE = "scope"
 
 
 ENDED = frozenset({Why.REVOKED, Why.EXPIRED, Why.DISABLED})
-"""What is wrong with a key that nobody can use: only its organization is told."""
+"""The faults of a key that nobody can use.  They are shown only to its organization."""
 
 
 class ApiKey(Struct, frozen=True, kw_only=True):
-    """A key as its organization sees it.  `owner_id` is None for the organization's own."""
+    """A key as its organization sees it.  `owner_id` is None for a key of the organization."""
 
     key_id: ApiKeyId
     tenant_id: TenantId
@@ -58,14 +57,15 @@ class ApiKey(Struct, frozen=True, kw_only=True):
         return PREFIX + self.public_id
 
     def state(self, at: datetime) -> Why | None:
-        """Return why it is not good any more; None while it is."""
+        """Return why the key is no longer good; None while it is."""
         return _state(self.revoked_at, self.expires_at, at)
 
 
 class StoredKey(Struct, frozen=True, kw_only=True):
-    """What a check decides on.  `standing`: its organization and its owner may act.
+    """The facts that a check needs.  `standing`: its organization and its owner are not disabled.
 
-    `scopes` is what it was given; what counts is what its owner may grant still: `narrowed`.
+    `scopes` are those the key was given.  It has those of them that its owner may still grant: see
+    `narrowed`.
     """
 
     key_id: ApiKeyId
@@ -83,7 +83,7 @@ class StoredKey(Struct, frozen=True, kw_only=True):
     owner_platform_admin: bool
     policy: str | None
     cutoff: datetime | None
-    """What is issued for it until then is dead: it was revoked with everything before it."""
+    """Tokens issued for the key up to then are revoked, by a cutoff of owner or organization."""
 
     @property
     def prefix(self) -> str:
@@ -91,18 +91,18 @@ class StoredKey(Struct, frozen=True, kw_only=True):
         return PREFIX + self.public_id
 
     def has_secret(self, mac: bytes) -> bool:
-        """Tell whether this is its secret's HMAC, in constant time."""
+        """Whether `mac` is the HMAC of its secret, compared in constant time."""
         return hmac.compare_digest(mac, self.secret_mac)
 
     def state(self, at: datetime) -> Why | None:
-        """Return why it is not good; None when it is."""
+        """Return why the key is not good; None when it is."""
         ended = _state(self.revoked_at, self.expires_at, at)
         return ended or (None if self.standing and self.scopes else Why.DISABLED)
 
     def narrowed(self, role_scopes: Mapping[str, tuple[str, ...]]) -> "StoredKey":
-        """Return the key with the scopes that its owner's role holds today.
+        """Return the key with only those scopes that its owner's role holds today.
 
-        An organization's own key, and a platform administrator's, keep what they were given.
+        A key of an organization or of a platform administrator keeps all its scopes.
         """
         if self.owner_role is None or self.owner_platform_admin:
             return self
@@ -110,21 +110,21 @@ class StoredKey(Struct, frozen=True, kw_only=True):
         return structs.replace(self, scopes=tuple(one for one in self.scopes if one in held))
 
     def admits(self, address: str | None) -> bool:
-        """Tell whether it may be presented from an address; None: from one nobody knows."""
+        """Whether the key may be used from this address; None: the address is unknown."""
         if not self.networks:
             return True
         return address is not None and _within(address, self.networks)
 
 
 def secret_mac(key: bytes, secret: str) -> bytes:
-    """Return what is stored of a secret.  256 random bits need no slow hash."""
+    """Return the MAC that is stored for a secret.  256 random bits need no slow hash."""
     return hmac_sha256(key, secret.encode())
 
 
 def read_network(text: str) -> Network:
-    """Read an address or a network; ValueError when it is none, or has bits beyond its mask.
+    """Parse an address or a network.  ValueError when it is none, or has bits beyond its mask.
 
-    IPv4 written as IPv6 is IPv4.
+    An IPv4 address written as IPv6 becomes IPv4.
     """
     if "%" in text:
         raise ValueError("an address with a zone")

@@ -27,7 +27,7 @@ class Ended(Struct, frozen=True):
 
 
 class Erased(Struct, frozen=True):
-    """A key that has just gone, or ended, with its owner."""
+    """A key that was just removed or revoked together with its owner's access."""
 
     key_id: ApiKeyId
     tenant_id: TenantId
@@ -40,7 +40,7 @@ class Erased(Struct, frozen=True):
 
 
 class Uses(Struct, frozen=True):
-    """How often a key was used since it was last counted, and when last."""
+    """How often a key was used since the last count, and the time of the last use."""
 
     key_id: ApiKeyId
     count: int
@@ -84,7 +84,7 @@ async def insert(tx: Tx, key: ApiKey, secret_mac: bytes) -> bool:
 
 
 async def list_presented(tx: Tx, public_ids: Sequence[str]) -> list[StoredKey]:
-    """Return the keys of some public ids; one that is not there is left out."""
+    """Return the keys with these public ids.  Unknown ids are left out."""
     return await _list_presented.all(tx, public_ids=list(public_ids))
 
 
@@ -96,26 +96,29 @@ async def find(tx: Tx, key_id: ApiKeyId) -> ApiKey | None:
 async def lock(
     tx: Tx, key_id: ApiKeyId, tenant_id: TenantId | None, owner_id: UserId | None = None
 ) -> ApiKey | None:
-    """Return a key of an organization, and there of one owner, and hold it; None: of every one."""
+    """Lock a key and return it; None when there is none.
+
+    `tenant_id` and `owner_id` limit the search; None: any organization, any owner.
+    """
     return await _lock.maybe(tx, key_id=key_id, tenant_id=tenant_id, owner_id=owner_id)
 
 
 async def list_page(
     tx: Tx, tenant_id: TenantId, owner_id: UserId | None, before: ApiKeyId | None, most: int
 ) -> list[ApiKey]:
-    """Return the keys of an organization (of one person there), the newest first."""
+    """Return a page of an organization's keys, or of one owner's keys there, the newest first."""
     if owner_id is None:
         return await _list_page.all(tx, tenant_id=tenant_id, before=before, most=most)
     return await _list_own.all(tx, tenant_id=tenant_id, owner_id=owner_id, before=before, most=most)
 
 
 async def revoke(tx: Tx, key_id: ApiKeyId, at: datetime) -> None:
-    """End a key and keep its record; the caller revokes its `akid` in the same transaction."""
+    """Revoke a key and keep its record; the caller revokes its `akid` in the same transaction."""
     await _revoke.run(tx, key_id=key_id, revoked_at=at)
 
 
 async def revoke_own(tx: Tx, tenant_id: TenantId, owner_id: UserId, at: datetime) -> list[Erased]:
-    """End every key of a person in an organization that has not ended, and keep the records.
+    """Revoke all of a person's keys in an organization that have not ended, and keep the records.
 
     The caller revokes their `akid` in the same transaction.
     """
@@ -123,7 +126,7 @@ async def revoke_own(tx: Tx, tenant_id: TenantId, owner_id: UserId, at: datetime
 
 
 async def succeed(tx: Tx, key_id: ApiKeyId, successor_id: ApiKeyId, ends_at: datetime) -> None:
-    """Name the successor of a key, which works on until `ends_at` at the latest."""
+    """Store the successor of a key.  The key works until `ends_at` at the latest."""
     await _succeed.run(tx, key_id=key_id, successor_id=successor_id, expires_at=ends_at)
 
 
@@ -138,17 +141,17 @@ async def erase(tx: Tx, owner_id: UserId) -> list[Erased]:
 
 
 async def any_ending(tx: Tx, at: datetime) -> bool:
-    """Tell whether a key has expired that `end_expired` has not seen."""
+    """Whether a key has expired that `end_expired` has not returned yet."""
     return (await _any_ending.one(tx, at=at)).found
 
 
 async def end_expired(tx: Tx, at: datetime, most: int) -> list[Ended]:
-    """Return keys that have expired, each once; the caller revokes their `akid`."""
+    """Return expired keys, each only once ever; the caller revokes their `akid`."""
     return await _end_expired.all(tx, at=at, most=most)
 
 
 async def add_uses(tx: Tx, uses: Sequence[Uses]) -> None:
-    """Count uses; those of a key that is gone are dropped."""
+    """Add uses to the keys' counts.  Uses of removed keys are dropped."""
     await _add_uses.run(
         tx,
         key_ids=[one.key_id for one in uses],
@@ -158,6 +161,6 @@ async def add_uses(tx: Tx, uses: Sequence[Uses]) -> None:
 
 
 async def export_member(tx: Tx, tenant_id: TenantId, user_id: UserId) -> list[str]:
-    """Return the keys of a member, ended or not, as lines of JSON."""
+    """Return all keys of a member, ended ones too, as lines of JSON."""
     found = await _export_member.all(tx, tenant_id=tenant_id, user_id=user_id)
     return [one.line for one in found]

@@ -1,6 +1,6 @@
-"""What requests leave behind without writing: uses to be counted, failures to be told of.
+"""Counts of uses and failures that requests leave in memory, because requests must not write.
 
-Both wait in memory, bounded, until a background task takes them.
+Both are bounded, and wait until a background task writes them.
 """
 
 from collections import deque
@@ -15,15 +15,15 @@ from service.kernel.call import Call
 from service.kernel.ids import ApiKeyId, TenantId, UserId
 
 MOST_PER_MINUTE = 20
-"""Events of failures one worker writes in any minute; what comes beyond is counted in them."""
+"""How many failure events one worker writes in any minute.  Further failures add to counts."""
 
 _STRANGERS, _SUBJECTS = 50, 100
-"""How many are told apart at a time: addresses that present what does not exist, and all in all.
-Strangers fill no more than their part, so that no flood of garbage hides a stolen key."""
+"""How many subjects are counted apart: addresses that present unknown keys, and all subjects.
+Unknown keys have a limit of their own, so that a flood of garbage cannot hide a stolen key."""
 
 
 class Failure(Struct, frozen=True, kw_only=True):
-    """Keys that were refused alike, `count` times; `call` is the first of them."""
+    """Refusals of the same kind, `count` of them; `call` is the first request."""
 
     why: Why
     key_id: ApiKeyId | None
@@ -34,7 +34,7 @@ class Failure(Struct, frozen=True, kw_only=True):
 
 
 class Tally:
-    """Uses and failures of one worker."""
+    """The uses and failures that one worker has counted."""
 
     def __init__(self) -> None:
         self._uses: dict[ApiKeyId, Uses] = {}
@@ -49,7 +49,7 @@ class Tally:
         self._uses[key_id] = Uses(key_id, count, at)
 
     def take_uses(self) -> list[Uses]:
-        """Return the uses since the last time."""
+        """Return the uses since the last call, and forget them."""
         taken = sorted(self._uses.values(), key=lambda one: one.key_id)
         self._uses = {}
         return taken
@@ -63,9 +63,9 @@ class Tally:
         owner_id: UserId | None = None,
         count: int = 1,
     ) -> None:
-        """Count a failure: by key, or by the address of whoever presents what does not exist.
+        """Count a failure, by key; for an unknown key, by the address of the caller.
 
-        Beyond so many subjects, all others are one.
+        When too many subjects are counted already, all others share one count.
         """
         subject: tuple[object, ...] = (why, key_id or call.ip)
         most = _SUBJECTS if key_id else _STRANGERS
@@ -83,9 +83,9 @@ class Tally:
         )
 
     def take_failures(self, at: datetime) -> list[Failure]:
-        """Return as many failures as may be told of now, those of keys that exist first.
+        """Return as many failures as may be recorded now, those of existing keys first.
 
-        The others wait and go on counting.
+        The others wait, and their counts go on.
         """
         while self._told and (at - self._told[0]).total_seconds() >= 60:  # noqa: PLR2004 - a minute
             self._told.popleft()
@@ -96,7 +96,7 @@ class Tally:
         return [self._failures.pop(subject) for subject in subjects]
 
     def give_back(self, taken: Iterable[Uses | Failure]) -> None:
-        """Keep what could not be written."""
+        """Take back uses and failures that could not be written."""
         for one in taken:
             if isinstance(one, Uses):
                 self.note_use(one.key_id, one.last, one.count)

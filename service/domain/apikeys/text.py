@@ -1,9 +1,8 @@
-"""How a key is written: `tsk_<public id>_<secret><checksum>`, all in base62.
+"""The text of an API key: `tsk_<public id>_<secret><checksum>`, all in base62.
 
-The public id (12 letters, 71 bits) finds the row and may be shown; the secret (43 letters) is 256
-bits of the system's generator; the checksum (6 letters) is the CRC-32 of everything before it, so
-that garbage and what was copied badly are refused without a query.  It is no protection: the secret
-is.
+The public id (12 letters, 71 bits) finds the row and may be shown.  The secret (43 letters) is 256
+bits from the system's generator.  The checksum (6 letters) is the CRC-32 of everything before it,
+so that garbage and copying mistakes are refused without a query.  Only the secret protects the key.
 """
 
 import binascii
@@ -15,9 +14,10 @@ from typing import Final
 from msgspec import Struct
 
 PATTERN: Final = r"tsk_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}\b"
-"""For scanners of secrets: every key matches, and nothing else of ours does.
+"""For secret scanners: every API key matches, and no other text of this service does.
 
-Whatever stands before: an escape (`\\ntsk_...` in JSON, `%3Dtsk_...` in a link) ends in a letter.
+It does not demand a word boundary before the key, because escapes end in a letter (`\\ntsk_...` in
+JSON, `%3Dtsk_...` in a link).
 """
 
 PREFIX: Final = "tsk_"
@@ -29,7 +29,7 @@ _KEY = re.compile(r"tsk_([0-9A-Za-z]{12})_([0-9A-Za-z]{43})([0-9A-Za-z]{6})")
 
 
 class KeyText(Struct, frozen=True):
-    """A key that is well written, whether it exists or not."""
+    """A key of the right form, which may or may not exist."""
 
     public_id: str
     secret: str
@@ -52,7 +52,7 @@ def new_text() -> KeyText:
 
 
 def read(text: str) -> KeyText | None:
-    """Read a key; None when it is not one, to the letter."""
+    """Parse a key; None when its form or checksum is wrong."""
     found = _KEY.fullmatch(text)
     if found is None or _checksum(text[:-_CHECKSUM]) != found[3]:
         return None

@@ -1,7 +1,7 @@
 """The audit trail.  Table auth_eventos, in monthly partitions; nothing updates or deletes a row.
 
-Two exceptions go through functions of the schema's owner: retention drops whole months, and erasure
-takes a person's addresses and agents.
+Two exceptions, both in functions that run as the schema's owner: retention drops whole months, and
+erasure removes a person's addresses and user agents.
 """
 
 from service.domain.audit import events

@@ -1,8 +1,9 @@
-"""The catalogue of events.  A tag is never used again for something else.
+"""The catalogue of events.  A tag is never reused for another kind of event.
 
-Who asked, when, from where and in which request are the Call's and recorded beside the event.
-The first three fields are columns; the others become `detail`.  What a platform administrator does
-in an organization that is not theirs says so there by itself: `crossing_from` is whence they came.
+Who acted, when, from where and in which request comes from the Call and is recorded beside the
+event.  The first three fields are columns; all others go into `detail`.  When a platform
+administrator acts in an organization other than their own, `crossing_from` is added to `detail`:
+the id of their own organization.
 """
 
 from collections.abc import Iterator
@@ -17,11 +18,12 @@ from service.kernel.ids import ApiKeyId, SessionId, TenantId, UserId
 Failure: TypeAlias = Literal[
     "unknown", "wrong_password", "locked", "crowded", "disabled", "no_membership"
 ]
-"""Why a password opened nothing.  `crowded`: it was not looked at, as others were being."""
+"""Why a password was refused.  `crowded`: it was not checked, because as many attempts as may still
+fail were being checked."""
 
 
 class Event(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
-    """A fact about an organization, a person and a session, as far as it concerns one."""
+    """Something that happened, and the organization, person and session that it concerns."""
 
     tenant_id: TenantId | None = None
     user_id: UserId | None = None
@@ -36,7 +38,7 @@ class SignedIn(Event, tag="sign_in.succeeded", frozen=True):
 
 
 class SignInFailed(Event, tag="sign_in.failed", frozen=True):
-    """Someone did not get in (authn_login_fail).  The answer never tells why; this does."""
+    """A sign-in failed (authn_login_fail).  `why` is only recorded here, never in the answer."""
 
     why: Failure
 
@@ -48,7 +50,7 @@ class LockedOut(Event, tag="lockout.started", frozen=True):
 
 
 class SessionEnded(Event, tag="session.ended", frozen=True):
-    """A session was ended; `count` of them when they ended together."""
+    """A session was ended, or `count` sessions together."""
 
     why: str
     count: int = 1
@@ -63,7 +65,7 @@ class SessionMoved(Event, tag="session.moved", frozen=True):
 
 
 class TokenRotated(Event, tag="token.rotated", frozen=True):
-    """A routine rotation, recorded only where policy asks for it."""
+    """A refresh token was rotated as usual.  Recorded only where the policy asks for it."""
 
     generation: int
 
@@ -94,7 +96,7 @@ class OrganizationSwitched(Event, tag="organization.switched", frozen=True):
 
 
 class OrganizationCreated(Event, tag="organization.created", frozen=True):
-    """An organization began."""
+    """An organization was created."""
 
     slug: str
 
@@ -113,33 +115,33 @@ class MembershipCreated(Event, tag="membership.created", frozen=True):
 
 
 class ClientCreated(Event, tag="client.created", frozen=True):
-    """A service was given a name and scopes."""
+    """A client was created, with these scopes."""
 
     client_id: str
     scopes: tuple[str, ...]
 
 
 class ClientDisabled(Event, tag="client.disabled", frozen=True):
-    """A service was disabled, its tokens with it."""
+    """A client was disabled, and its tokens were revoked."""
 
     client_id: str
 
 
 class ClientEnabled(Event, tag="client.enabled", frozen=True):
-    """A service was enabled again."""
+    """A client was enabled again."""
 
     client_id: str
 
 
 class ClientSecretRotated(Event, tag="client.secret_rotated", frozen=True):
-    """A service got another secret; the old one ends with the overlap."""
+    """A client got a new secret.  The old one works for `overlap_seconds` more."""
 
     client_id: str
     overlap_seconds: int
 
 
 class Revoked(Event, tag="revocation.created", frozen=True):
-    """Tokens were revoked by hand, or by the client that held one."""
+    """Tokens were revoked by an administrator, or a token by the client that held it."""
 
     kind: str
     value: str
@@ -147,13 +149,13 @@ class Revoked(Event, tag="revocation.created", frozen=True):
 
 
 class Crossed(Event, tag="organization.crossed", frozen=True):
-    """A platform administrator looked into an organization that is not theirs (authz_admin)."""
+    """A platform administrator read data of an organization not their own (authz_admin)."""
 
     act: str
 
 
 class SigningKeyPublished(Event, tag="signing_key.published", frozen=True):
-    """A successor was published; it signs from `activates_at` on (crypt_key_created)."""
+    """A new signing key was published; it signs from `activates_at` on (crypt_key_created)."""
 
     kid: str
     algorithm: str
@@ -162,7 +164,7 @@ class SigningKeyPublished(Event, tag="signing_key.published", frozen=True):
 
 
 class SigningKeyKilled(Event, tag="signing_key.killed", frozen=True):
-    """A key was killed, its tokens with it; `successor` signs from that moment on."""
+    """A signing key was killed and its tokens are refused; `successor` signs from then on."""
 
     kid: str
     state: str
@@ -170,7 +172,7 @@ class SigningKeyKilled(Event, tag="signing_key.killed", frozen=True):
 
 
 class SecretPut(Event, tag="secret.put", frozen=True):
-    """A secret got a value, or another one; `warning` is what was said about it."""
+    """A secret got a new value; `warning` is what the administrator was told about it."""
 
     name: str
     version: int
@@ -181,7 +183,7 @@ class SecretPut(Event, tag="secret.put", frozen=True):
 
 
 class SecretOpened(Event, tag="secret.opened", frozen=True):
-    """A recipient was handed a secret, under its own key; or the service opened one it uses."""
+    """A recipient got a secret, encrypted under its own key; or this service read one it uses."""
 
     name: str
     version: int
@@ -189,34 +191,34 @@ class SecretOpened(Event, tag="secret.opened", frozen=True):
 
 
 class SecretDeleted(Event, tag="secret.deleted", frozen=True):
-    """A secret was removed with all its versions, or one of them (`version`)."""
+    """A secret was deleted with all its versions, or only the version `version`."""
 
     name: str
     version: int | None = None
 
 
 class RecipientCreated(Event, tag="recipient.created", frozen=True):
-    """A service may be handed secrets; its key was shown once."""
+    """A service became a recipient of secrets; its key was shown once."""
 
     name: str
     client_id: str
 
 
 class RecipientDeleted(Event, tag="recipient.deleted", frozen=True):
-    """A service is handed nothing any more."""
+    """A service is no longer a recipient of secrets."""
 
     name: str
 
 
 class MasterRotated(Event, tag="master_key.rotated", frozen=True):
-    """Everything sealed was sealed anew under the newest master key; `resealed` had not been."""
+    """All ciphertexts are now under the newest master key; `resealed` of them were not before."""
 
     key_id: str
     resealed: int
 
 
 class ApiKeyCreated(Event, tag="api_key.created", frozen=True):
-    """A key was issued.  `user_id` is whose it is; none for the organization's own."""
+    """An API key was issued.  `user_id` is its owner; None for a key of the organization."""
 
     key_id: ApiKeyId
     prefix: str
@@ -225,7 +227,7 @@ class ApiKeyCreated(Event, tag="api_key.created", frozen=True):
 
 
 class ApiKeyRotated(Event, tag="api_key.rotated", frozen=True):
-    """A key got a successor and ends with the overlap."""
+    """An API key got a successor.  The old key works for `overlap_seconds` more."""
 
     key_id: ApiKeyId
     prefix: str
@@ -234,21 +236,21 @@ class ApiKeyRotated(Event, tag="api_key.rotated", frozen=True):
 
 
 class ApiKeyRevoked(Event, tag="api_key.revoked", frozen=True):
-    """A key was revoked; its record stays."""
+    """An API key was revoked.  Its record stays."""
 
     key_id: ApiKeyId
     prefix: str
 
 
 class ApiKeyDeleted(Event, tag="api_key.deleted", frozen=True):
-    """A key was deleted, record and all."""
+    """An API key was deleted, with its record."""
 
     key_id: ApiKeyId
     prefix: str
 
 
 class ApiKeyRefused(Event, tag="api_key.refused", frozen=True):
-    """Keys were presented that are not good: `count` alike, of which this request was the first."""
+    """Bad API keys were presented, `count` of the same kind; this request was the first."""
 
     why: str
     count: int
@@ -256,14 +258,14 @@ class ApiKeyRefused(Event, tag="api_key.refused", frozen=True):
 
 
 class OrganizationChanged(Event, tag="organization.changed", frozen=True):
-    """An organization was renamed, or its lifetimes replaced."""
+    """An organization was renamed, or its lifetimes were changed (`policy`)."""
 
     renamed: bool
     policy: bool
 
 
 class OrganizationDisabled(Event, tag="organization.disabled", frozen=True):
-    """An organization was disabled, its sessions and tokens with it."""
+    """An organization was disabled; its sessions ended and its tokens are refused."""
 
 
 class OrganizationEnabled(Event, tag="organization.enabled", frozen=True):
@@ -271,14 +273,14 @@ class OrganizationEnabled(Event, tag="organization.enabled", frozen=True):
 
 
 class Invited(Event, tag="invitation.created", frozen=True):
-    """Somebody was invited; whom, the invitation says as long as it is kept."""
+    """A person was invited.  The address is in the invitation, as long as that is kept."""
 
     role: str
     invitation_id: UUID | None = None
 
 
 class InvitationWithdrawn(Event, tag="invitation.withdrawn", frozen=True):
-    """An open invitation was withdrawn, or a later one to the same address took its place."""
+    """An open invitation was withdrawn, or replaced by a later one to the same address."""
 
     role: str
     invitation_id: UUID
@@ -293,7 +295,7 @@ class RoleChanged(Event, tag="membership.role_changed", frozen=True):
 
 
 class MembershipSuspended(Event, tag="membership.suspended", frozen=True):
-    """A member may not act in this organization for now."""
+    """A member was suspended: they cannot act in this organization until resumed."""
 
 
 class MembershipResumed(Event, tag="membership.resumed", frozen=True):
@@ -301,7 +303,7 @@ class MembershipResumed(Event, tag="membership.resumed", frozen=True):
 
 
 class MembershipEnded(Event, tag="membership.ended", frozen=True):
-    """A person is no member any more."""
+    """A person is no longer a member."""
 
     role: str
 
@@ -315,7 +317,7 @@ class UserEnabled(Event, tag="user.enabled", frozen=True):
 
 
 class UserErased(Event, tag="user.erased", frozen=True):
-    """A person was erased: account, sessions, devices, keys; `trail.erased` tells where else."""
+    """A person was erased: account, sessions, devices and keys.  See also `trail.erased`."""
 
 
 class Unlocked(Event, tag="lockout.lifted", frozen=True):
@@ -332,19 +334,19 @@ class TrailExported(Event, tag="trail.exported", frozen=True):
 
 
 class PersonExported(Event, tag="user.exported", frozen=True):
-    """What the organization keeps of a person was written to a file of its folder."""
+    """The data that an organization keeps about a person was written to a file of its folder."""
 
     name: str
 
 
 class TrailExportDeleted(Event, tag="trail.export_deleted", frozen=True):
-    """An export was deleted; what it was taken from stays."""
+    """An export file was deleted.  The events stay."""
 
     name: str
 
 
 class TrailPruned(Event, tag="trail.pruned", frozen=True):
-    """Retention dropped whole months, and the checkpoints of what is not there any more."""
+    """Retention dropped whole months of events, and the checkpoints of dropped events."""
 
     months: int
     before: datetime
@@ -352,11 +354,11 @@ class TrailPruned(Event, tag="trail.pruned", frozen=True):
 
 
 class TrailErased(Event, tag="trail.erased", frozen=True):
-    """A person's addresses and agents were taken from the trail; the acts stay."""
+    """A person's addresses and user agents were removed from the trail.  The events stay."""
 
 
 class LogoChanged(Event, tag="organization.logo_changed", frozen=True):
-    """The picture on the sign-in page was replaced, or taken away."""
+    """The logo on the sign-in page was replaced, or removed."""
 
     removed: bool = False
 
@@ -368,4 +370,4 @@ def _kinds(kind: type[Event]) -> Iterator[type[Event]]:
 
 
 TYPES = tuple(sorted(str(kind.__struct_config__.tag) for kind in _kinds(Event)))
-"""The types of all events there are."""
+"""The types of all events."""

@@ -26,10 +26,10 @@ _COLUMNS = frozenset({"type", "tenant_id", "user_id", "session_id"})
 
 
 async def record(tx: Writes, call: Call, event: Event) -> None:
-    """Write an event, in the transaction of the state it describes.
+    """Write an event, in the transaction of the state that it describes.
 
-    A transaction takes its rows first and records afterwards; only the counter of the revocations
-    comes later.  An event takes a lock that the erasure of its person waits for.
+    Lock order: a transaction locks its rows first and records events afterwards; only the counter
+    of revocations is locked later.  An event takes a lock that the erasure of its person waits for.
     """
     event_type, detail = _told(call, event)
     await _insert.run(
@@ -50,7 +50,7 @@ async def record(tx: Writes, call: Call, event: Event) -> None:
 
 
 async def record_all(tx: Tx, call: Call, events: Sequence[Event]) -> None:
-    """Write the events of one act, in their order and in one round trip; as `record` does."""
+    """Write the events of one act in their order, in one round trip.  See `record`."""
     if not events:
         return
     told = [_told(call, event) for event in events]
@@ -74,7 +74,7 @@ async def record_all(tx: Tx, call: Call, events: Sequence[Event]) -> None:
 def _told(call: Call, event: Event) -> tuple[str, str]:
     """Return the event's type and its detail as JSON.
 
-    That it is a crossing is nothing a flow could forget to say.
+    `crossing_from` is added here, so that no flow can forget it.
     """
     told: dict[str, Any] = msgspec.to_builtins(event)
     detail = {name: value for name, value in told.items() if name not in _COLUMNS}
@@ -84,5 +84,5 @@ def _told(call: Call, event: Event) -> tuple[str, str]:
 
 
 async def make_partitions(tx: Tx, first: datetime, months: int) -> int:
-    """Make the partitions of `months` months from `first` on; return how many were missing."""
+    """Make partitions for `months` months from `first` on; return how many were missing."""
     return (await _make_partitions.one(tx, first=first, months=months)).made

@@ -1,4 +1,4 @@
-"""Reading the trail, and what retention and erasure take from it."""
+"""Reads the trail, and removes what retention and erasure remove."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 
 class Filter(Struct, frozen=True, kw_only=True):
-    """Which events: from `first` on, before `until`, and all that is given beside; None: any."""
+    """Selects events from `first` on and before `until` that match all other given fields."""
 
     first: datetime | None = None
     until: datetime | None = None
@@ -78,7 +78,7 @@ class _Count(Struct, frozen=True):
 
 
 _page = queries.rows("page", Entry)
-_page_by = {  # what is rare as a rule comes first
+_page_by = {  # filters that usually match few events come first
     "request_id": queries.rows("page_by_request", Entry),
     "session_id": queries.rows("page_by_session", Entry),
     "user_id": queries.rows("page_by_user", Entry),
@@ -93,7 +93,7 @@ _count_by = {
     "event_type": queries.rows("count_by_type", _Count),
 }
 _COMMON = 1000
-"""Events that are too many to be looked at one by one: as far as a filter's are counted."""
+"""A filter that matches this many events is common: counting stops there."""
 
 _export_page = queries.rows("export_page", Line)
 _export_member_page = queries.rows("export_member_page", Line)
@@ -134,9 +134,10 @@ async def read_page(
 
 
 async def leading(tx: Tx, chain_id: UUID, wanted: Filter, after: UUID, before: UUID) -> Rows[Entry]:
-    """Return the statement that is led by the first filter of which there are few events.
+    """Return the page statement that searches by the given filter with few matches.
 
-    When all that are given are common, what is rare as a rule leads.
+    With several filters, the first one that matches fewer than _COMMON events is used.  When all
+    match more, the first in the order of `_page_by` is used.
     """
     given = {name: value for name in _page_by if (value := getattr(wanted, name)) is not None}
     if not given:
@@ -155,7 +156,7 @@ async def export_page(
 ) -> list[Line]:
     """Return a page of a chain's events newer than `after`, the oldest first.
 
-    By time and type, or by time and person.
+    Only the filters on time and type, or on time and person, are used.
     """
     oldest, before = ids.span(wanted.first, wanted.until)
     of: dict[str, object] = {"event_type": wanted.event_type}
@@ -175,40 +176,40 @@ async def export_page(
 
 
 async def find_oldest(tx: Tx, chain_id: UUID) -> datetime | None:
-    """Return when the oldest event of a chain happened."""
+    """Return the time of the oldest event of a chain; None when it has none."""
     return (await _find_oldest.one(tx, chain_id=chain_id)).at
 
 
 async def list_months(tx: Tx, before: datetime) -> list[str]:
-    """Return the whole months that ended before a moment, by the names of their partitions."""
+    """Return the partition names of the months that ended before `before`."""
     return [month.name for month in await _list_months.all(tx, before=before)]
 
 
 async def keep_months(tx: Tx) -> bool:
-    """Keep every month until the transaction ends; False while somebody drops or makes one.
+    """Lock all months until the transaction ends; False while another one drops or makes months.
 
-    The first thing in a snapshot that is to see them all.
+    Call it first in a snapshot that must see them all.
     """
     await _lock_months.run(tx)
     return (await _keep_months.one(tx)).held
 
 
 async def change_months(tx: Tx) -> bool:
-    """Take the months for this transaction, to drop some; False while somebody keeps them."""
+    """Lock the months for this transaction, to drop some; False while `keep_months` holds them."""
     return (await _change_months.one(tx)).held
 
 
 async def has_unsealed(tx: Tx, before: datetime, recorded_xid: int) -> bool:
-    """Tell whether an event from before a moment is past the sealer's mark and has no seal."""
+    """Whether an event older than `before` is beyond the sealer's progress and has no seal."""
     return (await _has_unsealed.one(tx, before=before, recorded_xid=recorded_xid)).found
 
 
 async def drop_months(tx: Tx, before: datetime) -> int:
-    """Drop the months that ended before a moment, events and seals; return how many."""
+    """Drop the months that ended before `before`, events and seals; return how many months."""
     return (await _drop_months.one(tx, before=before)).dropped
 
 
 async def erase(tx: Tx, user_id: UserId, personal_keys: Sequence[str]) -> list[UUID]:
-    """Take a person's addresses, agents and personal details; return the chains it concerned."""
+    """Remove a person's addresses, user agents and personal details; return the changed chains."""
     rows = await _erase.all(tx, user_id=user_id, personal_keys=list(personal_keys))
     return [row.chain_id for row in rows]

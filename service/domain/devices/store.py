@@ -30,18 +30,18 @@ async def find(tx: Tx, device_id: DeviceId, user_id: UserId, at: datetime) -> De
 async def insert(
     tx: Writes, device_id: DeviceId, user_id: UserId, at: datetime, expires_at: datetime, most: int
 ) -> None:
-    """Remember a device; of more than `most` the longest unused is forgotten."""
+    """Add a device.  When the account has more than `most`, the longest unused is dropped."""
     await _forget_oldest.run(tx, user_id=user_id, most=most - 1)
     await _insert.run(tx, device_id=device_id, user_id=user_id, at=at, expires_at=expires_at)
 
 
 async def touch(tx: Writes, device_id: DeviceId, at: datetime, expires_at: datetime) -> None:
-    """Keep a device known for longer."""
+    """Store that a device was used now, and until when it stays known."""
     await _touch.run(tx, device_id=device_id, at=at, expires_at=expires_at)
 
 
 async def forget_others(tx: Tx, user_id: UserId, kept: DeviceId | None) -> None:
-    """Forget every device of a person but one."""
+    """Drop every device of a person except `kept`."""
     await _forget_others.run(tx, user_id=user_id, kept=kept)
 
 

@@ -1,4 +1,4 @@
-"""The device cookie's value: a device id and a MAC over it.  It signs nobody in."""
+"""The value of the device cookie: a device id and a MAC over it.  It does not sign anybody in."""
 
 import hmac
 from uuid import UUID
@@ -17,7 +17,7 @@ def write(key: bytes, device_id: DeviceId) -> str:
 
 
 def read(key: bytes, given: str | None) -> DeviceId | None:
-    """Return the device a value was made for; None when it was not made here."""
+    """Return the device id of a value; None when this service did not make it."""
     if given is None or len(given) > 64:  # noqa: PLR2004 - 48 bytes in base64url
         return None
     try:

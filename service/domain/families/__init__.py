@@ -1,4 +1,7 @@
-"""Refresh-token families: the chain of one session, in one row.  Table auth_families."""
+"""Refresh-token families: the chain of refresh tokens of a session, in one row.
+
+Table auth_families.
+"""
 
 from service.domain.families.model import (
     Family,

@@ -1,4 +1,4 @@
-"""What a family is, and what a token of it is worth."""
+"""A refresh-token family, and what each of its tokens is good for."""
 
 import ipaddress
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from service.kernel.ids import SessionId, TenantId, UserId
 
 
 class Status(StrEnum):
-    """What the row says."""
+    """The stored status of a family."""
 
     LIVE = "live"
     ENDED = "ended"
@@ -19,18 +19,18 @@ class Status(StrEnum):
 
 
 class State(StrEnum):
-    """What a genuine token of the family is worth at a moment."""
+    """What a genuine token of the family is good for at a moment."""
 
     CURRENT = "current"
     SUPERSEDED = "superseded"
-    """Older, and whoever sends it may be honest: it is worth the current one again."""
+    """An older token, from a client that may be honest: it gets the current token again."""
     REPLAYED = "replayed"
     ENDED = "ended"
     EXPIRED = "expired"
 
 
 class PresentedToken(Struct, frozen=True):
-    """A token whose MAC is ours: genuine, of whatever age."""
+    """A token with our MAC: it is genuine, but may be old."""
 
     handle: bytes
     handle_hash: bytes
@@ -39,7 +39,7 @@ class PresentedToken(Struct, frozen=True):
 
 
 class Where(Struct, frozen=True):
-    """From where a token is used.  `network` is the /24 or /64 of the address."""
+    """Where a token is used from.  `network` is the /24 (IPv4) or /64 (IPv6) of the address."""
 
     ip: str | None
     network: str | None
@@ -47,9 +47,9 @@ class Where(Struct, frozen=True):
 
 
 class Grace(Struct, frozen=True):
-    """How long a superseded token is worth the current one again; see `Family.state`.
+    """How long a superseded token gets the current token again; see `Family.state`.
 
-    At `every` zero a second use is a replay, whatever `lost_answer` says.
+    With `every` zero a second use is a replay, whatever `lost_answer` is.
     """
 
     every: timedelta
@@ -57,7 +57,7 @@ class Grace(Struct, frozen=True):
 
 
 class Family(Struct, frozen=True, kw_only=True):
-    """The row, and the session it belongs to."""
+    """A row of a family, with facts of its session."""
 
     handle_hash: bytes
     absolute_expires_at: datetime
@@ -71,14 +71,14 @@ class Family(Struct, frozen=True, kw_only=True):
     generation: int
     token_hash: bytes
     rotated_at: datetime
-    """When the previous token was superseded; of the first generation, when the family began."""
+    """When the previous token was superseded; at generation 1, when the family began."""
     superseded: tuple[datetime, ...]
-    """When the tokens before that were, the newest last: the 127 newest at most.
+    """When the tokens before that one were superseded, the newest last; at most 127 are kept.
 
-    Older ones count as long ago.  So a client that rotates more than 127 times within the grace is
-    taken for a thief when it sends one of them.  The default of `limits.refresh`, 120 a minute,
-    does not allow that; a policy may.  To take such a token for an honest one would be worse: a
-    thief who rotates that fast would never be found out."""
+    Older tokens count as superseded long ago.  So a client that rotates more than 127 times within
+    the grace, and then sends one of those tokens, is treated as a thief.  The default of
+    `limits.refresh`, 120 a minute, does not allow that; a policy may.  Treating such a token as
+    honest would be worse: a thief who rotates that fast would never be detected."""
     idle_ttl: timedelta
     idle_expires_at: datetime
     last_network: str | None
@@ -89,17 +89,18 @@ class Family(Struct, frozen=True, kw_only=True):
     def state(self, presented: PresentedToken, at: datetime, where: Where, grace: Grace) -> State:
         """Judge a genuine token that arrived `at`, from `where`.
 
-        Ended outranks replayed: the token of a session that was signed out is refused and is no
-        theft.  Expired outranks replayed for the same reason.  An older token is worth the current
-        one again, which makes no second live token:
+        Ended is checked before replayed: a token of a session that was signed out is refused and
+        does not count as theft.  Expired is checked before replayed for the same reason.  An older
+        token gets the current token again, so that there is never a second live token, in two
+        cases:
 
-        - when it was superseded less than the grace before the request arrived, whatever was used
-          meanwhile: tabs of one browser send one cookie all at once;
-        - when nobody had used its successor by the time the request arrived, and it comes from
-          where the family was last seen, for as long as an answer may be lost: a commit that hangs
-          is told as 503 and takes effect all the same.
+        - It was superseded less than the grace before the request arrived, whatever was used
+          meanwhile: the tabs of one browser may all send the same cookie at once.
+        - Its successor had not been used when the request arrived, it comes from where the family
+          was last seen, and an answer may have been lost (`lost_answer`): a commit that hangs is
+          answered with 503 and takes effect all the same.
 
-        Any other older token is a copy in other hands.  So is a newer one.
+        Any other older token is a stolen copy.  So is a token newer than the current one.
         """
         if self.session_ended_at is not None or self.status is not Status.LIVE:
             return State.ENDED
@@ -116,19 +117,19 @@ class Family(Struct, frozen=True, kw_only=True):
         return State.SUPERSEDED if lost or at <= superseded + grace.every else State.REPLAYED
 
     def superseded_at(self, generation: int) -> datetime | None:
-        """Return when the token of a generation was superseded; None: not, or not remembered."""
+        """Return when a generation's token was superseded; None: it was not, or is not known."""
         times = (*self.superseded, self.rotated_at)
         age = self.generation - generation
         return times[-age] if 0 < age <= len(times) else None
 
     def moved(self, where: Where) -> bool:
-        """Tell whether it is used from another network or agent than last time."""
+        """Whether the network or the user agent differs from the last use."""
         return (self.last_network, self.last_agent) != (where.network, where.agent)
 
 
 @lru_cache(4096)
 def network_of(ip: str | None) -> str | None:
-    """Return the network an address is in: /24 for IPv4, /64 for IPv6."""
+    """Return the network of an address: /24 for IPv4, /64 for IPv6; None without an address."""
     if ip is None:
         return None
     address = ipaddress.ip_address(ip)

@@ -1,21 +1,21 @@
-"""The hot path: routine rotation, many families in one round trip and one commit.
+"""Routine rotation of refresh tokens: many families in one round trip and one commit.
 
-A room of its own because it is the service's most frequent write.  It answers only what is routine
-(see `rotate` in sql/queries/families.sql); anything else it leaves undecided, and model.py decides
-it the plain way, in a decision.  A test holds the two against each other.
+It has its own module because it is the service's most frequent write.  It decides only the routine
+case (see `rotate` in sql/queries/families.sql).  Every other case is left undecided, and model.py
+decides it, in a decision.  A test compares the two.
 
-The statement notes when a token is superseded, and commits afterwards: as a rule within
+The statement stores when a token is superseded, and the commit follows: usually within
 milliseconds, but a commit may hang, because a standby is lost or PostgreSQL was stopped.  So every
-rotation runs in `confirming`.  A rotation has hung when it takes longer than SLOW from when its
-statement is sent; waiting for a connection does not count.  A second transaction then queues for
-the row.  The token counts as superseded from when that transaction gets it: before anybody uses a
-successor, which takes the row as well, and before it is handed out here.  A confirmation that
-fails is tried again until it works.  Requests that waited meanwhile arrived before anybody used
-the successor: `Family.state` needs no more.
+rotation runs in `confirming`.  A rotation counts as hung when it takes longer than SLOW from when
+its statement is sent; waiting for a connection does not count.  A second transaction then waits for
+the row's lock.  The token counts as superseded from when that transaction gets the lock: before
+anybody uses a successor, which takes the same lock, and before the successor is returned here.  A
+confirmation that fails is repeated until it works.  Requests that waited meanwhile arrived before
+anybody used the successor: `Family.state` needs no more.
 
-Not covered: a worker that is killed while its commit hangs leaves the statement's time in the row,
-so that an honest client has only the grace of a lost answer.  The same goes for decisions that hang
-while _FOR_DECISIONS others already do.  And what is sent to a worker that is stopped arrives when
+Not covered: when a worker is killed while its commit hangs, the statement's time stays in the row,
+so that an honest client has only the grace of a lost answer.  The same holds for decisions that
+hang while _FOR_DECISIONS others already do.  Requests to a stopped worker count as arriving when
 the worker goes on.
 """
 
@@ -38,7 +38,7 @@ from service.kernel.refusal import Reason, Refused
 
 
 class Rotation(Struct, frozen=True, kw_only=True):
-    """A family that was rotated, and who it stands for."""
+    """A family that was rotated, and the person and organization of its session."""
 
     handle_hash: bytes
     absolute_expires_at: datetime
@@ -59,7 +59,7 @@ class Rotation(Struct, frozen=True, kw_only=True):
 
 
 class ToRotate(Struct, frozen=True):
-    """A token that was presented, and when the request arrived."""
+    """A presented token, and when the request arrived."""
 
     presented: PresentedToken
     at: datetime
@@ -73,12 +73,12 @@ class _Routine(ToRotate, frozen=True):
 
 
 SLOW = 0.5
-"""So many seconds after its statement was sent a rotation is taken to have hung."""
+"""A rotation counts as hung this many seconds after its statement was sent."""
 
 _FLIGHTS = 2
 _FOR_DECISIONS = 4
-"""So many confirmations of decisions hang at once, each on a connection of its own; flights have
-_FLIGHTS more."""
+"""At most this many rotations of decisions are confirmed at once, each on its own connection.
+Batched rotations have _FLIGHTS more."""
 
 _MOST_UNCONFIRMED = 10_000
 _TOGETHER = 128
@@ -89,7 +89,7 @@ _commit_locally = queries.command("commit_locally")
 
 
 class Rotations:
-    """Rotates, gathering under load.  Ended by `close`."""
+    """Rotates families, in batches under load.  `close` ends it."""
 
     def __init__(self, pg: Postgres, clock: Clock) -> None:
         self._pg = pg
@@ -102,14 +102,14 @@ class Rotations:
         self._hanging: dict[asyncio.Event, asyncio.Task[None]] = {}
 
     async def close(self) -> None:
-        """Stop confirming."""
+        """Cancel all confirmations and wait for their end."""
         tasks = [*self._hanging.values(), *([self._confirmer] if self._confirmer else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def confirmed(self) -> None:
-        """Wait until every rotation whose end was not seen has been looked after."""
+        """Wait until every rotation whose outcome is unknown has been confirmed."""
         if self._confirmer is not None:
             await self._confirmer
 
@@ -122,10 +122,10 @@ class Rotations:
         client_id: str,
         roles: tuple[str, ...] | None = None,
     ) -> Rotation | None:
-        """Rotate if it is routine; None, and nothing is changed, when it is not.
+        """Rotate when that is routine.  Otherwise change nothing and return None.
 
-        It is not when the token was issued to another client, or when `roles` are given and the
-        person has none of them.
+        It is not routine when the token was issued to another client, or when `roles` are given and
+        the person has none of them.
         """
         asked = _Routine(presented, at, successor, where, client_id, roles)
         return await self._batcher.ask(asked)
@@ -154,11 +154,11 @@ class Rotations:
     async def confirming(
         self, asked: Sequence[ToRotate], most: int = _FOR_DECISIONS
     ) -> AsyncIterator[Callable[[], None]]:
-        """Around the transaction of a rotation: a commit that hangs shortens nobody's grace.
+        """Wrap the transaction of a rotation, so that a commit that hangs shortens no grace.
 
-        Call what is lent just before the statement that rotates is sent.  Until then nothing can
-        have hung, and nothing is confirmed.  Nor is a rotation that hangs while `most` others are
-        being confirmed: its client has the grace of a lost answer.
+        Yields a function: call it just before the statement that rotates is sent.  Before that call
+        nothing is confirmed, since nothing can have hung.  When `most` other rotations are being
+        confirmed, this one is not: its client then has only the grace of a lost answer.
         """
         over = asyncio.Event()
         timer: asyncio.TimerHandle | None = None
@@ -188,7 +188,7 @@ class Rotations:
         self._hanging[over] = task
 
     async def _confirm_until(self, asked: Sequence[ToRotate], over: asyncio.Event) -> None:
-        """Confirm, and again: the last time begins when the rotation is over."""
+        """Confirm repeatedly; the last confirmation begins after the rotation is over."""
         last = False
         while not last:
             last = over.is_set()

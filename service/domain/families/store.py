@@ -11,7 +11,7 @@ from service.kernel.sql import Queries, Tx, Writes
 
 
 class Owner(Struct, frozen=True):
-    """Whose family it is."""
+    """The session and the person that a family belongs to."""
 
     user_id: UserId
     session_id: SessionId
@@ -21,12 +21,12 @@ class Owner(Struct, frozen=True):
     expires_at: datetime
 
     def alive(self, at: datetime) -> bool:
-        """Tell whether the family still works."""
+        """Whether the family still works."""
         return self.status is Status.LIVE and at < self.expires_at
 
 
 class Standing(Struct, frozen=True, kw_only=True):
-    """Who a session stands for today."""
+    """The person, organization and role of a session as they are now."""
 
     email: str
     name: str
@@ -36,7 +36,7 @@ class Standing(Struct, frozen=True, kw_only=True):
     organization: str
     policy: str | None
     cutoff: datetime | None
-    """What is issued until then is dead: it was revoked with everything before it."""
+    """Tokens issued up to then are revoked, by a cutoff of the person or the organization."""
 
 
 queries = Queries("families")
@@ -78,29 +78,29 @@ async def insert(
 
 
 async def find(tx: Tx, handle_hash: bytes) -> Family | None:
-    """Return a family as it is at this moment, held by nobody."""
+    """Return a family without locking it."""
     return await _find.maybe(tx, handle_hash=handle_hash)
 
 
 async def lock(tx: Tx, handle_hash: bytes) -> Family | None:
-    """Return a family and hold it and its session."""
+    """Lock a family and its session, and return the family."""
     return await _lock.maybe(tx, handle_hash=handle_hash)
 
 
 async def find_owner(tx: Tx, handle_hash: bytes) -> Owner | None:
-    """Return whose it is, deciding nothing."""
+    """Return the owner of a family without locking it."""
     return await _find_owner.maybe(tx, handle_hash=handle_hash)
 
 
 async def find_standing(tx: Tx, session_id: SessionId) -> Standing | None:
-    """Return who a session stands for; None when person, organization or client may not act."""
+    """Return the standing of a session; None when person, organization or client may not act."""
     return await _find_standing.maybe(tx, session_id=session_id)
 
 
 async def advance(
     tx: Tx, family: Family, successor: PresentedToken, at: datetime, where: Where
 ) -> None:
-    """Make `successor` the current token of a family the caller holds."""
+    """Make `successor` the current token of a family that the caller has locked."""
     await _advance.run(
         tx,
         handle_hash=family.handle_hash,
@@ -115,5 +115,5 @@ async def advance(
 async def end_by_session(
     tx: Tx, session_ids: Sequence[SessionId], status: Status = Status.ENDED
 ) -> None:
-    """End the families of sessions the caller has ended."""
+    """End the families of sessions that the caller has ended."""
     await _end_by_session.run(tx, session_ids=list(session_ids), status=status.value)

@@ -1,8 +1,8 @@
 """Refresh tokens: `handle . generation . HMAC-SHA-256(K, handle | generation)`, base64url.
 
-The handle is 192 random bits that appear nowhere else; the row is found by its hash.  Nothing in
-the database yields a token, an old generation proves itself genuine without history, and the next
-token is known before any query is asked.
+The handle is 192 random bits, stored nowhere; its hash finds the row.  So nothing in the database
+yields a token.  The MAC shows that an old token is genuine without any stored history, and the next
+token is known before any query.
 """
 
 import hashlib
@@ -19,22 +19,22 @@ _SHAPE = re.compile(r"([A-Za-z0-9_-]{32})\.([1-9][0-9]{0,8})\.([A-Za-z0-9_-]{43}
 
 
 class Minter:
-    """Makes and reads tokens under one key."""
+    """Makes and checks tokens under one key."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
     def first(self) -> tuple[str, PresentedToken]:
-        """Start a family: a token of generation 1 under a handle of its own."""
+        """Make the first token of a new family: generation 1, with a new handle."""
         return self.token(os.urandom(_HANDLE_BYTES), 1)
 
     def token(self, handle: bytes, generation: int) -> tuple[str, PresentedToken]:
-        """Make the one token of a generation."""
+        """Make the token of a generation.  There is exactly one for each."""
         text = self._write(handle, generation)
         return text, _presented(handle, generation, text)
 
     def read(self, given: str) -> PresentedToken | None:
-        """Read a presented token; None when it is not, byte for byte, one we would have made."""
+        """Check a presented token; None unless it is, byte for byte, a token that we would make."""
         shape = _SHAPE.fullmatch(given)
         if shape is None:
             return None

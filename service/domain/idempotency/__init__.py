@@ -1,4 +1,7 @@
-"""Requests that may come again, and what they made.  Table auth_idempotency; Redis is no part."""
+"""Requests with an `Idempotency-Key`, and what they created.
+
+Table auth_idempotency.  Redis is not used.
+"""
 
 from service.domain.idempotency.store import Made, Slot, find, hold, keep, prune, slot_of
 

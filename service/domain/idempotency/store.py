@@ -12,20 +12,20 @@ from service.kernel.sql import Batch, Queries, Tx
 
 
 class Slot(Struct, frozen=True):
-    """Where a request is looked for, and what it must be like when it is found there."""
+    """The name under which a request is stored, and the digest that a repetition must have."""
 
     name: bytes
     request_mac: bytes
 
 
 class Made(Struct, frozen=True):
-    """What was made by a request."""
+    """What a request created."""
 
     request_mac: bytes
     made: str
 
     def is_for(self, slot: Slot) -> bool:
-        """Tell whether it was this very request, and not another one under the same key."""
+        """Whether it was the same request, not another one with the same key."""
         return hmac.compare_digest(self.request_mac, slot.request_mac)
 
 
@@ -43,28 +43,28 @@ _prune = queries.rows("prune", Batch)
 def slot_of(
     key: bytes, tenant_id: TenantId | None, actor_id: str | None, name: str, request: bytes
 ) -> Slot:
-    """Return the slot of a request: each caller has their own names, in each organization."""
+    """Return the slot of a request.  Keys of different callers or organizations never collide."""
     slot = hmac_sha256(key, msgspec.json.encode((tenant_id, actor_id, name)))
     return Slot(slot, hmac_sha256(key, slot + request))
 
 
 async def hold(tx: Tx, slot: Slot) -> bool:
-    """Hold a slot until the transaction ends; False when somebody else does."""
+    """Lock a slot until the transaction ends; False when another transaction holds it."""
     return (await _hold.one(tx, lock_id=int.from_bytes(slot.name[:8], signed=True))).held
 
 
 async def find(tx: Tx, slot: Slot, at: datetime) -> Made | None:
-    """Return what was made under this name; the caller holds the slot."""
+    """Return what was created under this name; the caller holds the slot."""
     return await _find.maybe(tx, slot=slot.name, at=at)
 
 
 async def keep(tx: Tx, slot: Slot, made: str, expires_at: datetime) -> None:
-    """Keep what was made, in the transaction that makes it; the caller holds the slot."""
+    """Store what was created, in the same transaction; the caller holds the slot."""
     await _keep.run(
         tx, slot=slot.name, request_mac=slot.request_mac, made=made, expires_at=expires_at
     )
 
 
 async def prune(tx: Tx, after: datetime, before: datetime, most: int) -> Batch:
-    """Drop what has expired."""
+    """Drop the entries that have expired."""
     return await _prune.one(tx, after=after, before=before, most=most)

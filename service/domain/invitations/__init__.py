@@ -1,4 +1,7 @@
-"""Invitations into an organization: single-use, expiring, stored as a hash.  auth_invitations."""
+"""Invitations to an organization: single-use, expiring, stored as a hash.
+
+Table auth_invitations.
+"""
 
 from service.domain.invitations.model import Invitation, Open, digest, new_token
 from service.domain.invitations.store import (

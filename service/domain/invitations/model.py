@@ -1,4 +1,4 @@
-"""What an invitation is."""
+"""Invitations and their tokens."""
 
 import hashlib
 import secrets
@@ -13,7 +13,7 @@ _TOKEN_BYTES = 32
 
 
 class Invitation(Struct, frozen=True, kw_only=True):
-    """An open invitation: whoever holds its link may become a member under this e-mail."""
+    """An open invitation: a person with its link may become a member under this e-mail."""
 
     invitation_id: UUID
     tenant_id: TenantId
@@ -41,5 +41,5 @@ def new_token() -> str:
 
 
 def digest(token: str) -> bytes:
-    """Return what is stored of a token."""
+    """Return the hash that is stored for a token."""
     return hashlib.sha256(token.encode()).digest()

@@ -48,38 +48,38 @@ async def insert(
 
 
 async def lock_open(tx: Tx, token_hash: bytes, at: datetime) -> Invitation | None:
-    """Return an invitation that is neither used nor expired, and hold it."""
+    """Lock an invitation that is neither used nor expired, and return it."""
     return await _lock_open.maybe(tx, token_hash=token_hash, at=at)
 
 
 async def lock_one(
     tx: Tx, invitation_id: UUID, tenant_id: TenantId | None, at: datetime
 ) -> Open | None:
-    """Return an invitation of an organization (None: of any) that is open, and hold it."""
+    """Lock an open invitation of an organization (None: of any) and return it."""
     return await _lock_one.maybe(tx, invitation_id=invitation_id, tenant_id=tenant_id, at=at)
 
 
 async def lock_sent(
     tx: Tx, tenant_id: TenantId, emails: tuple[str, ...], at: datetime
 ) -> list[Open]:
-    """Return an organization's open invitations to an address, in all its spellings; hold them."""
+    """Lock an organization's open invitations to an address, in all spellings, and return them."""
     return await _lock_sent.all(tx, tenant_id=tenant_id, emails=list(emails), at=at)
 
 
 async def list_open(
     tx: Tx, tenant_id: TenantId, after: UUID | None, at: datetime, most: int
 ) -> list[Open]:
-    """Return an organization's open invitations after an id, the oldest first."""
+    """Return a page of an organization's open invitations after an id, the oldest first."""
     return await _list_open.all(tx, tenant_id=tenant_id, after=after, at=at, most=most)
 
 
 async def use(tx: Tx, invitation_id: UUID, at: datetime) -> None:
-    """Use it up."""
+    """Mark an invitation as used."""
     await _use.run(tx, invitation_id=invitation_id, used_at=at)
 
 
 async def withdraw(tx: Tx, tenant_id: TenantId | None, invited_by: UserId, at: datetime) -> None:
-    """Close what a person's invitations leave open, in one organization or (None) in all."""
+    """Close the open invitations that a person made, in one organization or (None) in all."""
     await _withdraw.run(tx, tenant_id=tenant_id, invited_by=invited_by, at=at)
 
 
@@ -99,6 +99,6 @@ async def prune(tx: Tx, after: datetime, before: datetime, most: int) -> Batch:
 
 
 async def export_sent(tx: Tx, tenant_id: TenantId, email: str) -> list[str]:
-    """Return what an organization sent to an address, used or not, as lines of JSON."""
+    """Return all invitations of an organization to an address, used or not, as lines of JSON."""
     found = await _export_sent.all(tx, tenant_id=tenant_id, email=email)
     return [one.line for one in found]

@@ -1,4 +1,4 @@
-"""Lockouts: strikes against an account, durable, in PostgreSQL.  Table auth_lockouts."""
+"""Lockouts: failed attempts against an account, kept in PostgreSQL.  Table auth_lockouts."""
 
 from service.domain.lockouts.model import Admission, Outcome, Rules, Strikes, phantom
 from service.domain.lockouts.store import (

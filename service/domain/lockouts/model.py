@@ -1,11 +1,13 @@
-"""When an account is locked.
+"""The rules for locking an account.
 
-An attempt is reserved before the password is hashed, so that parallel guesses buy nothing: no more
-are under way than may still fail.  Only an attempt that was judged wrong is a failure.  One that is
-not judged holds its place for as long as an attempt can take, and then counts for nothing; its
-verdict, should it still come, is told to nobody.  All devices the account has never signed in from
-share one counter; each known device has its own, so that a stranger who locks the account does not
-lock its owner out (OWASP ASVS 6.1.1).
+An attempt takes a place before the password is hashed.  There are as many places as failures are
+still allowed, so parallel guesses gain nothing.  Only an attempt whose password was found wrong is
+a failure.  An attempt without a verdict keeps its place for as long as an attempt can take, and
+then counts for nothing; a verdict that comes later is not used.
+
+All unknown devices of an account share one counter.  Each device from which the account has signed
+in before has its own, so that a stranger who locks the account does not lock out its owner (OWASP
+ASVS 6.1.1).
 """
 
 from datetime import datetime, timedelta
@@ -20,12 +22,12 @@ from service.kernel.mac import hmac_sha256
 ANY_DEVICE = UUID(int=0)
 
 _HELD = timedelta(seconds=15)
-"""How long an attempt that is not judged keeps its place: two seconds in the queue for hashing,
-three for a connection, ten for a statement.  What killed its worker or PostgreSQL is no failure."""
+"""How long an attempt without a verdict keeps its place: 2 s in the queue for hashing, 3 s for a
+connection, 10 s for a statement.  If its worker or PostgreSQL died, that is not a failure."""
 
 
 class Rules(Struct, frozen=True):
-    """`failures` in `window` lock for `duration`."""
+    """This many `failures` within `window` lock the account for `duration`."""
 
     failures: int
     window: timedelta
@@ -33,28 +35,28 @@ class Rules(Struct, frozen=True):
 
 
 class Admission(Enum):
-    """What an attempt is told before its password is looked at."""
+    """Whether an attempt may go on, before its password is checked."""
 
     ADMITTED = "admitted"
     LOCKED = "locked"
     CROWDED = "crowded"
-    """As many are under way as may still fail: come again when they are judged."""
+    """All places are taken by attempts without a verdict: try again later."""
 
 
 class Outcome(Enum):
-    """What became of an attempt whose password is wrong."""
+    """The effect of a wrong password."""
 
     COUNTED = "counted"
     LOCKED = "locked"
-    """It was the last one allowed."""
+    """It was the last failure allowed: the account is now locked."""
     LAPSED = "lapsed"
-    """It had lost its place: it counts for nothing, and nobody is told what it found."""
+    """The attempt had lost its place: it counts for nothing, and its verdict is not used."""
 
 
 class Strikes(Struct, frozen=True):
-    """What is held against an account on a device: failures, oldest first, and attempts under way.
+    """The counter of an account and a device: failures, the oldest first, and open attempts.
 
-    The id of an attempt is a UUIDv7: it says since when it is under way.
+    An attempt's id is a UUIDv7, which holds the time at which it began.
     """
 
     attempts: tuple[datetime, ...] = ()
@@ -62,29 +64,29 @@ class Strikes(Struct, frozen=True):
     locked_until: datetime | None = None
 
     def locked(self, at: datetime) -> bool:
-        """Tell whether the account is locked."""
+        """Whether the account is locked."""
         return self.locked_until is not None and at < self.locked_until
 
     def admission(self, at: datetime, rules: Rules) -> Admission:
-        """Tell whether one more attempt is admitted."""
+        """Return whether one more attempt is admitted."""
         left = rules.failures - len(self._failed(at, rules))
-        if self.locked(at) or left <= 0:  # none is left: fewer are allowed than when they failed
+        if self.locked(at) or left <= 0:  # none left: the policy now allows fewer failures
             return Admission.LOCKED
         return Admission.ADMITTED if len(self._held(at)) < left else Admission.CROWDED
 
     def reserve(self, attempt_id: UUID, at: datetime, rules: Rules) -> "Strikes | None":
-        """Admit one more attempt, or None; a refused one changes nothing and extends no lock.
+        """Give one more attempt a place; None when that is refused, which extends no lock.
 
-        Attempts that are overdue lose their places here, and nowhere else.
+        Attempts that have taken too long lose their places here, and nowhere else.
         """
         if self.admission(at, rules) is not Admission.ADMITTED:
             return None
         return Strikes(self._failed(at, rules), (*self._held(at), attempt_id))
 
     def fail(self, attempt_id: UUID, at: datetime, rules: Rules) -> "Strikes | None":
-        """Hold an attempt against the account; the last one allowed locks it.
+        """Count an attempt as a failure; the last one allowed locks the account.
 
-        None, and nothing changes, when it has lost its place.
+        None when the attempt has lost its place: then nothing changes.
         """
         if attempt_id not in self.under_way:
             return None
@@ -103,5 +105,5 @@ class Strikes(Struct, frozen=True):
 
 
 def phantom(key: bytes, email: str) -> UUID:
-    """Name the account that does not exist: the same lockout as one that does, no way to tell."""
+    """Return a stable id for an unknown e-mail, so that unknown accounts are locked like others."""
     return UUID(bytes=hmac_sha256(key, email.encode())[:16])

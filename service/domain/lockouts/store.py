@@ -1,4 +1,4 @@
-"""Statements on auth_lockouts.  Each takes the row's lock: attempts queue, and see one another."""
+"""Statements on auth_lockouts.  Each locks its row, so attempts on one counter wait in line."""
 
 from datetime import datetime
 from uuid import UUID
@@ -22,9 +22,9 @@ _prune = queries.rows("prune", Batch)
 async def reserve_first(
     tx: Tx, subject: UUID, device: DeviceId | None, attempt_id: UUID, at: datetime
 ) -> bool:
-    """Reserve an attempt when no other is held; False decides nothing: ask `reserve`.
+    """Reserve an attempt when the counter is empty.  False decides nothing: call `reserve` then.
 
-    What `reserve` would say, in one statement that needs no transaction around it.
+    The result is that of `reserve`, in one statement that needs no transaction around it.
     """
     device_id = device or ANY_DEVICE
     reserved = await _reserve_first.run(
@@ -36,7 +36,7 @@ async def reserve_first(
 async def reserve(
     tx: Tx, subject: UUID, device: DeviceId | None, attempt_id: UUID, at: datetime, rules: Rules
 ) -> Admission:
-    """Reserve an attempt, if there is room for it."""
+    """Reserve an attempt when there is a place for it."""
     device_id = device or ANY_DEVICE
     strikes = await _hold.one(tx, subject_id=subject, device_id=device_id, touched_at=at)
     after = strikes.reserve(attempt_id, at, rules)
@@ -49,7 +49,7 @@ async def reserve(
 async def has_room(
     tx: Tx, subject: UUID, device: DeviceId | None, at: datetime, rules: Rules
 ) -> bool:
-    """Tell whether `reserve` has another answer than CROWDED; it holds nothing."""
+    """Whether `reserve` would not answer CROWDED.  Locks nothing."""
     strikes = await _find.maybe(tx, subject_id=subject, device_id=device or ANY_DEVICE)
     return strikes is None or strikes.admission(at, rules) is not Admission.CROWDED
 
@@ -68,7 +68,7 @@ async def fail(
 
 
 async def release(tx: Tx, subject: UUID, device: DeviceId | None, attempt_id: UUID) -> bool:
-    """Give back a reserved attempt that is no failure; False when it had lost its place."""
+    """Give back the place of an attempt that is no failure; False when it had lost its place."""
     device_id = device or ANY_DEVICE
     left = await _release.run(tx, subject_id=subject, device_id=device_id, attempt_id=attempt_id)
     return left > 0
@@ -79,7 +79,7 @@ async def clear(
 ) -> bool:
     """Forget the failures after a right password.
 
-    False, and nothing is forgotten, when the attempt had lost its place.
+    False when the attempt had lost its place: then nothing is forgotten.
     """
     device_id = device or ANY_DEVICE
     cleared = await _clear.run(
@@ -89,7 +89,7 @@ async def clear(
 
 
 async def prune(tx: Tx, after: datetime, before: datetime, most: int) -> Batch:
-    """Drop counters that nobody touched since `before`."""
+    """Drop counters that have not changed since `before`."""
     return await _prune.one(tx, after=after, before=before, most=most)
 
 
@@ -106,8 +106,8 @@ async def _write(tx: Tx, subject: UUID, device_id: UUID, strikes: Strikes, at: d
 
 
 async def unlock(tx: Tx, subject: UUID) -> int:
-    """Lift every lock of an account; return how many counters were dropped.
+    """Lift all locks of an account; return how many counters were dropped.
 
-    Attempts under way lose their places: they count for nothing, and are told to come again.
+    Open attempts lose their places: they count for nothing, and their clients must try again.
     """
     return await _unlock.run(tx, subject_id=subject)

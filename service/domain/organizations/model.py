@@ -1,4 +1,4 @@
-"""What an organization is."""
+"""Organizations."""
 
 from datetime import datetime
 

@@ -26,7 +26,7 @@ async def insert(
 
 
 async def find_by_slug(tx: Tx, slug: str) -> Organization | None:
-    """Return the organization of that slug, disabled or not."""
+    """Return the organization with that slug, disabled or not."""
     return await _find_by_slug.maybe(tx, slug=slug)
 
 
@@ -36,25 +36,25 @@ async def find(tx: Tx, tenant_id: TenantId) -> Organization | None:
 
 
 async def lock(tx: Tx, tenant_id: TenantId) -> Organization | None:
-    """Return an organization and hold it: before user, session and family."""
+    """Lock an organization and return it.  Lock order: before user, session and family."""
     return await _lock.maybe(tx, tenant_id=tenant_id)
 
 
 async def lock_out(tx: Tx, tenant_id: TenantId) -> Organization | None:
-    """Return an organization and hold it, also against those who open a session there."""
+    """Lock an organization so that nobody can open a session there either, and return it."""
     return await _lock_out.maybe(tx, tenant_id=tenant_id)
 
 
 async def list_page(tx: Tx, after: UUID | None, most: int) -> list[Organization]:
-    """Return organizations after an id, the oldest first."""
+    """Return a page of organizations after an id, the oldest first."""
     return await _list_page.all(tx, after=after, most=most)
 
 
 async def set_disabled(tx: Tx, tenant_id: TenantId, disabled_at: datetime | None) -> None:
-    """Disable or enable it."""
+    """Disable an organization; `disabled_at` None: enable it."""
     await _set_disabled.run(tx, tenant_id=tenant_id, disabled_at=disabled_at)
 
 
 async def change(tx: Tx, tenant_id: TenantId, name: str, policy: str | None) -> None:
-    """Rename it, and replace the lifetimes it overrides."""
+    """Set the name of an organization, and the lifetimes that it overrides."""
     await _change.run(tx, tenant_id=tenant_id, name=name, policy=policy)

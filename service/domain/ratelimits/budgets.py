@@ -1,4 +1,4 @@
-"""Spending, in Redis or, while it is gone, in memory."""
+"""Counts requests against budgets: in Redis or, while Redis is lost, in memory."""
 
 import ipaddress
 import math
@@ -33,7 +33,7 @@ class _Asked(Struct, frozen=True):
 
 
 class RateLimits:
-    """Budgets of all workers together; of this one alone while Redis is gone."""
+    """The budgets of all workers together; while Redis is lost, of this worker alone."""
 
     def __init__(self, redis: Redis, clock: Clock, workers: int) -> None:
         self._redis = redis
@@ -43,11 +43,11 @@ class RateLimits:
         self._workers = workers
         self._spent: OrderedDict[str, deque[float]] = OrderedDict()
         self._empty: OrderedDict[str, float] = OrderedDict()
-        # One script spends one budget as often as it is asked to.
+        # Several units of one budget may be spent by one call of the script.
         self._batcher = Batcher(self._spend, key=id, flights=1)
 
     async def spend(self, budget: Budget, subject: str) -> int:
-        """Spend one unit; 0, or the whole seconds after which one is free again."""
+        """Spend one unit.  Returns 0, or the whole seconds until one is free again."""
         key = self._key(budget, subject)
         wait = math.ceil(await self._batcher.ask(_Asked(budget, key)) / 1000)
         if wait:
@@ -58,7 +58,7 @@ class RateLimits:
         return wait
 
     async def standing(self, budget: Budget, subject: str) -> BudgetState:
-        """Tell how a budget stands; spends nothing."""
+        """Return the state of a budget without spending."""
         key = self._key(budget, subject)
 
         async def run(client: Any) -> tuple[int, int]:
@@ -75,7 +75,7 @@ class RateLimits:
         return BudgetState(budget.bucket, budget.count, budget.window, max(0, left), seconds)
 
     def known_empty(self, budget: Budget, subject: str) -> int:
-        """Return the seconds a budget is empty for as far as this worker knows; asks nobody."""
+        """Return for how many seconds a budget is empty, as far as this worker knows.  No query."""
         until = self._empty.get(self._key(budget, subject), 0.0)
         return max(0, math.ceil(until - self._clock.monotonic()))
 
@@ -106,7 +106,7 @@ class RateLimits:
         return max(1, budget.count // self._workers)
 
     def _times_here(self, key: str, window: int) -> deque[float]:
-        """Return when units were spent here in the window, the oldest first."""
+        """Return when this worker spent units within the window, the oldest first."""
         now = self._clock.monotonic()
         times = self._spent.pop(key, None) or deque()
         while times and times[0] <= now - window:
@@ -117,13 +117,13 @@ class RateLimits:
         return times
 
     def _until_free(self, times: deque[float], window: int) -> int:
-        """Return the milliseconds until the oldest of them leaves the window."""
+        """Return the milliseconds until the oldest time leaves the window."""
         return math.ceil((times[0] + window - self._clock.monotonic()) * 1000)
 
 
 @lru_cache(4096)
 def subject_of(ip: str | None) -> str:
-    """Name the caller behind an address: an IPv4 address, or the /64 of an IPv6 one.
+    """Return the subject of an address: the IPv4 address, or the /64 of an IPv6 address.
 
     An IPv4 address written as IPv6 (`::ffff:192.0.2.1`) is the IPv4 address.
     """

@@ -1,6 +1,6 @@
 -- Spend one unit of each budget, in an exact sliding window: never more than the limit in any window.
--- KEYS[i] a budget's list of times; ARGV[2i-1] its limit, ARGV[2i] its window in milliseconds.
--- Returns for each 0, or the milliseconds to wait.  Redis keeps the time, in microseconds.
+-- KEYS[i]: the list of times of a budget; ARGV[2i-1]: its limit; ARGV[2i]: its window (milliseconds).
+-- Returns for each budget 0, or the milliseconds to wait.  Times are Redis's, in microseconds.
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 local waits = {}

@@ -1,4 +1,4 @@
--- How a budget stands: KEYS[1] its list of times, ARGV[1] its window in milliseconds.
+-- Read a budget without spending.  KEYS[1]: its list of times; ARGV[1]: its window in milliseconds.
 -- Returns how many units are spent, and the milliseconds until the first of them is free again.
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])

@@ -1,7 +1,7 @@
-"""Revocations: what is killed before it expires.
+"""Revocations: tokens that are refused before they expire.
 
-Tables auth_revocations, auth_revocation_head.  Redis stream `revocations` only hurries the news:
-each worker proves its own freshness against PostgreSQL, and keeps working when Redis is gone.
+Tables auth_revocations, auth_revocation_head.  The Redis stream `revocations` only makes news
+faster: each worker checks in PostgreSQL that it is up to date, and works on when Redis is lost.
 """
 
 from service.domain.revocations.follower import Follower

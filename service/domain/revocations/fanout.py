@@ -1,11 +1,13 @@
-"""The revocations in Redis: keys that expire with what they concern, and a stream that wakes.
+"""The copy of the revocations in Redis, and a stream that wakes the workers.
 
-Keys `revoked:<kind>:<value>` hold the cutoff in seconds, or nothing; the value of a person who is
-cut off in one organization is followed by a space and that.  Key `revocations:head`
-vouches for them: it is there only while some worker has read the head of the table within the last
-second, and after that worker had put everything up to it here.  Redis that lost its memory has
-no such key, and is filled anew; the key is empty meanwhile, and only ever filled in where it still
-is, so that nobody vouches for what was lost on the way.
+Keys `revoked:<kind>:<value>` hold the cutoff in seconds, or nothing, and expire together with the
+tokens that they revoke.  For a person in one organization, the value is followed by a space and the
+organization's id.
+
+Key `revocations:head` vouches for the copy.  A worker sets it when it has read the head of the
+table within the last second and has written everything up to it.  A Redis that lost its memory has
+no such key and is filled again.  Meanwhile the key is there and empty, and it gets its value only
+if it is still there, so that no worker vouches for data that was lost in between.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +24,7 @@ _STREAM_LENGTH = 1_000
 
 
 class Fanout:
-    """Puts revocations into Redis and asks it for them.  RedisLostError when it does not answer."""
+    """Writes revocations to Redis and looks them up there.  RedisLostError without an answer."""
 
     def __init__(self, redis: Redis, clock: Clock) -> None:
         self._redis = redis
@@ -30,12 +32,12 @@ class Fanout:
         self.stream = f"{redis.prefix}revocations"
         self._head = f"{redis.prefix}revocations:head"
         self._published = ("", 0)
-        """Epoch and `seq` of the newest entry that was put here."""
+        """Epoch and `seq` of the newest entry that this worker wrote to Redis."""
 
     async def vouch(self, memory: Memory, staleness: Callable[[], float]) -> None:
-        """Put everything up to `memory.seq` into Redis, then vouch for it.
+        """Write everything up to `memory.seq` to Redis, then set `revocations:head`.
 
-        For as long as leaves it no older than a second when it is last believed.
+        That key lives just so long that what it vouches for is never more than a second old.
         """
         epoch, head = memory.epoch, memory.seq
         vouched = await self._redis.ask(lambda client: client.get(self._head))
@@ -55,7 +57,7 @@ class Fanout:
         self._published = (epoch, head if kept else 0)
 
     async def wake(self, seq: int) -> None:
-        """Tell every worker that there is news."""
+        """Tell all workers, by the stream, that there is a new revocation."""
         await self._redis.ask(
             lambda client: client.xadd(
                 self.stream, {"seq": seq}, maxlen=_STREAM_LENGTH, approximate=True
@@ -63,7 +65,7 @@ class Fanout:
         )
 
     async def find(self, marks: Marks) -> bool | None:
-        """Tell whether a token is revoked; None when nobody vouches for what is here."""
+        """Whether a token is revoked; None when no worker vouches for the data in Redis."""
         keys = [self._key(mark) for mark in marks.pairs()]
         head, *found = await self._redis.ask(lambda client: client.mget([self._head, *keys]))
         if not head:
@@ -73,7 +75,7 @@ class Fanout:
         )
 
     async def _put(self, memory: Memory, entries: Sequence[Revocation]) -> None:
-        """Put the marks of entries, each with all that is known of it: two may share one."""
+        """Write the marks of these entries.  Two entries may share a mark: both are joined then."""
         now = self._clock.now()
         pipe = self._redis.client.pipeline(transaction=False)
         for entry in filter(None, (memory.find_mark(*one.mark) for one in entries)):

@@ -1,8 +1,8 @@
-"""How a worker keeps its memory current, and knows how current it is.
+"""Keeps a worker's memory of revocations current, and knows how old it is.
 
-Every quarter of a second it reads the head of the table: that, and nothing else, proves freshness
-as of the moment before it asked.  The Redis stream only wakes it sooner.  Loops restart by
-themselves.
+Every quarter of a second it reads the head of the table.  Only that proves that the memory was
+complete at the moment before the question.  The Redis stream only wakes it sooner.  The loops
+restart by themselves after a failure.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _STOP_SECONDS = 0.5
 
 
 class Follower:
-    """Follows the table; answers whether a token is revoked."""
+    """Follows the table of revocations, and answers whether a token is revoked."""
 
     def __init__(
         self,
@@ -46,12 +46,12 @@ class Follower:
         self._fresh_as_of = float("-inf")
         self._pruned = clock.monotonic()
         self._heard = b"$"
-        """The newest entry of the stream that was heard of."""
+        """The id of the newest stream entry that was seen."""
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Load what is in force, then follow.  Refused(UNAVAILABLE) when it cannot be loaded."""
+        """Load the revocations in force, then follow.  Refused(UNAVAILABLE) when that fails."""
         await self.catch_up()
         self._tasks = [
             asyncio.create_task(_repeat(name, step), name=f"revocations: {name}")
@@ -65,8 +65,8 @@ class Follower:
     async def stop(self) -> None:
         """End the loops.
 
-        Asked again until they have ended: a client library loses a cancellation that meets its
-        answer.
+        They are cancelled repeatedly until they have ended: a client library can lose a
+        cancellation that arrives together with its answer.
         """
         running = {task for task in self._tasks if not task.done()}
         while running:
@@ -75,7 +75,7 @@ class Follower:
             _, running = await asyncio.wait(running, timeout=_STOP_SECONDS)
 
     def staleness(self) -> float:
-        """Seconds since the memory was last known to be complete."""
+        """Return the seconds since the memory was last known to be complete."""
         return self._clock.monotonic() - self._fresh_as_of
 
     def is_fresh(self) -> bool:
@@ -83,10 +83,10 @@ class Follower:
         return self.staleness() <= STALE_SECONDS
 
     async def is_revoked(self, marks: Marks) -> bool:
-        """Tell whether a token is revoked.
+        """Whether a token is revoked.
 
-        From memory while that is fresh; else from Redis while somebody vouches for it; else from
-        PostgreSQL.  Refused(UNAVAILABLE) when none can say: never fails open.
+        Asks the memory while that is fresh, then Redis while a worker vouches for it, then
+        PostgreSQL.  Refused(UNAVAILABLE) when none of them can answer: it never fails open.
         """
         if self.memory.find(marks) is not None:
             return True
@@ -100,7 +100,7 @@ class Follower:
             return await store.find_any(tx, marks, self._clock.now()) is not None
 
     async def current(self) -> Memory:
-        """Return a memory that is fresh, catching up first when it is not.
+        """Return the memory, after catching up when it is not fresh.
 
         Refused(UNAVAILABLE) when it cannot be made fresh.
         """
@@ -111,7 +111,7 @@ class Follower:
         return self.memory
 
     async def catch_up(self) -> None:
-        """Know every revocation committed before this was asked.  Refused(UNAVAILABLE)."""
+        """Read every revocation that was committed before this call.  Refused(UNAVAILABLE)."""
         async with self._pg.reading() as tx:
             while True:
                 asked, known = self._clock.monotonic(), self.memory.seq
@@ -125,20 +125,20 @@ class Follower:
                 page = await store.list_after(tx, after, self._clock.now(), _PAGE)
                 await self._tell_of_killed_keys(page)
                 if head.epoch != self.memory.epoch or self.memory.seq < after:
-                    continue  # another began anew meanwhile: this page continues nothing any more
+                    continue  # another reader began anew: this page no longer follows
                 complete = len(page) < _PAGE
                 self._measure(page)
                 self.memory.apply(page, head.seq if complete else page[-1].seq)
         self._fresh_as_of = max(self._fresh_as_of, asked)
 
     async def catch_up_to(self, seq: int) -> bool:
-        """Look once more whether the table has come as far as `seq`."""
+        """Read the table once more; return whether it has reached `seq`."""
         if seq > self.memory.seq:
             await self.catch_up()
         return seq <= self.memory.seq
 
     def changed_at(self, kind: Kind, value: str) -> Revocation | None:
-        """Return the revocation in force of one mark."""
+        """Return the revocation in force for this kind and value; None when there is none."""
         return self.memory.find_mark(kind, value)
 
     async def announce(self, entries: Sequence[Revocation]) -> None:
@@ -160,9 +160,10 @@ class Follower:
                     await store.cut_off_again(tx, entry, self._clock.now())
 
     def _begin_anew(self, epoch: str) -> None:
-        """This table may be another: restored from a backup, or a failover that lost commits.
+        """Forget everything, since the table is another one now.
 
-        Its numbers are given out again, so nothing known by number may stay.
+        It was restored from a backup, or a failover lost commits.  It gives out the same numbers
+        again, so nothing that is known by number may stay.
         """
         if self.memory.epoch:
             log().warning("revocations of another epoch: read anew")
@@ -170,9 +171,9 @@ class Follower:
         self.memory.begin(epoch)
 
     async def _tell_of_killed_keys(self, page: Sequence[Revocation]) -> None:
-        """Have the ring read before a kill takes effect, so that its successor signs without a gap.
+        """Let the key ring be read before a kill takes effect, so that the successor signs at once.
 
-        When that fails the kill takes effect all the same: it must not wait for anything.
+        If that fails, the kill takes effect all the same: it must not wait.
         """
         if self._key_killed is None or not any(entry.kind is Kind.KID for entry in page):
             return
@@ -182,7 +183,7 @@ class Follower:
             log().warning("key ring not read after a kill", error=type(exc).__name__)
 
     def _measure(self, page: Sequence[Revocation]) -> None:
-        """Measure how long news took; what was loaded at the start is none."""
+        """Record how long revocations took to arrive here; those of the first load do not count."""
         if self._fresh_as_of == float("-inf"):
             return
         now = self._clock.now()
@@ -190,7 +191,7 @@ class Follower:
             metrics.propagation.observe(max(0.0, (now - entry.revoked_at).total_seconds()))
 
     async def _follow(self) -> None:
-        """Look at the table, when woken or a quarter of a second has gone by."""
+        """Read the table: when woken, and at least every quarter of a second."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(POLL_SECONDS):
                 await self._wake.wait()
@@ -201,7 +202,7 @@ class Follower:
             self._pruned = self._clock.monotonic()
 
     async def _listen(self) -> None:
-        """Let the stream wake the follower: news arrives in milliseconds."""
+        """Wake the follower when the stream has a new entry: news arrives in milliseconds."""
         try:
             newest = await self._redis.await_news(self._fanout.stream, self._heard, 1.0)
         except RedisLostError:
@@ -212,7 +213,7 @@ class Follower:
             self._wake.set()
 
     async def _vouch(self) -> None:
-        """Keep Redis filled and vouched for, as long as this worker is fresh itself."""
+        """Keep Redis filled, and vouch for it while this worker itself is fresh."""
         if self.staleness() <= 2 * POLL_SECONDS:
             with contextlib.suppress(RedisLostError):
                 await self._fanout.vouch(self.memory, self.staleness)
@@ -220,7 +221,7 @@ class Follower:
 
 
 async def _repeat(name: str, step: Callable[[], Awaitable[None]]) -> None:
-    """Do it for ever: a loop outlives every fault, which is logged once."""
+    """Run a step forever.  A failure is logged once and does not end the loop."""
     failing = False
     while True:
         try:

@@ -13,17 +13,17 @@ from service.domain.revocations.model import Kind, Mark, Marks, Revocation
 from service.kernel.refusal import Reason, Refused
 
 MOST_WAITING = 100
-"""Long polls of one reader that may wait in one worker."""
+"""How many long polls of one reader may wait in one worker."""
 
 
 class Memory:
-    """Entries by what they name and in the order of `seq`."""
+    """Revocations, by mark and in the order of `seq`."""
 
     def __init__(self) -> None:
         self.epoch = ""
-        """What `seq` counts in; empty before the table was read."""
+        """The epoch that `seq` belongs to; empty before the table was read."""
         self.seq = 0
-        """The newest entry applied: everything up to here is known."""
+        """The `seq` of the newest entry: everything up to it is known."""
         self._by_mark: dict[Mark, Revocation] = {}
         self._order: list[int] = []
         self._by_seq: dict[int, Revocation] = {}
@@ -51,7 +51,7 @@ class Memory:
         self._news = asyncio.Event()
 
     def begin(self, epoch: str) -> None:
-        """Forget everything; the caller is not fresh until it has read the table again."""
+        """Forget everything.  The memory is not fresh until the table has been read again."""
         self.epoch = epoch
         self.seq = 0
         self._by_mark.clear()
@@ -60,7 +60,7 @@ class Memory:
         self._expiry.clear()
 
     def find(self, marks: Marks) -> Revocation | None:
-        """Return a revocation that hits a token."""
+        """Return a revocation that applies to a token; None when there is none."""
         if not self._by_mark:
             return None
         for mark in marks.pairs():
@@ -70,11 +70,11 @@ class Memory:
         return None
 
     def find_mark(self, kind: Kind, value: str) -> Revocation | None:
-        """Return the revocation of one mark."""
+        """Return the revocation of this kind and value; None when there is none."""
         return self._by_mark.get((kind, value))
 
     def after(self, seq: int, most: int | None = None) -> list[Revocation]:
-        """Return entries newer than `seq`, in order; at most `most` of them."""
+        """Return the entries newer than `seq`, in order, at most `most`."""
         start = bisect_right(self._order, seq)
         end = None if most is None else start + most
         return [self._by_seq[found] for found in self._order[start:end]]
@@ -82,8 +82,8 @@ class Memory:
     async def news(self, reader: str, seconds: float) -> None:
         """Wait for the next entry, for at most `seconds`.
 
-        Refused(TOO_MANY) for a reader that waits here too often already: whoever waits takes one of
-        the places a worker has for requests.
+        Refused(TOO_MANY) for a reader with MOST_WAITING polls here: each poll that waits takes one
+        of the places that a worker has for requests.
         """
         if self._waiting[reader] >= MOST_WAITING:
             raise Refused(Reason.TOO_MANY, "too many polls are waiting", retry_after=1)
@@ -113,9 +113,9 @@ class Memory:
 
 
 def _both(before: Revocation, entry: Revocation) -> Revocation:
-    """Join two of one mark, in the place of the newer: nothing either hits escapes.
+    """Join two revocations of one mark into one that applies to whatever either applies to.
 
-    Until both have expired.
+    It takes the place (`seq`) of the newer one, and expires when both have expired.
     """
     if entry.cutoff is not None and before.cutoff is not None:
         later = entry if entry.cutoff >= before.cutoff else before

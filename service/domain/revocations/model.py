@@ -1,4 +1,4 @@
-"""What can be revoked, and whom a revocation hits."""
+"""Revocations: what they name, and which tokens they apply to."""
 
 import math
 from datetime import datetime
@@ -11,7 +11,7 @@ from service.kernel.ids import TenantId
 
 
 class Kind(StrEnum):
-    """By what a token is named."""
+    """The property of a token that a revocation names."""
 
     JTI = "jti"
     SID = "sid"
@@ -24,22 +24,22 @@ class Kind(StrEnum):
     __hash__ = str.__hash__  # an enumeration's own is Python's, and each check takes eight
 
 
-# Looked up once: an enumeration's members are slow to find by name, and each check takes eight.
+# Looked up once: members of an enumeration are slow to find by name, and each check needs eight.
 _JTI, _SID, _SUB, _TENANT_ID, _CLIENT_ID, _KID, _AKID = Kind
 
 CUTOFF_KINDS = frozenset({Kind.SUB, Kind.TENANT_ID, Kind.CLIENT_ID})
-"""These kill what was issued up to a moment, and spare what is issued afterwards."""
+"""These kinds revoke tokens issued up to a moment, and not those issued afterwards."""
 
 
 Mark: TypeAlias = tuple[Kind, str]
-"""What an entry names and a token bears: a kind, and a value of that kind."""
+"""A kind and a value of it: a revocation names one, and a token has several."""
 
 
 class Revocation(Struct, frozen=True, kw_only=True):
-    """One entry.  `seq` is its place in the order of commits, without a hole.
+    """One entry.  `seq` is its place in the order of commits, without gaps.
 
-    `tenant_id` is the organization it is made in, None for the platform.  A person (`sub`) is cut
-    off there alone: elsewhere they are somebody else's member.
+    `tenant_id` is the organization that revoked; None for the platform.  With it, a person (`sub`)
+    loses their tokens in that organization only.
     """
 
     seq: int
@@ -57,29 +57,29 @@ class Revocation(Struct, frozen=True, kw_only=True):
 
     @property
     def within(self) -> TenantId | None:
-        """Return the only organization whose tokens are concerned; None: it does not matter."""
+        """The only organization whose tokens this applies to; None: to those of any."""
         return self.tenant_id if self.kind is Kind.SUB else None
 
     @property
     def mark(self) -> Mark:
-        """Return what it names: a person in one organization is a mark of its own."""
+        """The mark it names.  A person in one organization has a mark of their own."""
         within = self.within
         return self.kind, self.value if within is None else _member(self.value, str(within))
 
     def hits(self, iat: int) -> bool:
-        """Tell whether a token issued at `iat` (whole seconds) is concerned.
+        """Whether it applies to a token issued at `iat` (whole seconds).
 
-        `iat` is cut to the second, so the second of the cutoff itself counts as before it: better a
-        refresh too many than a token too few.
+        `iat` is rounded down, so the second of the cutoff counts as before it: one refresh too many
+        is better than one token that stays valid.
         """
         return self.cutoff is None or iat <= math.floor(self.cutoff.timestamp())
 
 
 class Head(Struct, frozen=True):
-    """How far the table has come.
+    """The newest `seq` of the table, and its epoch.
 
-    `seq` counts within an `epoch`: after a restore or a failover the same numbers may be given out
-    again, for other entries, in another epoch.
+    After a restore or a failover, the same numbers may be given to other entries.  That is another
+    epoch.
     """
 
     seq: int = 0
@@ -87,7 +87,7 @@ class Head(Struct, frozen=True):
 
 
 class Marks(Struct, frozen=True):
-    """All that a token can be revoked by."""
+    """All properties of a token by which it can be revoked."""
 
     jti: str
     iat: int
@@ -99,7 +99,7 @@ class Marks(Struct, frozen=True):
     akid: str | None = None
 
     def pairs(self) -> list[Mark]:
-        """Return each mark it bears; no entry names an empty value."""
+        """Return all marks of the token.  No revocation names an empty value."""
         found = [(_JTI, self.jti), (_KID, self.kid), (_SUB, self.sub), (_CLIENT_ID, self.client_id)]
         if self.sid is not None:
             found.append((_SID, self.sid))
@@ -111,5 +111,5 @@ class Marks(Struct, frozen=True):
 
 
 def _member(sub: str, tenant_id: str) -> str:
-    """Name a person in one organization; no `sub` has a space in it."""
+    """Return the value of a person in one organization; a `sub` never has a space in it."""
     return f"{sub} {tenant_id}"

@@ -32,7 +32,7 @@ async def revoke(
     expires_at: datetime,
     cutoff: datetime | None = None,
 ) -> list[Revocation]:
-    """Revoke, in the transaction of the act that causes it: the last thing that act does.
+    """Revoke, as the last statement in the transaction of the act that causes it.
 
     From here to the commit every other revocation of the deployment waits.  The decision announces
     it.  `expires_at` is when the last token concerned has expired; `cutoff`, of the kinds that have
@@ -97,12 +97,12 @@ async def cut_off_again(tx: Decision, entry: Revocation, at: datetime) -> None:
 
 
 async def read_head(tx: Tx) -> Head:
-    """Return the newest `seq`, and the epoch it counts in."""
+    """Return the newest `seq` and its epoch."""
     return await _head.one(tx)
 
 
 async def list_after(tx: Tx, after: int, at: datetime, most: int) -> list[Revocation]:
-    """Return what is in force and newer than `after`, in order."""
+    """Return the revocations in force that are newer than `after`, in order."""
     return await _list_after.all(tx, after=after, at=at, most=most)
 
 
@@ -112,7 +112,7 @@ async def find(tx: Tx, seq: int) -> Revocation | None:
 
 
 async def find_any(tx: Tx, marks: Marks, at: datetime) -> Revocation | None:
-    """Return a revocation that hits a token, by asking the table."""
+    """Return a revocation in the table that applies to a token; None when there is none."""
     pairs = marks.pairs()
     found = await _find_any.all(
         tx, kinds=[kind.value for kind, _ in pairs], values=[value for _, value in pairs], at=at
@@ -122,5 +122,5 @@ async def find_any(tx: Tx, marks: Marks, at: datetime) -> Revocation | None:
 
 
 async def prune(tx: Tx, after: datetime, before: datetime, most: int) -> Batch:
-    """Drop what no living token can be concerned by."""
+    """Drop the revocations that no valid token can be subject to any more."""
     return await _prune.one(tx, after=after, before=before, most=most)

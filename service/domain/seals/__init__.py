@@ -1,7 +1,7 @@
-"""Seals: each event chained to the one before, and the ends of chains signed.
+"""Seals: each event is chained by hash to the one before, and the ends of chains are signed.
 
-Tables auth_event_seals (by month of sealing), auth_event_chains, auth_event_checkpoints,
-auth_sealing.  Reads auth_eventos and changes nothing in it.
+Tables auth_event_seals (partitioned by month of sealing), auth_event_chains,
+auth_event_checkpoints, auth_sealing.  Reads auth_eventos and never changes it.
 """
 
 from service.domain.seals.chaining import chain_up, sign

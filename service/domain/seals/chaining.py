@@ -1,4 +1,4 @@
-"""Making seals out of events, and checkpoints out of the ends of chains."""
+"""Makes seals for events, and signed checkpoints for the ends of chains."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ _SALT_BYTES = 16
 def chain_up(
     events: Sequence[Unsealed], ends: Mapping[UUID, Chain]
 ) -> tuple[list[Seal], list[Chain]]:
-    """Seal events in the order given, each behind its chain's end; return also the new ends."""
+    """Seal events in the given order, each after its chain's end; return seals and new ends."""
     now = dict(ends)
     sealed = []
     for event in events:
@@ -51,7 +51,7 @@ def sign(
     kind: Kind = "head",
     before: datetime | None = None,
 ) -> Checkpoint:
-    """Sign that a chain has this hash at this position."""
+    """Make a checkpoint: a signed statement that a chain has this hash at this position."""
     claims = Claims(
         iss=issuer,
         iat=int(at.timestamp()),

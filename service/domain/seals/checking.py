@@ -1,4 +1,4 @@
-"""Does a chain still say what was sealed?  Each thing that is wrong has a kind and a place."""
+"""Checks a chain of events against its seals.  Each finding has a kind and a place."""
 
 import hmac
 from datetime import UTC, datetime, timedelta
@@ -22,27 +22,27 @@ Fault: TypeAlias = Literal[
     "backdated",
     "erased",
 ]
-"""What can be wrong.
+"""The kinds of findings.
 
-changed: an event or its seal is not what was sealed.  removed: it is gone.  inserted: it was never
-sealed.  reordered: seals stand in another order.  rewritten: a signed checkpoint says another hash.
-truncated: the end is gone.  forged: a checkpoint that we did not sign.  doubled: sealed twice.
-backdated: it claims to be much older than what was sealed before it.  erased: its personal fields
-are gone and no erasure is on record.
+changed: an event or its seal differs from what was sealed.  removed: it is gone.  inserted: the
+event was never sealed.  reordered: seals are in another order.  rewritten: a signed checkpoint has
+another hash.  truncated: the end of the chain is gone.  forged: we did not sign this checkpoint.
+doubled: an event has two seals.  backdated: an event is much older than those sealed before it.
+erased: personal fields are gone and no erasure is recorded.
 """
 
 LATE = timedelta(minutes=10)
-"""How much older than its predecessors an event may be: the time of its request is what counts."""
+"""How much older than its predecessors an event may be: its time is that of the request."""
 
 ERASURE = "trail.erased"
-"""The type of the event that says whose personal fields were erased."""
+"""The type of the event which records that a person's fields were erased."""
 
 MOST = 1000
-"""Findings of a chain that are told."""
+"""At most this many findings of a chain are kept."""
 
 
 class Finding(Struct, frozen=True, kw_only=True):
-    """One thing that is wrong: what, in which chain, where, and what a reader should know."""
+    """One fault: its kind, chain and place, and a sentence for the reader (`told`)."""
 
     fault: Fault
     chain_id: UUID
@@ -52,7 +52,7 @@ class Finding(Struct, frozen=True, kw_only=True):
 
 
 class Anchor(Struct, frozen=True):
-    """Where checking begins: at the beginning, or behind what retention dropped."""
+    """Where checking begins: at the start of a chain, or after the events retention dropped."""
 
     position: int
     hash: bytes
@@ -60,7 +60,7 @@ class Anchor(Struct, frozen=True):
 
 
 class Checked(Struct, kw_only=True):
-    """What was found in a chain; `waiting` are events without a seal yet, which prove nothing."""
+    """The result for a chain.  `waiting` counts events that are not sealed yet: no fault."""
 
     chain_id: UUID
     events: int = 0
@@ -74,7 +74,7 @@ class Checked(Struct, kw_only=True):
 
 
 class Checker:
-    """Checks one chain, a stretch at a time, in its order."""
+    """Checks one chain, seal by seal, in order."""
 
     def __init__(self, chain_id: UUID, mac_key: bytes) -> None:
         self.result = Checked(chain_id=chain_id)
@@ -88,7 +88,7 @@ class Checker:
         self._hash = self.anchor.hash
 
     def add_checkpoint(self, one: Checkpoint) -> None:
-        """Take a checkpoint of the database: what it says counts when we signed it."""
+        """Take a checkpoint from the database.  It counts when its signature and MAC are ours."""
         try:
             claims = model.read_claims(one.token, one.public_jwk)
             ours = hmac.compare_digest(one.mac, model.mac(self._mac_key, one.token))
@@ -103,7 +103,7 @@ class Checker:
             self._add("forged", told, one.position, None)
 
     def add_claims(self, claims: Claims) -> None:
-        """Take what a checkpoint says that somebody kept elsewhere."""
+        """Take the claims of a genuine checkpoint, for example one that was kept elsewhere."""
         self.result.checkpoints += 1
         known = self._signed.setdefault(claims.position, claims.digest)
         if known != claims.digest:
@@ -129,12 +129,12 @@ class Checker:
         self.result.position = link.position
 
     def add_waiting(self, waiting: Waiting) -> None:
-        """Take note of what has no seal yet.  An erasure among it is on record all the same."""
+        """Note the events that have no seal yet.  An erasure among them counts as recorded."""
         self.result.waiting, self.result.waiting_since = waiting.events, waiting.since
         self._on_record |= {str(person) for person in waiting.erased}
 
     def finish(self, head: int) -> Checked:
-        """Check what only the end shows; `head` is how long the chain says it is."""
+        """Check what can be known only at the end; `head` is the stored length of the chain."""
         signed = max(self._signed, default=0)
         if (end := max(head, signed)) > self.result.position:
             first = self.result.position + 1
@@ -145,7 +145,7 @@ class Checker:
         return self.result
 
     def add_stray(self, stray: Stray) -> None:
-        """Take note of an event that has no seal.  One whose seal lost it was moved in time."""
+        """Note an event without a seal.  If a seal has lost this event, its time was changed."""
         if not stray.stray:
             return
         for place, found in enumerate(self.result.findings):
@@ -198,7 +198,7 @@ class Checker:
             self._find("changed", "the salt is gone and personal fields are there", link)
             return
         self.result.erased += 1
-        # Whoever it is about, or whoever did it; the record of it comes later in the chain.
+        # The event may be about the erased person or by them.  The record comes later in the chain.
         whose = frozenset(str(one) for one in (link.user_id, link.actor_id) if one is not None)
         self._erased.setdefault(whose, link)
 

@@ -1,4 +1,4 @@
-"""What is hashed, and how.  A form, once used, is never changed: old seals are checked by it."""
+"""What is hashed, and how.  A form that was used never changes: old seals are checked by it."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ TYPE: Final = "audit-checkpoint+jwt"
 FORM: Final = 2
 _PERSONAL = frozenset({"address", "email", "name", "network_before", "network_now"})
 PERSONAL_KEYS: Final[dict[int, frozenset[str]]] = {1: _PERSONAL, 2: _PERSONAL}
-"""By form: members of `detail` that tell where or who, beside `ip` and `user_agent`."""
+"""By form: the members of `detail` that are personal, besides `ip` and `user_agent`."""
 
 Kind: TypeAlias = Literal["head", "retention"]
 
@@ -27,7 +27,7 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 class Unsealed(Struct, frozen=True, kw_only=True):
-    """An event, as the trail has it."""
+    """An event of the trail that has no seal yet."""
 
     event_id: UUID
     occurred_at: datetime
@@ -46,7 +46,7 @@ class Unsealed(Struct, frozen=True, kw_only=True):
 
 
 class Link(Struct, frozen=True, kw_only=True):
-    """A seal beside its event, if that is still `there`; `doubled`: the event has another seal."""
+    """A seal with its event, if that is still `there`.  `doubled`: the event has a second seal."""
 
     position: int
     event_id: UUID
@@ -72,7 +72,7 @@ class Link(Struct, frozen=True, kw_only=True):
 
 
 class Seal(Struct, frozen=True, kw_only=True):
-    """What is stored beside an event."""
+    """The seal of an event, as it is stored."""
 
     chain_id: UUID
     position: int
@@ -86,12 +86,12 @@ class Seal(Struct, frozen=True, kw_only=True):
 
     @property
     def hash(self) -> bytes:
-        """What the next event follows."""
+        """The hash that the next seal follows."""
         return link(self)
 
 
 class Chain(Struct, frozen=True):
-    """The end of a chain, and how far it is signed."""
+    """The end of a chain, and the position of its newest checkpoint."""
 
     chain_id: UUID
     position: int
@@ -101,7 +101,10 @@ class Chain(Struct, frozen=True):
 
 
 class Progress(Struct, frozen=True):
-    """Everything up to (recorded_xid, event_id) is sealed; below `horizon` all has ended."""
+    """How far the sealer is: all events up to (recorded_xid, event_id) are sealed.
+
+    Every transaction below `horizon` has ended.
+    """
 
     recorded_xid: int
     event_id: UUID
@@ -109,14 +112,14 @@ class Progress(Struct, frozen=True):
 
     @property
     def restored(self) -> bool:
-        """Tell whether this database counts its transactions anew: it came out of a dump."""
+        """Whether transaction numbers began anew, because the database was restored from a dump."""
         return self.horizon < self.recorded_xid
 
 
 class Claims(Struct, frozen=True, kw_only=True):
-    """What a checkpoint says: this chain had `hash` at `position`.
+    """The claims of a checkpoint: this chain had `hash` at `position`.
 
-    `before` (Unix seconds): retention dropped what happened earlier.
+    `before` (Unix seconds): retention dropped the events that happened earlier.
     """
 
     iss: str
@@ -129,17 +132,17 @@ class Claims(Struct, frozen=True, kw_only=True):
 
     @property
     def chain_id(self) -> UUID:
-        """The chain it is of."""
+        """The id of its chain."""
         return UUID(self.tenant_id) if self.tenant_id else PLATFORM
 
     @property
     def digest(self) -> bytes:
-        """The hash as bytes; ValueError when it is none."""
+        """The hash as bytes.  ValueError when it is not base64url."""
         return jose.decode(self.hash)
 
 
 class Checkpoint(Struct, frozen=True, kw_only=True):
-    """A signed one, with the public key that verifies it."""
+    """A signed checkpoint, with the public key that verifies it."""
 
     checkpoint_id: UUID
     chain_id: UUID
@@ -153,7 +156,7 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
 
 
 class Stray(Struct, frozen=True):
-    """An event, and whether it should have a seal and has none."""
+    """An event, and whether its seal is missing (`stray`)."""
 
     event_id: UUID
     occurred_at: datetime
@@ -161,9 +164,9 @@ class Stray(Struct, frozen=True):
 
 
 class Waiting(Struct, frozen=True):
-    """Events of a chain that have no seal yet, and when the first of them happened.
+    """The events of a chain without a seal yet: how many, and the time of the oldest (`since`).
 
-    `erased` are those whom some of them say are erased.
+    `erased` are the persons whose erasure is among these events.
     """
 
     chain_id: UUID
@@ -173,25 +176,25 @@ class Waiting(Struct, frozen=True):
 
 
 def chain_of(tenant_id: TenantId | None) -> UUID:
-    """Return the chain of an organization's events, or of those that concern none."""
+    """Return the chain of an organization's events; None: of events without an organization."""
     return PLATFORM if tenant_id is None else tenant_id
 
 
 def tenant_of(chain_id: UUID) -> TenantId | None:
-    """Return whose events a chain is made of; None: they concern no organization."""
+    """Return the organization of a chain; None for the platform's chain."""
     return None if chain_id == PLATFORM else TenantId(chain_id)
 
 
 def genesis(chain_id: UUID) -> bytes:
-    """What the first event of a chain follows."""
+    """Return the hash that the first seal of a chain follows."""
     return hashlib.sha256(b"tesserra-audit-chain\0" + chain_id.bytes).digest()
 
 
 def link(seal: Link | Seal) -> bytes:
-    """What the next event follows.
+    """Return the hash that the next seal follows.
 
-    Since form 2 it says when its event happened, also when that is not there any more: retention
-    alone may have taken it, and takes by age.
+    Since form 2 it includes the time of the event.  So when an event is missing, its time still
+    shows whether retention, which removes by age, may have dropped it.
     """
     told = b"tesserra-audit-link\0" + seal.previous + seal.leaf
     if seal.form > 1:
@@ -200,7 +203,7 @@ def link(seal: Link | Seal) -> bytes:
 
 
 def personal_digest(event: Unsealed | Link, form: int, salt: bytes) -> bytes:
-    """Digest what erasure takes away, with the salt that goes with it."""
+    """Return the digest of the personal fields, with the salt.  Erasure removes both."""
     keys = PERSONAL_KEYS[form]
     told = {name: value for name, value in _detail(event).items() if name in keys}
     body = _encode({"ip": event.ip, "user_agent": event.user_agent, "detail": told})
@@ -208,7 +211,7 @@ def personal_digest(event: Unsealed | Link, form: int, salt: bytes) -> bytes:
 
 
 def is_erased(event: Unsealed | Link, form: int) -> bool:
-    """Tell whether nothing personal is left in an event."""
+    """Whether no personal field is left in an event."""
     return (
         event.ip is None
         and not event.user_agent
@@ -217,7 +220,7 @@ def is_erased(event: Unsealed | Link, form: int) -> bool:
 
 
 def leaf(event: Unsealed | Link, form: int, personal: bytes) -> bytes:
-    """Digest an event, its personal fields by their digest."""
+    """Return the digest of an event.  Its personal fields enter by their own digest."""
     keys = PERSONAL_KEYS[form]
     facts = {
         "form": form,
@@ -237,12 +240,12 @@ def leaf(event: Unsealed | Link, form: int, personal: bytes) -> bytes:
 
 
 def mac(key: bytes, token: str) -> bytes:
-    """Authenticate a checkpoint for ourselves, whatever becomes of the key that signed it."""
+    """Return our MAC over a checkpoint.  It proves it ours even if the signing key was stolen."""
     return hmac_sha256(key, token.encode())
 
 
 def read_claims(token: str, public_jwk: str) -> Claims:
-    """Return what a checkpoint says.  ValueError unless the key of that JWK signed it."""
+    """Return the claims of a checkpoint.  ValueError unless the key of that JWK signed it."""
     payload = jose.verify_with(token, public_jwk, TYPE)
     try:
         claims = msgspec.json.decode(payload, type=Claims)

@@ -71,12 +71,12 @@ async def find_progress(tx: Tx) -> Progress:
 
 
 async def try_lock_progress(tx: Tx) -> Progress | None:
-    """Become the one who seals; None when somebody is."""
+    """Lock the sealer's progress and return it; None when another transaction holds it."""
     return await _try_lock_progress.maybe(tx)
 
 
 async def lock_progress(tx: Tx) -> Progress:
-    """Become the one who seals, waiting for who is."""
+    """Lock the sealer's progress and return it; wait for the lock."""
     return await _lock_progress.one(tx)
 
 
@@ -96,12 +96,12 @@ async def list_unsealed(tx: Tx, progress: Progress, most: int) -> list[Unsealed]
 
 
 async def move_progress(tx: Tx, recorded_xid: int, event_id: UUID) -> None:
-    """Note how far the sealer is."""
+    """Store how far the sealer is."""
     await _move_progress.run(tx, recorded_xid=recorded_xid, event_id=event_id)
 
 
 async def list_chains(tx: Tx, chain_ids: Sequence[UUID] | None = None) -> list[Chain]:
-    """Return the ends of chains: of some, or of all."""
+    """Return the ends of these chains; None: of all."""
     if chain_ids is None:
         return await _list_every_chain.all(tx)
     return await _list_chains.all(tx, chain_ids=list(chain_ids))
@@ -118,7 +118,7 @@ async def put_chains(tx: Tx, chains: Sequence[Chain]) -> None:
 
 
 async def insert_seals(tx: Tx, sealed: Sequence[Seal], at: datetime) -> None:
-    """Store seals made at a moment."""
+    """Store seals that were made at `at`."""
     await _insert_seals.run(
         tx,
         sealed_at=at,
@@ -136,12 +136,12 @@ async def insert_seals(tx: Tx, sealed: Sequence[Seal], at: datetime) -> None:
 
 
 async def list_due(tx: Tx, before: datetime, behind: int) -> list[Chain]:
-    """Return chains last signed before a moment, or with so many events unsigned."""
+    """Return the chains signed last before `before`, or with `behind` or more unsigned events."""
     return await _list_due.all(tx, before=before, behind=behind)
 
 
 async def insert_checkpoint(tx: Tx, checkpoint: Checkpoint) -> None:
-    """Store a signed checkpoint and note it at its chain."""
+    """Store a signed checkpoint, and its position in the row of its chain."""
     await _insert_checkpoint.run(
         tx,
         checkpoint_id=checkpoint.checkpoint_id,
@@ -171,7 +171,7 @@ async def list_checkpoints(
 
 
 async def drop_checkpoints(tx: Tx, before: datetime) -> int:
-    """Drop checkpoints of places that retention dropped, signed before a moment; return how many.
+    """Drop the checkpoints of dropped events that were signed before `before`; return how many.
 
     The caller has just signed where each chain begins from now on.
     """
@@ -179,22 +179,22 @@ async def drop_checkpoints(tx: Tx, before: datetime) -> int:
 
 
 async def find_beginning(tx: Tx, chain_id: UUID, before: datetime) -> Last | None:
-    """Return the place before the first seal that was not made before a moment; None: all were."""
+    """Return the place before the first seal made at `before` or later; None: there is none."""
     return await _find_beginning.maybe(tx, chain_id=chain_id, before=before)
 
 
 async def list_links(tx: Tx, chain_id: UUID, after: int, upto: int, most: int) -> list[Link]:
-    """Return a stretch of a chain, each seal beside its event."""
+    """Return the seals of a chain after `after` and up to `upto`, each with its event."""
     return await _list_links.all(tx, chain_id=chain_id, after=after, upto=upto, most=most)
 
 
 async def list_strays(
     tx: Tx, chain_id: UUID, beginning: int, progress: Progress, after: Stray | None, most: int
 ) -> list[Stray]:
-    """Look at the next `most` events of a chain; return those that should have a seal and do not.
+    """Check the next `most` events of a chain; return those whose seal is missing.
 
-    A seal counts where the chain is checked: behind `beginning`, up to its end.  The last event
-    looked at comes along, stray or not; nothing when there was none.
+    Only seals after `beginning` count, since the chain is checked from there.  The last event that
+    was checked is always returned, with or without a seal.  Returns nothing when no event is left.
     """
     return await _list_strays.all(
         tx,
@@ -209,7 +209,7 @@ async def list_strays(
 
 
 async def list_waiting(tx: Tx, progress: Progress) -> list[Waiting]:
-    """Return by chain what the sealer has not come to."""
+    """Return, by chain, the events that the sealer has not reached."""
     return await _list_waiting.all(
         tx, recorded_xid=progress.recorded_xid, event_id=progress.event_id
     )
@@ -221,12 +221,12 @@ async def list_recorded(tx: Tx) -> set[UUID]:
 
 
 async def list_signed(tx: Tx) -> set[UUID]:
-    """Return the chains that were ever signed."""
+    """Return the chains that have a checkpoint."""
     return {row.chain_id for row in await _list_signed.all(tx)}
 
 
 async def find_public_jwk(tx: Tx, token: str) -> str:
-    """Return the key that a checkpoint names; ValueError when none is known by that id."""
+    """Return the public key that a checkpoint names.  ValueError when its id is unknown."""
     found = await _find_public_jwk.maybe(tx, kid=jose.read_kid(token))
     if found is None:
         raise ValueError("unknown key")

@@ -1,4 +1,4 @@
-"""What a session is."""
+"""Sessions: their kinds of rows, and why one ended."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -45,7 +45,7 @@ class LockedSession(Struct, frozen=True, kw_only=True):
 
 
 class Found(Struct, frozen=True):
-    """Whose session it is."""
+    """The owner of a session."""
 
     session_id: SessionId
     tenant_id: TenantId

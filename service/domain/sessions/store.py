@@ -50,7 +50,7 @@ async def insert(  # noqa: PLR0913 - a session is this much
 async def lock_live(
     tx: Tx, session_id: SessionId, user_id: UserId, at: datetime
 ) -> LockedSession | None:
-    """Return a person's session and hold it; None when it has ended."""
+    """Lock a person's session and return it; None when it has ended."""
     return await _lock_live.maybe(tx, session_id=session_id, user_id=user_id, at=at)
 
 
@@ -77,7 +77,7 @@ async def end_all(
     kept: SessionId | None = None,
     tenant_id: TenantId | None = None,
 ) -> list[Ended]:
-    """End all sessions of a person but `kept`, in one organization or in all.
+    """End all sessions of a person except `kept`, in one organization or in all (None).
 
     The caller holds the person's lock.
     """
@@ -92,21 +92,21 @@ async def end_organization(tx: Tx, tenant_id: TenantId, at: datetime, why: Why) 
 
 
 async def find(tx: Tx, session_id: SessionId) -> Found | None:
-    """Return whose a session is, ended or not."""
+    """Return the owner of a session, ended or not."""
     return await _find.maybe(tx, session_id=session_id)
 
 
 async def erase(tx: Tx, user_id: UserId) -> None:
-    """Drop every session of a person, ended or not, and with them families."""
+    """Drop every session of a person, ended or not, with its families."""
     await _erase.run(tx, user_id=user_id)
 
 
 async def prune(tx: Tx, after: datetime, before: datetime, most: int) -> Batch:
-    """Drop sessions that expired before `before`, and with them families."""
+    """Drop sessions that expired before `before`, with their families."""
     return await _prune.one(tx, after=after, before=before, most=most)
 
 
 async def export_member(tx: Tx, tenant_id: TenantId, user_id: UserId) -> list[str]:
-    """Return the sessions of a member, ended or not, as lines of JSON."""
+    """Return all sessions of a member, ended ones too, as lines of JSON."""
     found = await _export_member.all(tx, tenant_id=tenant_id, user_id=user_id)
     return [one.line for one in found]

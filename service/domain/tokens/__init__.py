@@ -1,4 +1,4 @@
-"""Access tokens: JWTs after RFC 9068.  No table: a token is its signature."""
+"""Access tokens: JWTs by RFC 9068.  There is no table: the signature proves a token."""
 
 from service.domain.tokens.model import Claims
 from service.domain.tokens.verification import Tokens

@@ -1,4 +1,4 @@
-"""What a token says."""
+"""The claims of a token."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ class Claims(Struct, frozen=True, kw_only=True, omit_defaults=True):
     client_id: str
     scope: str
     kid: str = ""
-    """Of the header, filled in by verification; never in the payload."""
+    """The `kid` of the header; verification fills it in.  It is never in the payload."""
     sid: str | None = None
     tenant_id: str | None = None
     roles: tuple[str, ...] = ()

@@ -1,8 +1,8 @@
-"""Minting and verifying.
+"""Makes and verifies access tokens.
 
-Verified tokens are remembered by the SHA-256 of their text, a bounded number, and are checked for
-expiry at every hit; the caller checks revocation at every hit as well.  A signature is verified
-once per token and worker.
+A bounded number of verified tokens is cached, by the SHA-256 of their text, so a worker verifies
+the signature of a token once.  Expiry is checked at every use; the caller also checks revocation at
+every use.
 """
 
 import hashlib
@@ -18,14 +18,14 @@ from service.kernel import jose
 from service.kernel.refusal import Reason, Refused
 
 LEEWAY = 10
-"""Seconds that clocks may differ (DESIGN 4.4)."""
+"""How many seconds clocks may differ."""
 
 _LONGEST = 4096
 _REMEMBERED = 20_000
 
 
 class Tokens:
-    """Mints and verifies for one issuer and audience."""
+    """Makes and verifies tokens of one issuer and audience."""
 
     def __init__(
         self, issuer: str, audience: str, find_key: Callable[[str], jose.Key | None]
@@ -38,13 +38,13 @@ class Tokens:
         self._decode = msgspec.json.Decoder(Claims).decode
 
     def mint(self, key: jose.Key, claims: Claims) -> str:
-        """Sign claims (tens of microseconds: no decision is open while this runs)."""
+        """Sign claims.  It takes tens of microseconds: call it outside of decisions."""
         return key.sign(self._encode(claims))
 
     def verify(self, token: str, at: datetime) -> Claims:
         """Return the claims of a genuine, unexpired token.  Refused(UNAUTHENTICATED) otherwise.
 
-        Does not ask whether the token was revoked.
+        Does not check whether the token is revoked.
         """
         if len(token) > _LONGEST or not token.isascii():
             raise _no("too long, or not ASCII")

@@ -1,10 +1,10 @@
-"""E-mail addresses: what is one, under what an account is known by it, and where its mail goes.
+"""E-mail addresses: which are valid, how accounts are found by them, and where mail goes.
 
 Domains follow IDNA 2008 (`kernel.hostname`): `straße.example` is not `strasse.example`.  Local
-parts are folded by case alone.  They hold what RFC 8265 section 3.3 lets a name hold: the signs of
-ASCII that need no quotes (RFC 5321 section 4.1.2), letters, marks and numbers.  What nobody sees
-(U+200B, U+00AD, unassigned, bidirectional marks) and what is another spelling of a letter (full
-width, ligatures) makes no identity.  Mail goes to the address as given, never to a folded one.
+parts are folded by case only.  They may contain what RFC 8265 section 3.3 allows in a name: the
+ASCII signs that need no quotes (RFC 5321 section 4.1.2), letters, marks and numbers.  Refused are
+invisible characters (U+200B, U+00AD, unassigned ones, bidirectional marks) and other spellings of a
+letter (full width, ligatures).  Mail goes to the address as given, never to a folded one.
 """
 
 import re
@@ -29,34 +29,34 @@ _BEFORE = re.compile(
 
 
 class Address(Struct, frozen=True):
-    """An address that an account may be known by."""
+    """A valid address for an account."""
 
     identity: str
-    """The one spelling it is stored and counted under: small letters, the domain in U-labels."""
+    """The spelling that is stored and counted under: small letters, the domain in U-labels."""
     identity_ascii: str
-    """The same with the domain in A-labels: how accounts of before may be stored."""
+    """The same with the domain in A-labels; older accounts may be stored so."""
     mailbox: str
-    """Where mail goes: the local part as given, the domain in A-labels."""
+    """The address that mail is sent to: the local part as given, the domain in A-labels."""
 
     @property
     def spellings(self) -> tuple[str, ...]:
-        """What this very address may be stored under."""
+        """The spellings under which this address may be stored."""
         return tuple(dict.fromkeys((self.identity, self.identity_ascii)))
 
 
 class LoginName(Struct, frozen=True):
-    """What somebody typed for an e-mail at sign-in, which may be none."""
+    """What a person typed as their e-mail at sign-in.  It may be no valid address."""
 
     subject: str
-    """What failures count against where no account is found."""
+    """The name that failures count against when no account is found."""
     spellings: tuple[str, ...]
-    """What the account may be stored under, the likeliest first."""
+    """The spellings under which the account may be stored, the likeliest first."""
     folded_before: str
-    """What an account was stored under before domains followed IDNA 2008."""
+    """The spelling under which an account was stored before domains followed IDNA 2008."""
 
 
 def parse_email(given: str) -> Address | None:
-    """Read an address; None when it is none, or none that an account may be known by."""
+    """Parse an address; None when it is not valid for an account."""
     local, at, domain = given.strip().rpartition("@")
     host, name = hostname.parse(domain), _local(local)
     if not at or host is None or name is None:
@@ -65,23 +65,23 @@ def parse_email(given: str) -> Address | None:
 
 
 def spellings(stored: str) -> tuple[str, ...]:
-    """Return what the account of a stored address may be stored under."""
+    """Return all spellings of a stored address under which its account may be stored."""
     address = parse_email(stored)
     return tuple(dict.fromkeys((stored, *address.spellings))) if address else (stored,)
 
 
 def login_name(given: str) -> LoginName:
-    """Return where to look for who signs in with this."""
+    """Return under which spellings to look for the account of a person who signs in."""
     address, before = parse_email(given), fold_as_before(given)
     if address is None:
         return LoginName(before, (), before)
-    # Two accounts of before may be one mailbox in two spellings: each opens by its own.
+    # Two older accounts may be one mailbox in two spellings: each is found by its own.
     same = sorted(address.spellings, key=lambda one: one != before)
     return LoginName(address.identity, tuple(same), before)
 
 
 def fold_as_before(given: str) -> str:
-    """Fold as accounts were until 2026-12: by NFKC and case, domains too."""
+    """Fold an address as until 2026-12: by NFKC and case, domains too."""
     folded = unicodedata.normalize("NFKC", given).strip().casefold()
     folded = unicodedata.normalize("NFKC", folded)
     return folded if _BEFORE.fullmatch(folded) else given.casefold()

@@ -1,4 +1,4 @@
-"""What a person is, and what they are where."""
+"""People, and their membership of organizations."""
 
 from datetime import datetime
 from typing import Literal, TypeAlias, get_args
@@ -13,14 +13,14 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 
 class Account(Struct, frozen=True, kw_only=True):
-    """One person, global, known by a unique e-mail."""
+    """One person's account, for all organizations, with a unique e-mail."""
 
     user_id: UserId
     email: str
     name: str
     password_hash: str | None
     password_changed_at: datetime | None
-    """Not moved when the same password is hashed anew."""
+    """Unchanged when the same password is hashed again."""
     platform_admin: bool
     disabled_at: datetime | None
     erased_at: datetime | None = None
@@ -34,7 +34,7 @@ class Left(Struct, frozen=True):
 
 
 class Membership(Struct, frozen=True, kw_only=True):
-    """A person's place in an organization that is not disabled."""
+    """A person's membership of an organization that is not disabled."""
 
     tenant_id: TenantId
     role: Role
@@ -44,10 +44,10 @@ class Membership(Struct, frozen=True, kw_only=True):
 
 
 class HeldMembership(Membership, frozen=True, kw_only=True):
-    """One that is held while a session is opened."""
+    """A membership that is locked while a session is opened."""
 
     cutoff: datetime | None
-    """What is issued until then is dead: it was revoked with everything before it."""
+    """Tokens issued up to then are revoked, by a cutoff of the person or the organization."""
 
 
 class Member(Struct, frozen=True, kw_only=True):
@@ -64,20 +64,20 @@ class Member(Struct, frozen=True, kw_only=True):
     has_password: bool
 
     def acts(self) -> bool:
-        """Tell whether they can act here at all."""
+        """Whether this person can act in this organization."""
         return self.disabled_at is None and self.suspended_at is None
 
     def owns(self) -> bool:
-        """Tell whether they are an owner who can act."""
+        """Whether this person is an owner who can act."""
         return self.role == "owner" and self.acts()
 
     def roles(self) -> tuple[str, ...]:
-        """Return the roles that a token of theirs bears."""
+        """The roles in this person's tokens."""
         return token_roles(self.role, platform_admin=self.platform_admin)
 
 
 def token_roles(role: str, *, platform_admin: bool) -> tuple[str, ...]:
-    """Return the roles that a token bears: that of the membership, and the platform's."""
+    """Return the roles of a token: the membership's role, and perhaps platform administrator."""
     return (role, PLATFORM_ADMIN) if platform_admin else (role,)
 
 
@@ -89,5 +89,5 @@ class Scheme(Struct, frozen=True):
 
 
 def nobody(user_id: UserId) -> str:
-    """Return the address of an erased account: unique, and nobody's (RFC 2606 section 2)."""
+    """Return a unique address for an erased account, in a reserved domain (RFC 2606 section 2)."""
     return f"{user_id}@erased.invalid"

@@ -1,9 +1,12 @@
-"""What a password may be: length and block lists, no composition rules (NIST SP 800-63B).
+"""Rules for new passwords: a length and block lists, no composition rules (NIST SP 800-63B).
 
-Refused is a password that attackers know (`known`).  A second, short list holds the words that head
-every published collection of stolen passwords.  Refused is one of them, or two, or one's own e-mail
-or organization, behind the decorations people add (capitals, digits and signs around it, `0` for
-`o`, `@` for `a`); and a run, a repetition or a walk along the keys, as long as such lists hold.
+Refused are:
+
+- passwords that attackers know (`known`);
+- one or two words of a second, short list: those that head every collection of stolen passwords;
+- one's own e-mail or organization;
+- the same behind usual decorations: capitals, digits and signs around it, `0` for `o`, `@` for `a`;
+- repetitions, and walks along the alphabet or the keyboard, up to the length that lists contain.
 """
 
 import itertools
@@ -15,7 +18,7 @@ from service.domain.users.known import KnownPasswords, bare, fold
 from service.kernel.refusal import Reason, Refused
 
 LEAST, MOST = 8, 1024
-"""Code points in NFC, the form that a password is hashed in."""
+"""The allowed lengths, in code points of NFC, the form in which a password is hashed."""
 
 _WORDS = Path(__file__).with_name("common_passwords.txt")
 _UNLEET = str.maketrans("01345678@$!|", "oleasgtbasil")
@@ -23,9 +26,9 @@ _ROWS = ("01234567890", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "asdfghjkl",
 _SHORTEST_WALK = 3
 _SHORTEST_OWN = 3
 _LONGEST_NUMBER = 12
-"""Characters; digits and signs alone, up to here, are soon tried through."""
+"""Characters.  Up to this length, digits and signs alone can be guessed quickly."""
 _LONGEST_LISTED = 20
-"""Characters; longer repetitions and walks are on no list."""
+"""Characters.  No list contains longer repetitions and walks."""
 
 
 def refuse_weak(
@@ -38,7 +41,7 @@ def refuse_weak(
 ) -> None:
     """Refuse a new password that is too short, too long, or among the first an attacker tries.
 
-    Letters in both cases, and what only looks alike (NFKC), are one here.
+    Refused(INVALID_REQUEST).  Capitals count as small letters, and NFKC equivalents as equal.
     """
     length = len(unicodedata.normalize("NFC", password))
     if not LEAST <= length <= MOST:
@@ -73,7 +76,7 @@ def _too_common(folded: str, own: frozenset[str]) -> bool:
 
 
 def _common_words(text: str) -> bool:
-    """Tell whether it is one or two of the words; of a long text at once that it is not."""
+    """Whether a text is one or two of the words.  A long text is not, without a search."""
     words, longest = _words(), _longest_word()
     cuts = range(max(3, len(text) - longest), min(longest, len(text) - 3) + 1)
     return text in words or any(text[:cut] in words and text[cut:] in words for cut in cuts)
@@ -84,7 +87,7 @@ def _repeats(text: str) -> bool:
 
 
 def _walks(text: str) -> bool:
-    """Tell whether it is made of runs along the alphabet, the digits or a row of keys."""
+    """Whether a text consists of runs along the alphabet, the digits or a row of keys."""
     rows = [*_ROWS, *(row[::-1] for row in _ROWS)]
     at = 0
     while at < len(text):

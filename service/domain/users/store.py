@@ -84,7 +84,7 @@ async def insert(tx: Tx, account: Account, at: datetime) -> bool:
 async def insert_membership(
     tx: Tx, tenant_id: TenantId, user_id: UserId, role: Role, at: datetime
 ) -> bool:
-    """Make a person a member; False when they are one."""
+    """Make a person a member; False when they are one already."""
     found = await _insert_membership.maybe(
         tx, tenant_id=tenant_id, user_id=user_id, role=role, created_at=at
     )
@@ -94,9 +94,9 @@ async def insert_membership(
 async def find_by_email(
     tx: Tx, emails: tuple[str, ...], folded_before: str | None = None
 ) -> Account | None:
-    """Return who is stored under the first of these spellings that anybody is stored under.
+    """Return the account stored under one of these spellings; the first spelling found counts.
 
-    `folded_before` finds an account of before IDNA 2008 alone.
+    `folded_before` only finds an account that was made before addresses followed IDNA 2008.
     """
     return await _find_by_email.maybe(tx, emails=list(emails), folded_before=folded_before)
 
@@ -107,32 +107,33 @@ async def find(tx: Tx, user_id: UserId) -> Account | None:
 
 
 async def lock(tx: Tx, user_id: UserId) -> Account | None:
-    """Return a person and hold them: the first lock of user, session, family."""
+    """Lock a person and return their account.  Lock order: user, then session, then family."""
     return await _lock.maybe(tx, user_id=user_id)
 
 
 async def lock_member(tx: Tx, tenant_id: TenantId, user_id: UserId) -> None:
-    """Hold a person if they are a member; the caller looks at them afterwards."""
+    """Lock a person if they are a member; the caller reads them afterwards."""
     await _lock_member.maybe(tx, tenant_id=tenant_id, user_id=user_id)
 
 
 async def hold_platform(tx: Tx) -> None:
-    """Hold who administers the platform, until the transaction ends: the last lock but those of
-    sessions, families, keys and revocations.
+    """Lock the list of platform administrators until the transaction ends.
+
+    Lock order: only locks of sessions, families, keys and revocations may follow.
     """
     await _hold_platform.one(tx)
 
 
 async def is_last_way_in(tx: Tx, user_id: UserId | None, tenant_id: TenantId | None) -> bool:
-    """Tell whether no platform administrator could sign in any more if this were closed.
+    """Whether closing this would leave no platform administrator who can sign in.
 
-    A person, an organization, or with both the one's membership of the other.
+    "This" is a person, an organization, or with both given the person's membership.
     """
     return (await _is_last_way_in.one(tx, user_id=user_id, tenant_id=tenant_id)).found
 
 
 async def replace_password_hash(tx: Tx, user_id: UserId, password_hash: str) -> None:
-    """Store the same password hashed anew."""
+    """Store a new hash of the same password."""
     await _replace_password_hash.run(tx, user_id=user_id, password_hash=password_hash)
 
 
@@ -142,30 +143,31 @@ async def change_password(tx: Tx, user_id: UserId, password_hash: str, at: datet
 
 
 async def list_memberships(tx: Tx, user_id: UserId) -> list[Membership]:
-    """Return a person's organizations, the oldest membership first, disabled ones left out."""
+    """Return a person's memberships, the oldest first, without disabled organizations."""
     return await _list_memberships.all(tx, user_id=user_id)
 
 
 async def lock_memberships(tx: Tx, user_id: UserId, client_id: str) -> list[HeldMembership]:
-    """Return them for a session of a client that is to be opened: none of them closes before.
+    """Lock a person's memberships and return them, before a session of a client is opened.
 
-    Held after the person, and before their sessions.
+    None of them can be closed until the transaction ends.  Lock order: after the person, before
+    their sessions.
     """
     return await _lock_memberships.all(tx, user_id=user_id, client_id=client_id)
 
 
 async def list_schemes(tx: Tx) -> list[Scheme]:
-    """Return each password scheme on file, with an example."""
+    """Return each stored password scheme, with one example hash."""
     return await _list_schemes.all(tx)
 
 
 async def find_member(tx: Tx, tenant_id: TenantId, user_id: UserId) -> Member | None:
-    """Return a person of an organization, suspended or disabled ones too."""
+    """Return a member of an organization, suspended and disabled ones too."""
     return await _find_member.maybe(tx, tenant_id=tenant_id, user_id=user_id)
 
 
 async def list_members(tx: Tx, tenant_id: TenantId, after: UUID | None, most: int) -> list[Member]:
-    """Return an organization's people after an id, the oldest account first."""
+    """Return a page of an organization's members after an id, the oldest account first."""
     return await _list_members.all(tx, tenant_id=tenant_id, after=after, most=most)
 
 
@@ -180,7 +182,7 @@ async def list_owned(tx: Tx, user_id: UserId) -> list[TenantId]:
 
 
 async def list_joined(tx: Tx, user_id: UserId) -> list[TenantId]:
-    """Return every organization where a person is something, suspended or not."""
+    """Return every organization of which a person is a member, suspended or not."""
     return [one.tenant_id for one in await _list_joined.all(tx, user_id=user_id)]
 
 
@@ -190,7 +192,7 @@ async def leave_all(tx: Tx, user_id: UserId) -> list[Left]:
 
 
 async def erase(tx: Tx, user_id: UserId, at: datetime) -> None:
-    """Take name, e-mail and password from an account and close it for good."""
+    """Remove name, e-mail and password from an account and close it for good."""
     await _erase.run(tx, user_id=user_id, email=nobody(user_id), erased_at=at)
 
 
@@ -202,7 +204,7 @@ async def change_role(tx: Tx, tenant_id: TenantId, user_id: UserId, role: Role) 
 async def suspend(
     tx: Tx, tenant_id: TenantId, user_id: UserId, disabled_at: datetime | None
 ) -> None:
-    """Suspend a membership, or take that back."""
+    """Suspend a membership; `disabled_at` None: resume it."""
     await _suspend.run(tx, tenant_id=tenant_id, user_id=user_id, disabled_at=disabled_at)
 
 
@@ -212,11 +214,11 @@ async def remove_member(tx: Tx, tenant_id: TenantId, user_id: UserId) -> None:
 
 
 async def set_disabled(tx: Tx, user_id: UserId, disabled_at: datetime | None) -> None:
-    """Disable or enable an account, everywhere."""
+    """Disable an account in all organizations; `disabled_at` None: enable it."""
     await _set_disabled.run(tx, user_id=user_id, disabled_at=disabled_at)
 
 
 async def export_member(tx: Tx, tenant_id: TenantId, user_id: UserId) -> list[str]:
-    """Return the account of a member as a line of JSON; none for a stranger."""
+    """Return the account of a member as a line of JSON; an empty list when they are no member."""
     found = await _export_member.all(tx, tenant_id=tenant_id, user_id=user_id)
     return [one.line for one in found]

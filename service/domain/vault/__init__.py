@@ -1,4 +1,4 @@
-"""The vault: secrets that go in and never come out, but sealed for whoever uses them.
+"""The vault: secrets that are never shown again, only encrypted for the services that use them.
 
 Tables auth_secrets, auth_secret_versions, auth_recipients, auth_secret_recipients.
 """

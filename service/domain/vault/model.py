@@ -1,4 +1,4 @@
-"""What is known of a secret without opening it."""
+"""Secrets and recipients: what is known of a secret without decrypting it."""
 
 import re
 from datetime import datetime
@@ -10,10 +10,10 @@ from msgspec import Struct
 from service.kernel.ids import TenantId
 
 LARGEST = 16 * 1024
-"""Bytes of a value."""
+"""The largest size of a value, in bytes."""
 
 NAME = re.compile(r"(?!\.{1,2}\Z)[a-z0-9._-]{1,64}")
-"""`.` and `..` are steps of a path to every client of HTTP (RFC 3986 section 5.2.4)."""
+"""`.` and `..` are refused: HTTP clients remove them from paths (RFC 3986 section 5.2.4)."""
 PURPOSE = "secret"
 
 Kind: TypeAlias = Literal[
@@ -41,11 +41,11 @@ _UNKNOWN = (
     "the name says Stripe, and the value begins like none of its keys (rk_, sk_, pk_, whsec_)"
 )
 _SHORTEST_SHOWN = 16
-"""Of a shorter value four characters would be too much."""
+"""For a shorter value, showing four characters would reveal too much."""
 
 
 class Looks(Struct, frozen=True):
-    """What a value looks like; `last_four` is the most that is ever shown of it."""
+    """What a value looks like.  `last_four` is the only part of it that is ever shown."""
 
     kind: Kind
     mode: Mode | None
@@ -53,7 +53,7 @@ class Looks(Struct, frozen=True):
 
 
 class Version(Struct, frozen=True, kw_only=True):
-    """One value that a secret has, or had."""
+    """One version of a secret, the current one or an older one."""
 
     version: int
     fingerprint: str
@@ -95,7 +95,7 @@ class Secret(Struct, frozen=True, kw_only=True):
 
 
 class Recipient(Struct, frozen=True, kw_only=True):
-    """A service that may be handed secrets: as an OAuth client, under a key of its own."""
+    """A service that may get secrets: an OAuth client with an encryption key of its own."""
 
     recipient_id: UUID
     name: str
@@ -105,19 +105,19 @@ class Recipient(Struct, frozen=True, kw_only=True):
 
     @property
     def purpose(self) -> str:
-        """Return what its key is derived for.
+        """The purpose for which its key is derived.
 
-        The id is part of it: a recipient that is made anew under an old name gets another key.
+        It contains the id, so that a new recipient with an old name gets another key.
         """
         return f"{self.name}/{self.recipient_id}"
 
     def may_have(self, tenant_id: TenantId | None) -> bool:
-        """Tell whether it may be given secrets of an organization, or of the platform (None)."""
+        """Whether it may get secrets of this organization, or of the platform (None)."""
         return self.tenant_id is None or self.tenant_id == tenant_id
 
 
 class Handover(Struct, frozen=True):
-    """What a recipient finds inside: which secret it is, and its value."""
+    """The plaintext that a recipient decrypts: which secret it is, and its value."""
 
     recipient: str
     tenant_id: TenantId | None
@@ -127,12 +127,12 @@ class Handover(Struct, frozen=True):
 
 
 def place(tenant_id: TenantId | None, name: str, version: int) -> str:
-    """Name the one place a ciphertext belongs to: scope, name and version."""
+    """Return the name of the place a ciphertext belongs to: scope, name and version."""
     return f"{tenant_id or 'platform'}/{name}/{version}"
 
 
 def recognise(name: str, value: bytes) -> Looks:
-    """Tell what a value is by how it begins, or how its name calls it."""
+    """Return the kind of a value, judged by its beginning and its name."""
     shown = value.decode(errors="replace")
     last_four = shown[-4:] if len(shown) >= _SHORTEST_SHOWN and shown[-4:].isprintable() else ""
     match = _STRIPE.match(value)

@@ -13,7 +13,7 @@ from service.kernel.sql import Queries, Tx
 
 
 class LockedSecret(Struct, frozen=True):
-    """A secret that this transaction holds."""
+    """A secret that this transaction has locked."""
 
     secret_id: UUID
 
@@ -27,14 +27,14 @@ class _RecipientId(Struct, frozen=True):
 
 
 class Ciphertext(Struct, frozen=True):
-    """A version's value, sealed, and what it looks like."""
+    """The sealed value of a version, and what the value looks like."""
 
     sealed: bytes
     kind: Kind
 
 
 class SealedVersion(Struct, frozen=True):
-    """A ciphertext, and all that its place is made of."""
+    """A ciphertext, with the scope, name and version of its place."""
 
     secret_id: UUID
     tenant_id: TenantId | None
@@ -67,7 +67,7 @@ _count_seals = queries.rows("count_seals", Seals)
 
 
 async def lock(tx: Tx, tenant_id: TenantId | None, name: str) -> LockedSecret | None:
-    """Return a secret and hold it."""
+    """Lock a secret and return it; None when there is none."""
     return await _lock.maybe(tx, tenant_id=tenant_id, name=name)
 
 
@@ -83,9 +83,9 @@ async def put(
     at: datetime,
     by: str,
 ) -> LockedSecret:
-    """Add a version, and the secret with its first; `seal` makes the ciphertext of a version.
+    """Add a version to a secret, and make the secret when it is new, with the id `secret_id`.
 
-    `secret_id` is used when the secret is new.
+    `seal` returns the ciphertext for a version number.
     """
     held = await _hold.one(tx, secret_id=secret_id, tenant_id=tenant_id, name=name, created_at=at)
     version = (await _newest.one(tx, secret_id=held.secret_id)).version + 1
@@ -122,7 +122,7 @@ async def list_versions(tx: Tx, secret_id: UUID) -> list[Version]:
 async def list_page(
     tx: Tx, tenant_id: TenantId | None, after: UUID | None, most: int
 ) -> list[Secret]:
-    """Return secrets of the platform (None) or of one organization, in the order of their birth."""
+    """Return a page of secrets of one organization, or of the platform (None), oldest first."""
     return await _list_page.all(tx, tenant_id=tenant_id, after=after, most=most)
 
 
@@ -137,17 +137,17 @@ async def find_sealed(tx: Tx, secret_id: UUID, version: int) -> Ciphertext | Non
 
 
 async def note_opened(tx: Tx, secret_id: UUID, version: int, at: datetime, by: str) -> None:
-    """Keep who opened a version last."""
+    """Store who opened a version last, and when."""
     await _note_opened.run(tx, secret_id=secret_id, version=version, opened_at=at, opened_by=by)
 
 
 async def lock_recipients(tx: Tx) -> None:
-    """Hold the list of recipients: none is made meanwhile."""
+    """Lock the list of recipients, so that none is added until the transaction ends."""
     await _lock_recipients.run(tx)
 
 
 async def insert_recipient(tx: Tx, recipient: Recipient) -> bool:
-    """Add a recipient; False when its name is taken or its client is one already."""
+    """Add a recipient; False when its name is taken or its client is a recipient already."""
     found = await _insert_recipient.maybe(
         tx,
         recipient_id=recipient.recipient_id,
@@ -159,7 +159,7 @@ async def insert_recipient(tx: Tx, recipient: Recipient) -> bool:
 
 
 async def find_recipient(tx: Tx, client_id: str) -> Recipient | None:
-    """Return the recipient a client is."""
+    """Return the recipient that belongs to a client; None when there is none."""
     return await _find_recipient.maybe(tx, client_id=client_id)
 
 
@@ -169,25 +169,25 @@ async def list_recipients(tx: Tx) -> list[Recipient]:
 
 
 async def delete_recipient(tx: Tx, name: str) -> bool:
-    """Remove a recipient, from every secret as well; False when it is not there."""
+    """Remove a recipient, also from every secret; False when there is none."""
     return await _delete_recipient.maybe(tx, name=name) is not None
 
 
 async def assign(tx: Tx, secret_id: UUID, recipient_ids: Sequence[UUID]) -> None:
-    """Let exactly these be handed the secret."""
+    """Make exactly these the recipients of a secret."""
     await _assign.run(tx, secret_id=secret_id, recipient_ids=list(recipient_ids))
 
 
 async def list_sealed(tx: Tx, after: tuple[UUID, int], most: int) -> list[SealedVersion]:
-    """Return ciphertexts in the order of their key, and hold them."""
+    """Lock a page of ciphertexts in the order of their key, and return them."""
     return await _list_sealed.all(tx, after_secret=after[0], after_version=after[1], most=most)
 
 
 async def reseal(tx: Tx, secret_id: UUID, version: int, before: bytes, sealed: bytes) -> None:
-    """Put another ciphertext of the same value in its place."""
+    """Replace a ciphertext by another one of the same value."""
     await _reseal.run(tx, secret_id=secret_id, version=version, before=before, sealed=sealed)
 
 
 async def count_seals(tx: Tx) -> list[Seals]:
-    """Return how much each master key has sealed here."""
+    """Return how many ciphertexts each master key has sealed here."""
     return await _count_seals.all(tx)

@@ -1,12 +1,12 @@
-"""Is this a password that attackers know: a table of truncated hashes, and a file beside it.
+"""Passwords that attackers know: a table of truncated hashes, and a file of the operator's.
 
-`passwords.table` holds 200,000 of them (`SOURCES.md`; `build.py` made it): the first five bytes of
-the SHA-256 of each, sorted, nothing else.  It is mapped and not read: all workers share its pages,
-and a look bisects it in microseconds.  A password that is none of them is taken for one with a
-probability of 200,000 / 2^40, one in five million.
+`passwords.table` holds 200,000 passwords (`SOURCES.md`; made by `build.py`): the first five bytes
+of the SHA-256 of each, sorted.  It is memory-mapped, so all workers share its pages, and a search
+takes microseconds.  Another password is mistaken for a known one with a probability of
+200,000 / 2^40, one in five million.
 
-A password is looked up as `fold` writes it: letters in both cases, and characters that only look
-different to a computer (NFKC), are one.
+A password is looked up in the form that `fold` returns: capitals count as small letters, and
+NFKC equivalents as equal.
 """
 
 import hashlib
@@ -22,10 +22,10 @@ _MOST_LINES = 1_000_000
 
 
 class KnownPasswords:
-    """The table that comes with the service, and one of the operator's own."""
+    """The table that comes with the service, and the operator's own list."""
 
     def __init__(self, own: Path | None = None) -> None:
-        """Open both.  ValueError, in one line, when the operator's file cannot be taken."""
+        """Open both.  ValueError, with a one-line text, when the operator's file cannot be used."""
         self._own = _read(own) if own else b""
         with TABLE.open("rb") as file:
             self._shipped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -42,27 +42,28 @@ _UNSEEN = frozenset({"Cc", "Cf"})
 
 
 def fold(password: str) -> str:
-    """Return the one spelling that a password is looked up in: NFKC, case folded, NFKC again."""
+    """Return the spelling in which a password is looked up: NFKC, case folded, NFKC again."""
     if password.isascii():
         return password.lower()
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", password).casefold())
 
 
 def bare(password: str) -> str:
-    """Return a password without what nobody sees: control and format characters, variation
-    selectors, and blanks around it.
+    """Return a password without invisible characters and surrounding blanks.
+
+    Invisible are control and format characters and variation selectors.
     """
     seen = (c for c in password if unicodedata.category(c) not in _UNSEEN)
     return "".join(c for c in seen if not "\ufe00" <= c <= "\ufe0f").strip()
 
 
 def digest(password: str) -> bytes:
-    """Return what a table holds of a password."""
+    """Return the truncated hash that a table holds for a password."""
     return hashlib.sha256(fold(password).encode()).digest()[:DIGEST_BYTES]
 
 
 def pack(passwords: Iterable[str]) -> bytes:
-    """Make a table: each digest once, in order."""
+    """Make a table: the digests, sorted, each once."""
     return b"".join(sorted(set(map(digest, passwords))))
 
 
@@ -74,7 +75,7 @@ def _holds(table: bytes | mmap.mmap, sought: bytes) -> bool:
 
 
 def _read(own: Path) -> bytes:
-    """Read an operator's file: UTF-8, one password a line; blank lines do not count."""
+    """Read an operator's file: UTF-8, one password per line; blank lines are skipped."""
     lines: list[str] = []
     try:
         with own.open(encoding="utf-8-sig") as file:

