@@ -1,4 +1,4 @@
-"""The other edge: what is done from a shell."""
+"""The command line.  Like http/, it calls flows and prints their results."""
 
 from service.cli.root import main
 

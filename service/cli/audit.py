@@ -23,7 +23,7 @@ from service.kernel.ids import TenantId
 from service.runtime import Runtime
 
 _organization = click.option("--organization", help="Slug.")
-_platform = click.option("--platform", is_flag=True, help="What concerns no organization.")
+_platform = click.option("--platform", is_flag=True, help="Events of no organization.")
 _json = click.option("--json", "as_json", is_flag=True)
 _time = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"])
 
@@ -40,7 +40,7 @@ def audit() -> None:
     "--checkpoint",
     "checkpoint_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Checkpoints that were kept elsewhere, one on a line.",
+    help="Checkpoints that were kept elsewhere, one per line.",
 )
 @_json
 def verify(
@@ -48,7 +48,7 @@ def verify(
 ) -> None:
     """Check every event against its seal; exit status 1 when anything is wrong.
 
-    Of one organization, of the platform, or of all.
+    Checks one organization, the platform, or all of them.
     """
     saved = checkpoint_file.read_bytes().splitlines() if checkpoint_file else []
 
@@ -115,7 +115,7 @@ def export(
     async def act(rt: Runtime, call: Call) -> dict[str, Any]:
         there = await _there(rt, organization, platform=platform)
         if there is None:
-            edge.fail("name an organization, or --platform", 2)
+            edge.fail("give an organization, or --platform", 2)
         begun = await begin(
             rt,
             call,
@@ -135,7 +135,7 @@ def export(
 @_organization
 @_platform
 def checkpoints(organization: str | None, *, platform: bool) -> None:
-    """Print signed checkpoints, one JSON object on a line: keep them where we cannot write."""
+    """Print signed checkpoints, one JSON object per line.  Keep them out of this server's reach."""
 
     async def act(rt: Runtime, _call: Call) -> list[Checkpoint]:
         return await every_checkpoint(rt, await _there(rt, organization, platform=platform))

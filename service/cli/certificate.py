@@ -1,7 +1,8 @@
-"""The certificate of a service that ends TLS itself: checked before it is used, each time anew.
+"""The certificate of a service that ends TLS itself.  Each new one is checked before it is used.
 
-The HTTP server reads files whenever it starts a worker.  It is given copies: a renewal that went
-wrong, or was caught half way, never reaches a worker; those that serve go on with the one before.
+The HTTP server reads the files whenever it starts a worker.  It gets copies that were checked.  So
+a renewal that failed or is half done never reaches a worker, and the service goes on with the
+previous certificate.
 """
 
 import os
@@ -14,14 +15,14 @@ from service.kernel.log import log
 
 
 class BadCertificateError(Exception):
-    """They are no certificate and its key.  One line says why, and shows nothing of them."""
+    """The files are not a certificate and its key.  One line says why and shows no part of them."""
 
 
 class Certificate:
-    """A certificate chain and its key (PEM), and the copies that are served from."""
+    """A certificate chain and its key (PEM files), and the checked copies that are in use."""
 
     def __init__(self, cert: Path, key: Path) -> None:
-        """Take the first copies.  BadCertificateError."""
+        """Check the files and make the first copies.  BadCertificateError."""
         self._given = (cert, key)
         self._folder = Path(tempfile.mkdtemp(prefix="tesserra-tls-"))
         self.cert, self.key = self._folder / "cert.pem", self._folder / "key.pem"
@@ -32,7 +33,7 @@ class Certificate:
             raise
 
     def renew(self) -> None:
-        """Take what is there now; when it cannot be used, say so and keep what is served."""
+        """Copy the present files.  When they cannot be used, log that and keep the old copies."""
         try:
             self._take()
         except BadCertificateError as exc:
@@ -51,7 +52,7 @@ class Certificate:
                     os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb"
                 ) as f:
                     f.write(text)
-            # An encrypted key is not asked for its passphrase, but refused.
+            # Refuse an encrypted key; do not ask for its passphrase.
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*aside, password="")
         except ssl.SSLError:

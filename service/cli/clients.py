@@ -19,13 +19,13 @@ def client() -> None:
 
 @client.command("create")
 @click.option("--name", required=True)
-@click.option("--organization", help="Slug; left out, it is a service of the platform.")
+@click.option("--organization", help="Slug; without it: a client of the platform.")
 @click.option("--scope", "scopes", multiple=True, required=True, help="May be repeated.")
 @click.option(
     "--jwks",
     "jwks_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Public keys (a JWK set): it signs assertions and has no secret.",
+    help="Public keys (a JWK set): the client signs assertions and has no secret.",
 )
 @click.option("--json", "as_json", is_flag=True)
 def create(
@@ -36,7 +36,7 @@ def create(
     *,
     as_json: bool,
 ) -> None:
-    """Create a client; its secret is shown this once."""
+    """Create a client.  Its secret is shown only this once."""
     new = NewClient(
         name=name,
         scopes=tuple(part for scope in scopes for part in scope.split()),

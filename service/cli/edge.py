@@ -1,4 +1,4 @@
-"""How commands begin and end: open the runtime, say what changed, fail with one clear line."""
+"""How commands begin and end: open the runtime, print what changed, fail with one clear line."""
 
 import asyncio
 import sys
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 def settings() -> Settings:
-    """Read the settings, or end with the line that says what is wrong."""
+    """Read the settings, or end with one line that says what is wrong."""
     try:
         loaded = deployment.load()
     except SettingsError as exc:
@@ -33,7 +33,7 @@ def settings() -> Settings:
 
 
 def run(act: Callable[[Runtime, Call], Awaitable[T]]) -> T:
-    """Run an act of the operator's on an open runtime."""
+    """Open the runtime, run an act as the operator, and return its result."""
     given = settings()
 
     async def inside() -> T:
@@ -44,7 +44,7 @@ def run(act: Callable[[Runtime, Call], Awaitable[T]]) -> T:
 
 
 def finish(work: Awaitable[T]) -> T:
-    """Wait for it; every failure we foresee is one line and exit status 1.
+    """Wait for the work.  Each expected failure prints one line and exits with status 1.
 
     An invalid request exits with status 2, as a wrong option does.
     """
@@ -58,18 +58,18 @@ def finish(work: Awaitable[T]) -> T:
         fail(str(exc))
     except Refused as refused:
         where = f"{', '.join(refused.fields)}: " if refused.fields and not refused.faults else ""
-        # An operator may hear which server is gone; whoever asks over HTTP is told to try again.
+        # An operator may know which server is gone; HTTP clients are only told to try again.
         told = "" if refused.reason is Reason.UNAVAILABLE else refused.public
         fail(where + (told or str(refused)), 2 if refused.reason is Reason.INVALID_REQUEST else 1)
 
 
 def operator_call(at: datetime) -> Call:
-    """Make the call of whoever runs a command."""
+    """Make the Call of a command: its actor is the operator."""
     return Call(request_id=f"cli-{uuid4().hex}", at=at, actor=Operator())
 
 
 def tell(text: str, told: dict[str, Any], *, as_json: bool) -> None:
-    """Say what changed, for a person or as one JSON object."""
+    """Print what changed: `text` for a person, or `told` as one JSON object."""
     click.echo(msgspec.json.encode(told).decode() if as_json else text)
 
 

@@ -1,4 +1,4 @@
-"""A bar for commands that take a while; and for those that export, the file and what is said."""
+"""A progress bar for slow commands, and the steps that all exports share."""
 
 import sys
 from collections.abc import Callable
@@ -14,7 +14,7 @@ _STEPS = 10_000
 
 
 class Bar:
-    """A progress bar on standard error, where that is a terminal; it is moved to a fraction."""
+    """A progress bar on standard error, if that is a terminal.  It is set to a fraction of 1."""
 
     def __init__(self, label: str) -> None:
         self._bar = click.progressbar(length=_STEPS, label=label, file=sys.stderr)
@@ -31,7 +31,7 @@ class Bar:
 
 
 async def write(rt: Runtime, begun: Begun) -> dict[str, Any]:
-    """Write the file; return what it is."""
+    """Write the file; return its description."""
     last = Progress(begun.name, 0, 0.0)
     with Bar("exporting") as move:
         async for last in run(rt, begun):
@@ -46,7 +46,7 @@ async def write(rt: Runtime, begun: Begun) -> dict[str, Any]:
 
 
 def tell(told: dict[str, Any], *, as_json: bool) -> None:
-    """Say what was written."""
+    """Print what was written."""
     edge.tell(
         f"{told['events']} events in {told['file']} ({told['bytes']} bytes)\n"
         f"sha256 {told['sha256']}",

@@ -1,4 +1,4 @@
-"""What of a command line is an option, and what is an argument that merely begins with a dash."""
+"""Tells options on a command line from arguments that begin with a dash."""
 
 import re
 from itertools import islice
@@ -10,13 +10,14 @@ _OPTION = re.compile(r"-[a-zA-Z]|--[a-z][a-z-]*(=.*)?", re.DOTALL)
 
 
 class Command(click.Command):
-    """A command whose arguments may begin with a dash without a `--` before them.
+    """A command whose arguments may begin with a dash, without a `--` before them.
 
-    What looks like an option stays one: a wrong one is refused by its name, never taken for a key.
+    A word that looks like an option is an option: an unknown one is refused by its name and never
+    taken for an argument.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the words of a command line; all but names of files are UTF-8."""
+        """Parse the words of a command line.  All of them must be UTF-8, except file names."""
         left = super().parse_args(ctx, self._in_order(ctx, args))
         for name, given in ctx.params.items():
             for text in given if isinstance(given, tuple) else (given,):
@@ -25,7 +26,7 @@ class Command(click.Command):
         return left
 
     def _in_order(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the options first and what is none of them after a `--`."""
+        """Put options first, then a `--`, then all other words."""
         valued = {
             name
             for option in self.get_params(ctx)
@@ -42,14 +43,14 @@ class Command(click.Command):
                 value = list(islice(rest, 1)) if word in valued else []
                 options += [word, *value]
                 if word in valued and not value:
-                    return options  # it must not take the `--` for its value
+                    return options  # the option must not take the `--` as its value
             else:
                 arguments.append(word)
         return [*options, "--", *arguments]
 
 
 class Group(click.Group):
-    """A group of such commands."""
+    """A group of commands with this grammar."""
 
     command_class = Command
     group_class = type

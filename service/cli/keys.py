@@ -21,7 +21,7 @@ def key() -> None:
 @key.command("list")
 @click.option("--json", "as_json", is_flag=True)
 def show(*, as_json: bool) -> None:
-    """List the keys and when they change, the newest first."""
+    """List the keys, the newest first, and the times at which their states change."""
 
     async def act(rt: Runtime, call: Call) -> list[tuple[Described, str]]:
         return [(one, one.state(call.at)) for one in await list_keys(rt, call)]
@@ -35,7 +35,7 @@ def show(*, as_json: bool) -> None:
 @key.command("rotate")
 @click.option("--json", "as_json", is_flag=True)
 def rotate(*, as_json: bool) -> None:
-    """Publish the next key; it signs after the time that policy sets."""
+    """Publish the next key.  It begins to sign after the time that the policy sets."""
 
     async def act(rt: Runtime, call: Call) -> Described:
         return await rotate_keys(rt, call)
@@ -52,7 +52,7 @@ def rotate(*, as_json: bool) -> None:
 @click.argument("kid")
 @click.option("--json", "as_json", is_flag=True)
 def kill(kid: str, *, as_json: bool) -> None:
-    """Kill a key: a fresh one signs at once, and every token of this one is refused."""
+    """Kill a key: a new one signs at once, and every token of the killed key is refused."""
 
     async def act(rt: Runtime, call: Call) -> Killed:
         return await kill_key(rt, call, kid)

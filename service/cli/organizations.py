@@ -40,7 +40,7 @@ def create(slug: str, name: str, *, as_json: bool) -> None:
 @click.argument("slug")
 @click.option("--json", "as_json", is_flag=True)
 def enable(slug: str, *, as_json: bool) -> None:
-    """Enable the organization SLUG again: the way back when nobody can sign in to do it."""
+    """Enable the organization SLUG again, for example when nobody can sign in to do it."""
 
     async def act(rt: Runtime, call: Call) -> TenantId:
         tenant_id = await find_tenant(rt, slug)

@@ -1,4 +1,4 @@
-"""The commands, put together."""
+"""The root command, with all others under it."""
 
 import click
 

@@ -18,20 +18,20 @@ from service.runtime import Runtime
 
 @click.group(cls=Group)
 def secret() -> None:
-    """Secrets, and everything that is sealed."""
+    """Recipients of secrets, and the master keys."""
 
 
 @secret.group("recipient")
 def recipient() -> None:
-    """Services that may be handed secrets."""
+    """Services that may get secrets."""
 
 
 @recipient.command("create")
 @click.argument("name")
-@click.option("--client", "client_id", help="A client with scope secrets:sealed; else a new one.")
+@click.option("--client", "client_id", help="An existing client; it needs scope secrets:sealed.")
 @click.option("--json", "as_json", is_flag=True)
 def create(name: str, client_id: str | None, *, as_json: bool) -> None:
-    """Make a service a recipient of secrets; its key is shown this once."""
+    """Make a service a recipient of secrets.  Its key is shown only this once."""
 
     async def act(rt: Runtime, call: Call) -> NewRecipient:
         return await recipients.create_recipient(rt, call, name, client_id)
@@ -67,7 +67,7 @@ def show(*, as_json: bool) -> None:
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True)
 def delete(name: str, *, as_json: bool) -> None:
-    """Remove a recipient: it is handed nothing any more.  Its client stays."""
+    """Remove a recipient: it gets no more secrets.  Its client stays."""
 
     async def act(rt: Runtime, call: Call) -> None:
         await recipients.delete_recipient(rt, call, name)
@@ -80,10 +80,10 @@ def delete(name: str, *, as_json: bool) -> None:
 @click.option("--check", is_flag=True, help="Change nothing; exit 1 when an older key is needed.")
 @click.option("--json", "as_json", is_flag=True)
 def rotate(*, check: bool, as_json: bool) -> None:
-    """Seal everything anew under the newest master key.
+    """Encrypt everything again under the newest master key.
 
-    AUTH_MASTER_KEYS holds the new key first and the old one after it, in every instance.  May be
-    stopped at any moment and run again.  Once --check passes, the old key may go.
+    First set AUTH_MASTER_KEYS on every instance to the new key, a comma, and the old key.  You can
+    stop this command at any moment and run it again.  When --check passes, remove the old key.
     """
 
     async def act(rt: Runtime, call: Call) -> Outcome:

@@ -37,18 +37,19 @@ _REDIS_TRIES = 4
 _TAKES_OVER_SECONDS = 5.0
 """After SIGHUP a new worker has this long to serve before the old one stops."""
 _DEATHS, _DEATHS_SECONDS = 10, 60.0
-"""So many deaths of one worker in so short a time are no accident: the manager starts all anew."""
+"""After this many deaths of one worker in this many seconds the service gives up: a process manager
+should start it again."""
 
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 @click.command(cls=Command)
 def serve() -> None:
-    """Serve HTTP until told to stop.  Refuses to start when anything is wrong."""
+    """Serve HTTP until a signal.  Refuses to start when anything is wrong."""
     settings = edge.settings()
     edge.finish(_try(settings))
-    folder = os.environ["PROMETHEUS_MULTIPROC_DIR"]  # made in __main__: where workers add up
-    os.environ[waiting.FOLDER] = folder  # and where they tell each other that they cannot start
+    folder = os.environ["PROMETHEUS_MULTIPROC_DIR"]  # made in __main__, for metrics
+    os.environ[waiting.FOLDER] = folder  # workers show there that they cannot start
     try:
         _listen_for_metrics(settings, folder)
         _serve(settings)
@@ -67,9 +68,9 @@ def _listen_for_metrics(settings: Settings, folder: str) -> None:
 
 
 def _serve(settings: Settings) -> None:
-    # A worker is a fork of this process.  Until it listens for signals itself it would swallow a
-    # SIGTERM with the handler it inherits, and be waited for until it is killed; one that comes
-    # before its first instruction waits for `_heed_signals`.
+    # A worker is a fork of this process.  Until it handles signals itself, the inherited handler
+    # would swallow a SIGTERM, and the worker would be waited for until it is killed.  A signal
+    # before the worker's first instruction waits for `_heed_signals`.
     os.register_at_fork(
         before=_hold_signals, after_in_parent=_release_signals, after_in_child=_heed_signals
     )
@@ -84,7 +85,7 @@ def _serve(settings: Settings) -> None:
         "service.app:create_app",
         factory=True,
         interface=Interfaces.ASGI,
-        # A proxy speaks HTTP/1.1 with us; whoever reaches us directly may speak HTTP/2.
+        # A proxy uses HTTP/1.1 with us; clients that reach us directly may use HTTP/2.
         http=HTTPModes.auto if certificate else HTTPModes.http1,
         address=host.strip("[]"),
         port=int(port),
@@ -114,10 +115,10 @@ def _serve(settings: Settings) -> None:
 
 
 class _Sharing(MPServer):
-    """Workers that take connections from one queue, so that none is lost with a worker of its own.
+    """Workers that accept connections from one shared queue, so that none is lost with a worker.
 
-    Granian gives each worker a socket; what waits in it ends with the worker, and workers end when
-    a certificate is renewed.
+    Granian gives each worker a socket of its own.  Connections that wait in it end with the worker,
+    and workers end when a certificate is renewed.
     """
 
     def _init_shared_socket(self) -> None:
@@ -133,10 +134,10 @@ class _Sharing(MPServer):
 
 
 class _Respawned(dict[int, float]):
-    """When workers were started again, by number: what Granian asks whether it should give up.
+    """When each worker was started again.  Granian reads this to decide whether to give up.
 
-    It would end everything, healthy workers too, when one dies within 5.5 s of its last death.
-    Here that takes ten deaths of one worker within a minute.
+    Granian would end everything, healthy workers too, when a worker dies within 5.5 s of its last
+    death.  Here that takes ten deaths of one worker within a minute.
     """
 
     def __init__(self) -> None:
@@ -148,14 +149,14 @@ class _Respawned(dict[int, float]):
         super().__setitem__(worker, at)
 
     def get(self, worker: int, default: float = 0.0) -> float:  # type: ignore[override]
-        """Return when it was last started again; `default` as long as nobody need give up."""
+        """Return when a worker was last started again; `default` while all is well enough."""
         deaths = self._deaths[worker]
         hopeless = len(deaths) == _DEATHS and deaths[-1] - deaths[0] < _DEATHS_SECONDS
         return super().get(worker, default) if hopeless else default
 
 
 @click.command(cls=Command)
-@click.option("--grant-to", "role", help="A role the service runs as: it is given what it needs.")
+@click.option("--grant-to", "role", help="Grant the service's role what it needs.")
 @click.option("--json", "as_json", is_flag=True)
 def migrate(role: str | None, *, as_json: bool) -> None:
     """Bring the database's schema up to date."""
@@ -172,7 +173,7 @@ def migrate(role: str | None, *, as_json: bool) -> None:
 @click.command(cls=Command)
 @click.option("--json", "as_json", is_flag=True)
 def prune(*, as_json: bool) -> None:
-    """Drop what has expired, in batches.  Interrupted, it keeps and tells what it has done."""
+    """Drop expired data, in batches.  When interrupted, it prints what it has done so far."""
     dropped: Counter[str] = Counter()
 
     async def act(rt: Runtime, call: Call) -> None:
@@ -191,7 +192,7 @@ def prune(*, as_json: bool) -> None:
 @click.command(cls=Command)
 @click.option("--check", is_flag=True, help="Only compare; exit 1 when it differs.")
 def openapi(*, check: bool) -> None:
-    """Write openapi/tesserra-auth.json from the wires."""
+    """Write openapi/tesserra-auth.json from the routes."""
     from service.app import openapi_document  # noqa: PLC0415 - serving workers import it themselves
 
     text = openapi_document()
@@ -204,7 +205,10 @@ def openapi(*, check: bool) -> None:
 
 
 def _warn_of_other_sites(settings: Settings) -> None:
-    """Warn of pages that sign in and then cannot refresh: their browser keeps the cookie back."""
+    """Warn of allowed origins whose pages could sign in but never refresh.
+
+    Their browsers do not send the cookie, because the origin is another site than the issuer.
+    """
     for origin in settings.allowed_origins:
         if surely_cross_site(settings.issuer, origin):
             log.log().warning(
@@ -215,7 +219,7 @@ def _warn_of_other_sites(settings: Settings) -> None:
 
 
 def _check_bind(host: str, port: int) -> None:
-    """Fail when somebody listens there: workers share a port, and would share it with them."""
+    """Fail when another program listens there: workers share their port, also with strangers."""
     try:
         family, kind, protocol, _, address = _address(host, port)
         with socket.socket(family, kind, protocol) as probe:
@@ -227,7 +231,7 @@ def _check_bind(host: str, port: int) -> None:
 
 
 def _check_folder(folder: Path) -> None:
-    """Fail when it is no folder that we may write to, or none can be made there."""
+    """Fail when we cannot write to this folder, or cannot make it."""
     there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         edge.fail("AUTH_DATA_DIR: no folder can be kept there")
@@ -262,13 +266,13 @@ def _heed_signals() -> None:
 
 
 async def _try(settings: Settings) -> None:
-    """Open and close everything once, so that a refusal to start is one line and no stack.
+    """Open and close everything once, so that a refusal to start is one line without a stack trace.
 
-    Redis may be lost at any moment later, and a worker starts without it; but who starts the
-    service must hear that an address is wrong.
+    Workers start without Redis, which may be lost at any later moment.  But here a missing Redis
+    refuses to start, so that a wrong address is noticed.
     """
     async with open_runtime(settings, follow=False) as rt:
-        if rt.keyring.broken:  # commands go on without it, so that one of them can
+        if rt.keyring.broken:  # commands go on without the key, so that `key kill` can run
             raise StartError(f"{'; '.join(rt.keyring.broken)}: restore it, or `key kill` it")
         for again in reversed(range(_REDIS_TRIES)):
             try:

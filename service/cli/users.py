@@ -44,8 +44,8 @@ def create(
     password_stdin: bool,
     as_json: bool,
 ) -> None:
-    """Create a person who can sign in; the password is read from standard input."""
-    del password_stdin  # a promise that nothing secret stands in the arguments
+    """Create a person who can sign in.  The password is read from standard input."""
+    del password_stdin  # required, so that nobody puts the password in the arguments
     try:
         password = sys.stdin.buffer.readline().decode().rstrip("\r\n")
     except UnicodeDecodeError:
@@ -82,7 +82,7 @@ def create(
 def import_file(file: Path, *, as_json: bool) -> None:
     """Import JSON lines {email, name?, password_hash, organization?, role?}.
 
-    A bad line is reported by number and the rest goes in; the exit status is then 1.
+    Bad lines are reported by number, and all others are imported.  The exit status is then 1.
     """
 
     async def act(rt: Runtime, call: Call) -> list[Outcome]:
@@ -113,10 +113,10 @@ def import_file(file: Path, *, as_json: bool) -> None:
 
 @user.command("export")
 @click.argument("person")
-@click.option("--organization", required=True, help="Slug: whose data of the person.")
+@click.option("--organization", required=True, help="Slug: the organization whose data it is.")
 @click.option("--json", "as_json", is_flag=True)
 def export(person: str, organization: str, *, as_json: bool) -> None:
-    """Write what an organization keeps of a PERSON (id or e-mail) to its folder, as NDJSON."""
+    """Write the data that an organization keeps about a PERSON (id or e-mail) to its folder."""
 
     async def act(rt: Runtime, call: Call) -> dict[str, Any]:
         there = await find_tenant(rt, organization)
@@ -131,7 +131,7 @@ def export(person: str, organization: str, *, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True)
 def erase(person: str, *, yes: bool, as_json: bool) -> None:
-    """Erase a PERSON (id or e-mail) for good; acts and seals of the audit trail stay."""
+    """Erase a PERSON (id or e-mail) for good.  Events and seals of the audit trail stay."""
     if not yes:
         click.confirm("This cannot be taken back.  Erase?", abort=True, err=True)
 

@@ -1,4 +1,4 @@
-"""PostgreSQL and Valkey for a checkout and for tests: real servers, started by us, never deployed.
+"""PostgreSQL and Valkey for a checkout and for tests: real servers, never used in production.
 
-Standard library only: `./dev serve` loads nothing it does not need before the servers run.
+Uses only the standard library, so that `./dev serve` starts fast.
 """

@@ -9,7 +9,7 @@ USAGE = "usage: python -m service.embedded serve | cli ARGS | reset | schema [--
 
 
 def main(arguments: list[str]) -> int:
-    """Return the exit status."""
+    """Run one verb and return the exit status."""
     try:
         match arguments:
             case ["serve"]:

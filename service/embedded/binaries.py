@@ -1,4 +1,4 @@
-"""Where the servers' programs are: in wheels (found, never imported), or installed."""
+"""Finds the servers' programs: in wheels, which are never imported, or installed ones."""
 
 import platform
 import shutil
@@ -43,11 +43,12 @@ def wheel_redis() -> Path | None:
 def installed_redis() -> Path | None:
     """Return `redis-server` or `valkey-server` on PATH."""
     found = shutil.which("redis-server") or shutil.which("valkey-server")
-    return Path(found).absolute() if found else None  # not resolved: Debian's goes by its name
+    # A link is not resolved: Debian's program acts by the name it is called by.
+    return Path(found).absolute() if found else None
 
 
 def first(*finders: Finder) -> Path | None:
-    """Return what the first successful finder found."""
+    """Return the result of the first finder that finds anything."""
     return next((found for find in finders if (found := find())), None)
 
 

@@ -1,6 +1,7 @@
-"""One checkout's development servers: its folder `.data/`, its lock, what the service is told.
+"""The development servers of one checkout: the folder `.data/`, its lock, and the settings.
 
-Whoever holds the lock owns the servers; the lock's file says who that is and where they listen.
+The process that holds the lock owns the servers.  The lock file names that process and says where
+the servers listen.
 """
 
 import fcntl
@@ -25,15 +26,15 @@ _PATIENCE_SECONDS = 60.0
 
 
 class Checkout:
-    """The folder and the lock."""
+    """The folder `.data/` and its lock."""
 
     def __init__(self, data: Path = ROOT / ".data") -> None:
-        """Nothing is touched before `lock`."""
+        """Touches no file; `try_lock` does."""
         self.data = data
         self._lock: IO[str] | None = None
 
     def try_lock(self, verb: str) -> bool:
-        """Become the owner of the servers, until this process ends.  False: someone else is."""
+        """Become the owner of the servers until this process ends; False when another one is."""
         self.data.mkdir(mode=0o711, exist_ok=True)  # the servers may be another user's
         file = os.fdopen(os.open(self.data / "lock", os.O_RDWR | os.O_CREAT, 0o600), "r+")
         try:
@@ -46,7 +47,7 @@ class Checkout:
         return True
 
     def announce(self, verb: str, told: Mapping[str, str]) -> None:
-        """Tell others who owns the servers, and the service's environment once they answer."""
+        """Write into the lock file who owns the servers, and the environment of the service."""
         if self._lock is None:
             raise RuntimeError("the lock is not ours")
         self._lock.seek(0)
@@ -55,7 +56,7 @@ class Checkout:
         self._lock.flush()
 
     def owner(self) -> tuple[int, str, dict[str, str]]:
-        """Return the owner's process id, verb, and what it announced."""
+        """Return the owner's process id and verb, and the environment it announced."""
         try:
             said = json.loads((self.data / "lock").read_text())
         except (OSError, ValueError):  # it is being written
@@ -63,7 +64,7 @@ class Checkout:
         return said["pid"], said["verb"], said["told"]
 
     def reset(self) -> None:
-        """Forget everything.  EmbeddedError while someone uses it."""
+        """Delete the folder.  EmbeddedError while a process uses it."""
         if not self.data.exists():
             return
         if not self.try_lock("reset"):
@@ -72,7 +73,7 @@ class Checkout:
         shutil.rmtree(self.data)
 
     def await_serve(self) -> dict[str, str] | None:
-        """Return the environment a running `serve` announced; None when the lock became ours."""
+        """Return the environment that a running `serve` announced; None when we got the lock."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() < deadline:
             if self.try_lock("cli"):
@@ -86,13 +87,13 @@ class Checkout:
 
 
 def is_given(environment: Mapping[str, str], name: str) -> bool:
-    """Whether the user set it, directly or as a file."""
+    """Whether the user has set this variable, or the one with `_FILE`."""
     return name in environment or f"{name}_FILE" in environment
 
 
 @dataclass(frozen=True)
 class Listening:
-    """Where the service listens, and how one speaks with it."""
+    """Where the service listens, and whether by HTTP or HTTPS."""
 
     scheme: str
     host: str
@@ -100,7 +101,7 @@ class Listening:
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> "Listening":
-        """Read it from the settings.  EmbeddedError when they are wrong."""
+        """Read the address from the settings.  EmbeddedError when it is wrong."""
         bind = environment.get("AUTH_BIND", DEFAULT_BIND)
         if file := environment.get("AUTH_BIND_FILE"):
             try:
@@ -116,16 +117,16 @@ class Listening:
 
     @property
     def url(self) -> str:
-        """What one types: browsers and curl trust `localhost` with cookies."""
+        """The URL to type: browsers and curl store secure cookies for `localhost`."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         host = "localhost" if self.host in ("127.0.0.1", "0.0.0.0", "::") else host  # noqa: S104
         return f"{self.scheme}://{host}:{self.port}"
 
 
 def settings(given: Mapping[str, str], data: Path) -> dict[str, str]:
-    """Return the environment of the service in a checkout: what the user gave wins over ours.
+    """Return the environment of the service in a checkout.  The user's variables override ours.
 
-    The servers' addresses are not in it yet.
+    The addresses of the servers are added later.
     """
     listening = Listening.of(given)
     defaults = {
@@ -156,9 +157,9 @@ def _master_key(data: Path) -> Path:
 
 @contextmanager
 def running_servers(environment: dict[str, str], data: Path) -> Iterator[list[Postgres | Valkey]]:
-    """Start the servers whose addresses the user did not give, add theirs to `environment`.
+    """Start the servers that the user gave no address of; add their addresses to `environment`.
 
-    They are stopped on the way out, in the reverse order.
+    When the block ends, they are stopped in the reverse order.
     """
     servers: list[Postgres | Valkey] = []
     wanted: list[tuple[str, Postgres | Valkey]] = []
@@ -181,7 +182,7 @@ def running_servers(environment: dict[str, str], data: Path) -> Iterator[list[Po
 
 
 def postgres(home: Path, options: Mapping[str, str] | None = None) -> Postgres:
-    """Return the wheel's PostgreSQL, or an installed one."""
+    """Return a PostgreSQL: the wheel's, or else an installed one.  EmbeddedError: none found."""
     found = binaries.first(binaries.wheel_postgres, binaries.installed_postgres)
     if found is None:
         raise EmbeddedError(
@@ -192,7 +193,7 @@ def postgres(home: Path, options: Mapping[str, str] | None = None) -> Postgres:
 
 
 def valkey(home: Path, databases: int = 16) -> Valkey:
-    """Return the wheel's Valkey, or an installed Valkey or Redis."""
+    """Return a Valkey: the wheel's, or else an installed Valkey or Redis.  EmbeddedError."""
     found = binaries.first(binaries.wheel_redis, binaries.installed_redis)
     if found is None:
         raise EmbeddedError(

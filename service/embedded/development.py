@@ -1,6 +1,6 @@
-"""The policy of a development server: limits so wide that tests of other projects run against it.
+"""The policy of a development server: generous limits, so that tests can run against it.
 
-Production's defaults (service/policy.py) are not touched by it.
+The defaults for production (service/policy.py) stay as they are.
 """
 
 import json
@@ -12,14 +12,14 @@ from typing import Any
 
 _WIDE = {"count": 100_000, "window": 60}
 LIMITS = dict.fromkeys(("login", "create", "refresh", "me"), _WIDE)
-"""The one home of these limits."""
+"""The rate limits of a development server: sign-in, creation, refresh and `/auth/me`."""
 
 
 def write_policy(environment: Mapping[str, str], data: Path) -> dict[str, str]:
-    """Write the policy of `./dev serve`, and return the setting that names it.
+    """Write the policy file of `./dev serve`, and return the setting that names it.
 
-    What the developer's own file names is theirs.  When that is no policy at all, it is left to
-    the service, which says why.
+    Values in the developer's own file (AUTH_POLICY_FILE) are kept.  When that file is not a policy,
+    nothing is written, and the service says what is wrong.
     """
     given = environment.get("AUTH_POLICY_FILE", "")
     if "AUTH_POLICY_FILE_FILE" in environment:
@@ -38,7 +38,7 @@ def write_policy(environment: Mapping[str, str], data: Path) -> dict[str, str]:
 
 
 def _toml(value: Any) -> str:
-    """Write a value as TOML does in line; JSON's strings and numbers are TOML's."""
+    """Return a value as inline TOML.  Strings and numbers of JSON are valid TOML."""
     match value:
         case Mapping():
             return "{" + ", ".join(f"{json.dumps(k)} = {_toml(v)}" for k, v in value.items()) + "}"

@@ -1,14 +1,14 @@
-"""Become a server: give up root, tie our life to our parent's, and turn into the program given.
+"""Starts a server program: gives up root, arranges to end with the parent, and runs the program.
 
 Run as a script (`python -I -S launch.py MODE SIGNAL PARENT PROGRAM ...`) rather than as a
 `preexec_fn`, which is unsafe in a process with threads.
 
-MODE says who the program runs as, since PostgreSQL refuses to run as root:
-`self`    who we are;
+MODE is the user that the program runs as, since PostgreSQL refuses to run as root:
+`self`    the present user;
 `nobody`  uid and gid 65534;
-`mapped`  a user namespace in which we are 65534 and still own our files;
-`reader`  uid 65534 that may pass through folders closed to it (CAP_DAC_*), where a container
-          forbids namespaces.
+`mapped`  a user namespace in which the present user appears as 65534 and still owns its files;
+`reader`  uid 65534 with the right to pass through closed folders (CAP_DAC_*), for containers that
+          forbid namespaces.
 """
 
 import ctypes
@@ -25,7 +25,7 @@ _CAPABILITY_VERSION_3 = 0x20080522
 
 
 def main(mode: str, signal_number: str, parent: str, *program: str) -> None:
-    """Never returns: the process becomes `program`, or ends with one line on standard error."""
+    """Replace this process by `program`, or end with one line on standard error."""
     {"self": lambda: None, "nobody": _nobody, "mapped": _mapped, "reader": _reader}[mode]()
     libc = ctypes.CDLL(None, use_errno=True)
     if hasattr(libc, "prctl"):  # Linux.  A change of user clears this, so it comes last.

@@ -1,4 +1,4 @@
-"""One `python -m service serve` as a child: for the tests and for bench/, which look inside it."""
+"""Runs one `python -m service serve` as a child process, for the tests and for bench/."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ _STOP_SECONDS = 25.0
 
 @dataclass
 class Running:
-    """One `python -m service serve` and what it stands on."""
+    """One `python -m service serve`, with its servers, environment and log."""
 
     url: str
     database_url: str
@@ -33,19 +33,19 @@ class Running:
 
     @property
     def pid(self) -> int:
-        """The main process; workers are its children."""
+        """The id of the main process; the workers are its children."""
         return self.child.pid
 
     def is_running(self) -> bool:
-        """Whether the main process lives."""
+        """Whether the main process is alive."""
         return self.child.poll() is None
 
     def output(self) -> str:
-        """Return everything it has written so far, to either stream."""
+        """Return everything written so far to standard output and error."""
         return self.log.read_text(errors="replace")
 
     def workers(self) -> list[int]:
-        """Return the process ids of its children that serve."""
+        """Return the process ids of the workers."""
         found = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         helper = b"resource_tracker"  # of Python's multiprocessing
         return [
@@ -64,7 +64,7 @@ class Running:
         )
 
     async def ready(self, patience: float = _READY_SECONDS) -> None:
-        """Return once /readyz answers 200; AssertionError with its output when it does not."""
+        """Return when /readyz answers 200.  AssertionError with the output when it does not."""
         deadline = time.monotonic() + patience
         while not await asyncio.to_thread(self._is_ready):
             if not self.is_running():
@@ -95,7 +95,7 @@ class Running:
         return self.child.wait()
 
     def _leave_nothing(self) -> None:
-        """Kill whatever remains of its group, which is its own."""
+        """Kill what is left of its process group."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
 
@@ -109,10 +109,10 @@ async def started(
     patience: float = _READY_SECONDS,
     module: Sequence[str] = ("service", "serve"),
 ) -> AsyncIterator[Running]:
-    """Start the service with this environment; it is stopped on the way out.
+    """Start the service with this environment, and stop it when the block ends.
 
-    Without `wait` it may not answer yet; `patience` is how many seconds it has.  `module` is what
-    serves, with its arguments.
+    Waits until it is ready, at most `patience` seconds; without `wait`, not at all.  `module` is
+    the Python module to run, with its arguments.
     """
     with log.open("wb") as sink:
         child = subprocess.Popen(  # noqa: ASYNC220 - our own program; it returns at once
@@ -140,11 +140,11 @@ async def started(
 
 
 def worker_serving(url: str, workers: list[int], client_port: int) -> int | None:
-    """Return which of some processes holds the other end of our connection from `client_port`.
+    """Return which of these workers holds the other end of our connection from `client_port`.
 
-    All workers listen on one port, and the kernel chooses who accepts: so one opens connections
-    until each worker holds one, and asks the kernel whose each is.  The connection must have
-    answered once, else it may not be accepted yet.
+    All workers listen on one port, and the system chooses which one accepts.  To reach every
+    worker, open connections until each worker holds one.  The connection must have answered one
+    request before, otherwise it may not be accepted yet.
     """
     here, there = f":{urlsplit(url).port:04X}", f":{client_port:04X}"
     rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]

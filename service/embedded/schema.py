@@ -1,4 +1,4 @@
-"""sql/schema.sql: what the migrations make, read back from a real PostgreSQL."""
+"""Generates sql/schema.sql: the schema that the migrations make, read from a real PostgreSQL."""
 
 import difflib
 import os
@@ -16,11 +16,11 @@ from service.embedded.servers import EmbeddedError, clean_environment
 SCHEMA = ROOT / "sql" / "schema.sql"
 THROWAWAY = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 _HEADER = "-- GENERATED from sql/migrations by `python -m service.embedded schema`.\n"
-_MONTHS = "*_[0-9][0-9][0-9][0-9]_[0-9][0-9]"  # partitions of months: they depend on today
+_MONTHS = "*_[0-9][0-9][0-9][0-9]_[0-9][0-9]"  # monthly partitions: which exist depends on today
 
 
 def schema(*, check: bool) -> int:
-    """Write the file, or with `check` say how it differs.  Returns the exit status."""
+    """Write the file, or with `check` print how it differs.  Return the exit status."""
     today = generate()
     if not check:
         SCHEMA.write_text(today)
@@ -38,7 +38,7 @@ def schema(*, check: bool) -> int:
 
 
 def generate() -> str:
-    """Migrate an empty database of a PostgreSQL of our own, and return its picture."""
+    """Start a PostgreSQL, migrate its empty database, and return the schema as SQL."""
     with tempfile.TemporaryDirectory(prefix="tesserra-schema-") as folder:
         server = postgres(Path(folder) / "postgres", THROWAWAY)
         try:
@@ -50,7 +50,7 @@ def generate() -> str:
 
 
 def migrate(database_url: str, folder: Path, environment: Mapping[str, str] | None = None) -> None:
-    """Run `python -m service migrate` there; `folder` takes a master key of the moment."""
+    """Run `python -m service migrate` on a database; a temporary master key goes to `folder`."""
     outside = os.environ if environment is None else environment
     clean = {name: value for name, value in outside.items() if not name.startswith("AUTH_")}
     clean["AUTH_DATABASE_URL"] = database_url
@@ -67,7 +67,7 @@ def migrate(database_url: str, folder: Path, environment: Mapping[str, str] | No
 
 
 def picture(database_url: str, pg_dump: Path) -> str:
-    """Return a schema as SQL, without what changes from run to run or from month to month."""
+    """Return a schema as SQL, without the parts that differ between runs or months."""
     parts = urlsplit(database_url)
     done = subprocess.run(
         [

@@ -1,7 +1,7 @@
-"""A PostgreSQL and a Valkey of our own: on loopback, a free port, a password only we can read.
+"""A PostgreSQL and a Valkey of our own, on a free port of loopback, with a private password.
 
-They stop with the process that started them, however it ends.  That is the kernel's promise about
-the *thread* that started them (PR_SET_PDEATHSIG), so start them from the main thread.
+They stop with the process that started them, however it ends.  The system promises that for the
+*thread* that started them (PR_SET_PDEATHSIG), so start them from the main thread.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ _POLL_SECONDS = 0.01
 
 
 class EmbeddedError(Exception):
-    """A development server cannot be had.  One line says which, why, and what to do."""
+    """A development server cannot run.  One line says which one, why, and what to do."""
 
 
 class Server:
@@ -37,7 +37,7 @@ class Server:
     stop_signal = signal.SIGTERM
 
     def __init__(self, home: Path, program: Path) -> None:
-        """`home` is made when it is not there; `program` is what runs (for PostgreSQL a folder)."""
+        """`home` is created when it is missing; `program` is the program to run."""
         self.home = home.absolute()
         self.program = program
         self.port = 0
@@ -48,7 +48,7 @@ class Server:
 
     @property
     def password(self) -> str:
-        """What clients present; made once, kept in a file only its owner reads."""
+        """The password for clients, made once and kept in a file that only its owner can read."""
         path = self.home / "password"
         if not path.exists():
             _write_private(path, secrets.token_urlsafe(24))
@@ -56,17 +56,17 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """The server's process id, 0 when it never ran."""
+        """The server's process id; 0 when it never ran."""
         return self._child.pid if self._child else 0
 
     def is_running(self) -> bool:
-        """Whether our child lives."""
+        """Whether the server's process is alive."""
         return self._child is not None and self._child.poll() is None
 
     def start(self) -> None:
-        """Start and return once it answers.  Again on the same port after `stop` or `kill`.
+        """Start the server and return when it answers; after `stop` or `kill`, on the same port.
 
-        Raises EmbeddedError with the reason, from the server's own log.
+        Raises EmbeddedError with the reason from the server's log.
         """
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._identity = identity(self.program, self.home)
@@ -90,11 +90,11 @@ class Server:
         (self.home / "port").write_text(str(self.port))
 
     def stop(self) -> None:
-        """Let it end cleanly; by force when it does not."""
+        """Stop the server cleanly; after 15 s, by force."""
         self._end(self.stop_signal)
 
     def kill(self) -> None:
-        """Let it end as in a power failure (SIGKILL)."""
+        """Kill the server, as a power failure would (SIGKILL)."""
         self._end(signal.SIGKILL)
 
     def _end(self, with_signal: signal.Signals) -> None:
@@ -138,7 +138,7 @@ class Server:
             )
 
     def _await_ready(self, deadline: float) -> str | None:
-        """Return None once it answers, else why it does not."""
+        """Wait until the server answers and return None, or return why it does not."""
         while True:
             if not self.is_running():
                 return self._last_words()
@@ -161,7 +161,7 @@ class Postgres(Server):
     """A PostgreSQL with one role, `tesserra`, that owns one database of the same name."""
 
     title = "PostgreSQL"
-    stop_signal = signal.SIGINT  # a fast shutdown: sessions are cut, nothing is lost
+    stop_signal = signal.SIGINT  # a fast shutdown: it ends sessions and loses no data
 
     def __init__(self, home: Path, folder: Path, options: Mapping[str, str] | None = None) -> None:
         """`folder` holds `postgres` and `initdb`; `options` are server settings."""
@@ -197,14 +197,14 @@ class Postgres(Server):
         self._clear_pid_file()
 
     def _create(self) -> None:
-        """Make the cluster aside and rename it when it is whole: a half-made one is never used."""
+        """Make the cluster in another folder and rename that when it is complete."""
         fresh = self.home / "cluster.new"
         shutil.rmtree(fresh, ignore_errors=True)
         give_to(self._identity, self.home)
         initdb = self.program.with_name("initdb")
         arguments = ["-D", str(fresh), "-U", "postgres", "--auth=trust", "--encoding=UTF8"]
         self._run(*arguments, "--locale=C", "--no-sync", "--no-instructions", program=initdb)
-        # The superuser has no password and so no way in; only the role below has one.
+        # The superuser has no password, so it cannot sign in; only the role below can.
         (fresh / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
         sql = (
             f"CREATE ROLE tesserra LOGIN CREATEDB CREATEROLE PASSWORD '{self.password}';\n"
@@ -216,13 +216,13 @@ class Postgres(Server):
         fresh.rename(self.cluster)
 
     def _clear_pid_file(self) -> None:
-        """End a server that outlived its supervisor; drop a file whose number is another's now."""
+        """End a server that outlived its supervisor; remove a file with another process's id."""
         path = self.cluster / "postmaster.pid"
         with contextlib.suppress(OSError, ValueError, IndexError):
             pid = int(path.read_text().splitlines()[0])
             os.kill(pid, 0)
             if not Path("/proc/self").exists():
-                return  # no way to tell whose it is: PostgreSQL decides, and says so
+                return  # we cannot know whose process it is: PostgreSQL will decide
             deadline = time.monotonic() + START_SECONDS
             signalled = False
             while _working_folder(pid) == self.cluster:
@@ -241,7 +241,7 @@ class Postgres(Server):
         return [str(self.program), "-D", str(self.cluster), *settings]
 
     def _is_ready(self) -> bool:
-        """Read the server's own note; a note of an earlier life carries another number."""
+        """Read the server's pid file.  A file of an earlier run has another process id."""
         try:
             lines = (self.cluster / "postmaster.pid").read_text().splitlines()
         except OSError:
@@ -268,7 +268,7 @@ class Postgres(Server):
 
 
 class Valkey(Server):
-    """A Valkey or Redis that keeps nothing on disk: what it holds may be lost at any moment."""
+    """A Valkey or Redis that writes nothing to disk: its data may be lost at any moment."""
 
     def __init__(self, home: Path, program: Path, databases: int = 16) -> None:
         """`program` is a valkey-server or redis-server."""
@@ -285,7 +285,7 @@ class Valkey(Server):
         pass
 
     def _command(self) -> list[str]:
-        """The password goes by file: arguments are everyone's to read."""
+        """Return the command.  The password is in a file, since everybody can read arguments."""
         settings = self.home / "settings"
         _write_private(
             settings,
@@ -295,7 +295,7 @@ class Valkey(Server):
         return [str(self.program), str(settings), "--dir", str(self.home)]
 
     def _is_ready(self) -> bool:
-        """Ask with our password: another server on this port would not know it."""
+        """Ask with our password, which another server on this port would not accept."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as wire:
                 wire.sendall(f"AUTH {self.password}\r\nPING\r\n".encode())
@@ -329,7 +329,7 @@ def launched(mode: str, at_parents_death: signal.Signals, *program: str) -> list
 
 
 def give_to(mode: str, home: Path) -> None:
-    """Make the folder its server's own (only root needs to)."""
+    """Change the owner of a folder to its server's user.  Only root needs that."""
     if mode == "self":
         return
     owner = 0 if mode == "mapped" else NOBODY
@@ -339,14 +339,15 @@ def give_to(mode: str, home: Path) -> None:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return what a server needs: a PGPORT or LC_ALL of the user's must not change ours."""
+    """Return the environment of a server, without the user's PGPORT, LC_ALL and so on."""
     return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
 
 def free_port(preferred: int = 0) -> int:
-    """Return a port nobody listens on, `preferred` when it is one.
+    """Return a port that nobody listens on; `preferred` when it is free.
 
-    Below the range of outgoing connections, so that no client takes it while its server restarts.
+    It is below the range of outgoing connections, so that no client takes it while its server
+    restarts.
     """
     candidates = [preferred] if preferred else []
     candidates += [random.randint(15_000, 32_000) for _ in range(64)]  # noqa: S311 - no secret
@@ -357,7 +358,7 @@ def free_port(preferred: int = 0) -> int:
 
 
 def why_not_bind(host: str, port: int) -> OSError | None:
-    """Return why one cannot listen there; None when one can."""
+    """Return the error of listening there; None when it works."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:

@@ -128,7 +128,7 @@ async def test_export_writes_a_file_into_the_organization_s_folder_and_tells_its
 
 
 async def test_what_cannot_be_done_is_one_line(rt: Runtime, settings: Settings) -> None:
-    assert refusal(shell(settings, "audit", "export"), 2) == "name an organization, or --platform"
+    assert refusal(shell(settings, "audit", "export"), 2) == "give an organization, or --platform"
     unknown = shell(settings, "audit", "verify", "--organization", "nobody")
     assert refusal(unknown) == "organization: no such organization"
 
