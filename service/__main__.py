@@ -8,7 +8,7 @@ import tempfile
 def main() -> None:
     """Run a command."""
     if sys.argv[1:2] == ["serve"]:
-        # Before anything imports prometheus_client, which looks once: where workers add up.
+        # The folder of the metrics.  prometheus_client reads the variable once, when imported.
         try:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="tesserra-metrics-")
         except OSError as exc:

@@ -1,6 +1,6 @@
-"""The composition root: the only module that knows every other.
+"""The composition root: the only module that may import every other.
 
-`create_app` is what Granian's workers call.  Nothing is open before the lifespan begins.
+Granian's workers call `create_app`.  Nothing is opened before the lifespan begins.
 """
 
 import asyncio
@@ -50,19 +50,19 @@ from service.runtime import Runtime, StartError, open_runtime
 from service.settings import Settings
 
 PARENT = "TESSERRA_PARENT"
-"""The environment variable by which `serve` tells its workers who it is."""
+"""The environment variable in which `serve` gives its workers its process id."""
 
 _LARGEST_BODY = 64 * 1024
 _PR_SET_PDEATHSIG = 1
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 _AGAIN_SECONDS = 0.5
 _SERVING_SECONDS = 0.1
-"""After its startup the loop stands still until the worker serves; then this soon it may stop."""
+"""How soon after the start of serving a worker may be stopped by a signal."""
 
 
 def create_app() -> Edge:
-    """Build the application from the environment, for a worker of its own."""
-    # Granian loses a signal that comes before the worker serves: it waits until `_heed_signals`.
+    """Build the application of a worker from its environment."""
+    # Granian loses a signal that comes before the worker serves: block it until `_heed_signals`.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
     settings = deployment.load()
     log.configure(settings.log_level)
@@ -71,7 +71,7 @@ def create_app() -> Edge:
 
 
 def build(settings: Settings, opened: Runtime | None = None) -> Edge:
-    """Build the application; on a runtime that is open already, or on one of its own."""
+    """Build the application.  It uses the runtime `opened`, or opens its own."""
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
@@ -90,12 +90,12 @@ def build(settings: Settings, opened: Runtime | None = None) -> Edge:
                 connections.giving_way(_port(settings), app.state.leaving, shared=shared)
             )
             gc.collect()
-            gc.freeze()  # what is here now stays; collections need not look at it again
+            gc.freeze()  # these objects stay; collections need not visit them again
             gc.set_threshold(50_000, 20, 20)
             asyncio.get_running_loop().call_later(_SERVING_SECONDS, _heed_signals)
             yield
             while not upkeep.done():
-                upkeep.cancel()  # again: a library loses a cancellation that meets its answer
+                upkeep.cancel()  # repeatedly: a library can lose a cancellation
                 await asyncio.wait({upkeep}, timeout=1)
             try:
                 await finish(rt)
@@ -112,7 +112,7 @@ def litestar_app(
     lifespan: list[Callable[[Litestar], contextlib.AbstractAsyncContextManager[None]]],
     openapi: OpenAPIConfig | None = None,
 ) -> Litestar:
-    """Put the wires together; the running service serves no document of itself."""
+    """Put the routes together.  `openapi` is None when serving: no document is served."""
     app = Litestar(
         route_handlers=[
             session.router,
@@ -164,17 +164,18 @@ def openapi_document() -> str:
 
 
 def _quiet(config: AppConfig) -> AppConfig:
-    """Leave logging to kernel/log.py: the framework's own would write what it must not."""
+    """Turn off the framework's logging, which might write secrets: kernel/log.py does it."""
     config.logging_config = None
     return config
 
 
 async def _open(stack: contextlib.AsyncExitStack, settings: Settings) -> Runtime:
-    """Open the runtime, however long that takes.
+    """Open the runtime, and try again until that works.
 
-    The main process has found everything in order when it started.  A worker that takes a dead
-    one's place while PostgreSQL is away, or after a newer release has migrated, must not end the
-    others by failing again and again; it says why, and their /readyz tells of it.
+    The main process has checked everything when it started.  A worker that replaces a dead one may
+    start while PostgreSQL is away, or after a newer release has migrated.  It must not fail again
+    and again, because Granian would then end the other workers.  It logs why it waits, and the
+    other workers' /readyz shows it.
     """
     told = ""
     waits = contextlib.ExitStack()
@@ -208,13 +209,13 @@ def _heed_signals() -> None:
 
 
 def _end_with_parent() -> None:
-    """Have the kernel end this worker when the process that started it dies, however it dies.
+    """Let the system kill this worker when the process that started it dies, however it dies.
 
-    At once: a worker that is still starting does not act on SIGTERM, and what it was deciding is
-    rolled back by PostgreSQL.
+    By SIGKILL, because a worker that is still starting does not act on SIGTERM.  PostgreSQL rolls
+    back its open transactions.
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     parent = os.environ.get(PARENT, str(os.getppid()))
-    if parent != str(os.getppid()):  # it died before the kernel knew
+    if parent != str(os.getppid()):  # it died before prctl was called
         os._exit(1)

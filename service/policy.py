@@ -1,6 +1,7 @@
-"""Policy: lifetimes, thresholds and limits.  From a TOML file, with overrides per organization.
+"""The policy: lifetimes, thresholds and limits.
 
-Durations in the file are seconds (`access_token_ttl = 900`).
+It is read from a TOML file; organizations may override lifetimes.  Durations are in seconds
+(`access_token_ttl = 900`).
 """
 
 import functools
@@ -28,12 +29,12 @@ SERVICE_SCOPES = ("revocations:read", "api-keys:verify", "secrets:sealed")
 """Scopes of the service itself, for clients."""
 
 KEY_SCOPES = ("revocations:read", "api-keys:verify")
-"""Those of them that an API key may hold; only a platform administrator grants them."""
+"""The service's scopes that an API key may hold.  Only a platform administrator grants them."""
 
 
 Scope: TypeAlias = Annotated[str, Meta(max_length=100, pattern=r"^[!#-)+-\[\]-~]+\Z")]
-"""A scope's name (RFC 6749 section 3.3): without a space, which would make two of it, and without a
-`*`, which would seem to mean more than itself."""
+"""The name of a scope (RFC 6749 section 3.3).  No space, which separates scopes, and no `*`, which
+looks like a wildcard."""
 
 
 class Tokens(Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,7 +75,7 @@ class Audit(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Lockout(Struct, frozen=True, forbid_unknown_fields=True):
-    """How many failures lock an account, in what window, for how long (seconds)."""
+    """How many failures within a window lock an account, and for how long (seconds)."""
 
     failures: Annotated[int, _between(1, 100)] = 5
     """This many failures lock the account."""
@@ -89,7 +90,7 @@ class Lockout(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Passwords(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a new password may not be, beside what the service refuses by itself."""
+    """Passwords that are refused, in addition to those that the service always refuses."""
 
     known_file: Annotated[str, Meta(max_length=4096, pattern=r"^(/.*)?\Z")] = ""
     """The absolute path of a list of your own: UTF-8, one password a line, at most 1,000,000 lines.
@@ -104,7 +105,7 @@ class Limit(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
-    """Budgets.  One bucket each; never two routes on one counter."""
+    """Rate limits.  Each has its own counter."""
 
     login: Limit = Limit(5, 900)
     """Sign-ins, for each address."""
@@ -124,7 +125,7 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Links(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the console's pages are that mails lead to; the secret follows behind a `#`."""
+    """URLs of the console's pages that mails link to.  The secret is added after a `#`."""
 
     invitation: Annotated[str, Meta(max_length=500)] = ""
     """The page that accepts invitations."""
@@ -136,15 +137,15 @@ class Keys(Struct, frozen=True, forbid_unknown_fields=True):
     """When signing keys change, in seconds."""
 
     publish_ahead: Annotated[int, _between(900, 7 * 86_400)] = 3600
-    """How long a key is published before it signs; verifiers keep a JWKS for up to ten minutes."""
+    """How long a key is published before it signs: verifiers cache the JWKS up to ten minutes."""
     rotate_every: Annotated[int, _between(3600, 10 * 31_536_000)] = 90 * 86_400
     """How long a key signs before its successor is made."""
     retired_for: Annotated[int, _between(3600 + 900, 31_536_000)] = 3600 + 900
-    """How long a key is published after it signed: the longest token's life and 15 minutes."""
+    """How long a key stays published after it last signed: the longest token life + 15 minutes."""
 
 
 class Security(Struct, frozen=True, forbid_unknown_fields=True):
-    """How to report a vulnerability (RFC 9116); without a contact nothing is published."""
+    """How to report a vulnerability (RFC 9116).  Without a contact, nothing is published."""
 
     contact: Annotated[str, Meta(max_length=300, pattern=r"^((mailto:|https://|tel:)\S+)?\Z")] = ""
     """An address: `mailto:`, `https://` or `tel:`."""
@@ -155,7 +156,7 @@ class Security(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Policy(Struct, frozen=True, forbid_unknown_fields=True):
-    """All of it.  `tokens` may be overridden per organization; the rest is the deployment's."""
+    """The whole policy.  An organization may override `tokens`; the rest is for all of them."""
 
     tokens: Tokens = Tokens()
     lockout: Lockout = Lockout()
@@ -176,7 +177,7 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     """The scopes of a person, by their role.  A role that is not named has none."""
 
     def tokens_for(self, overrides: str | None) -> Tokens:
-        """Return the lifetimes of one organization, whose overrides are a JSON object."""
+        """Return the lifetimes of an organization.  `overrides` is a JSON object or None."""
         return _overridden(self.tokens, overrides) if overrides else self.tokens
 
 
@@ -187,12 +188,12 @@ def _overridden(tokens: Tokens, overrides: str) -> Tokens:
 
 
 def seconds(count: int) -> timedelta:
-    """Turn a policy's seconds into a duration."""
+    """Return a number of seconds as a timedelta."""
     return timedelta(seconds=count)
 
 
 def load(path: Path | None) -> Policy:
-    """Read the policy file; the defaults when there is none."""
+    """Read the policy file; without one, return the defaults.  PolicyError."""
     if path is None:
         return Policy()
     try:

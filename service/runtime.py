@@ -1,4 +1,4 @@
-"""What a process holds open: the first parameter of every flow."""
+"""The resources that a process holds open.  They are the first parameter of every flow."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -37,7 +37,7 @@ class StartError(Exception):
 
 @dataclass(frozen=True)
 class Runtime:
-    """The ports of a process.  Flows get it first, then the Call."""
+    """The open resources of a process.  Flows get it first, then the Call."""
 
     settings: Settings
     policy: Policy
@@ -69,10 +69,10 @@ async def open_runtime(
     policy: Policy | None = None,
     passwords: Passwords | None = None,
 ) -> AsyncIterator[Runtime]:
-    """Open everything, checked; StartError when something is wrong.
+    """Check and open everything.  StartError when something is wrong.
 
-    `follow` keeps the revocations current: the server needs it, a command does not.  The others are
-    for tests, which freeze the clock, lower limits and hash cheaply.
+    `follow` keeps the revocations current, which a server needs and a command does not.  The other
+    parameters are for tests: they freeze the clock, lower limits and use cheap hashes.
     """
     clock = clock or Clock()
     with blaming("AUTH_POLICY_FILE"):
@@ -131,7 +131,7 @@ async def open_runtime(
 
 
 async def check_schema(settings: Settings) -> None:
-    """Refuse a database that cannot be reached or whose migrations are not these."""
+    """Refuse a database that cannot be reached or that has other migrations.  StartError."""
     try:
         with blaming("AUTH_DATABASE_URL"):
             async with connected(settings.database_url, settings.database_schema) as connection:
@@ -145,7 +145,7 @@ async def check_schema(settings: Settings) -> None:
 
 @contextmanager
 def blaming(setting: str) -> Iterator[None]:
-    """Turn what is wrong with a setting into the line that names it."""
+    """While inside, turn an error into a StartError that names this setting."""
     try:
         yield
     except (policies.PolicyError, SealBrokenError, CannotConnectError, ValueError) as exc:
@@ -180,7 +180,7 @@ _NOT_THESE = "AUTH_MASTER_KEYS: not the master keys of this database"
 
 
 async def _check_seals(tx: Tx, seal: Seal) -> None:
-    """Refuse master keys that lack one something is sealed under, before anything is changed."""
+    """Refuse to start without a master key that is in use, before anything is changed."""
     counts: Counter[str] = Counter()
     for one in (*await keyrings.count_seals(tx), *await vault.count_seals(tx)):
         if one.key_id is not None:

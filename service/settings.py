@@ -1,4 +1,4 @@
-"""Facts of a deployment, from AUTH_*.  Lifetimes, thresholds and limits are policy instead."""
+"""The settings of a deployment, from AUTH_*.  Lifetimes and limits are in the policy instead."""
 
 import ipaddress
 import os
@@ -35,8 +35,8 @@ _INJECTED = tuple(
         (rf"PORT_[0-9]+_{_PROTOCOL}_ADDR", _IP),
     )
 )
-"""Names and values of what Kubernetes puts into every pod for a Service named `auth` or `auth-...`
-(its documentation: "Service", environment variables)."""
+"""Names and values of the variables that Kubernetes puts into every pod for a Service named `auth`
+or `auth-...` (see "Service", "Environment variables" in its documentation)."""
 
 
 class SettingsError(Exception):
@@ -92,9 +92,9 @@ _REQUIRED = tuple(field.name for field in msgspec.structs.fields(Settings) if fi
 
 
 def load(env: Mapping[str, str] = os.environ) -> Settings:
-    """AUTH_X is a value, AUTH_X_FILE a file that holds it, an unknown AUTH_* a refusal to start.
+    """Read the settings.  AUTH_X is a value; AUTH_X_FILE names a file with the value.
 
-    An empty variable is as if it were not set.  SettingsError.
+    An empty variable counts as not set.  SettingsError, also for an unknown AUTH_*.
     """
     raw: dict[str, object] = {}
     empty: dict[str, str] = {}
@@ -124,12 +124,12 @@ def load(env: Mapping[str, str] = os.environ) -> Settings:
 
 
 def _is_injected(variable: str, value: str) -> bool:
-    """Tell whether Kubernetes put it there.  By its value too, so that no slip passes for it."""
+    """Whether Kubernetes set this variable.  The value is checked too, so that typos are found."""
     return any(name.fullmatch(variable) and form.fullmatch(value) for name, form in _INJECTED)
 
 
 def _known(variable: str) -> tuple[str, bool]:
-    """Return the setting a variable is for, and whether it names a file that holds the value."""
+    """Return the name of a variable's setting, and whether the variable names a file."""
     name = variable.removeprefix(PREFIX).lower()
     known = Settings.__struct_fields__ if variable.isupper() else ()
     if name in known:
@@ -141,7 +141,7 @@ def _known(variable: str) -> tuple[str, bool]:
 
 
 def _read_file(variable: str, name: str, path: str) -> str:
-    """Return what a file holds, without blanks and line ends around it."""
+    """Return the content of a file, without surrounding blanks and line ends."""
     try:
         with Path(path).open("rb") as file:
             held = file.read(_LARGEST_FILE + 1)
@@ -169,7 +169,7 @@ def _read_file(variable: str, name: str, path: str) -> str:
 
 
 def _is_text(value: str) -> bool:
-    """Tell whether it is UTF-8: what is none stands in the environment as half a surrogate pair."""
+    """Whether a value is UTF-8.  Python reads other bytes as lone surrogates."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -188,7 +188,7 @@ def _decode(kind: type, value: object) -> object:
 
 
 def _named(exc: msgspec.ValidationError) -> str:
-    """Name the variable at fault; msgspec's own text may carry the value."""
+    """Return an error text that names the variable.  msgspec's own text may contain the value."""
     if match := re.search(r"at `\$\.(\w+)", str(exc)):
         return f"{PREFIX}{match[1].upper()} has a wrong value"
     return "the settings cannot be read"
@@ -202,7 +202,7 @@ def _check(settings: Settings) -> None:
         try:
             parsed = ipaddress.ip_network(network)
         except ValueError:
-            raise SettingsError("AUTH_TRUSTED_PROXIES holds something that is no network") from None
+            raise SettingsError("AUTH_TRUSTED_PROXIES must list addresses or networks") from None
         if parsed.prefixlen == 0:
             raise SettingsError("AUTH_TRUSTED_PROXIES must not trust everyone")
     for name, bind in (("AUTH_BIND", settings.bind), ("AUTH_METRICS_BIND", settings.metrics_bind)):
@@ -226,10 +226,10 @@ def _check_pairs(settings: Settings) -> None:
 
 
 def _check_origin(name: str, value: str) -> None:
-    """RFC 8414 section 2: an issuer is https, no query, no fragment; http only on loopback.
+    """Check an origin: https, or http on loopback, without path, query or fragment.
 
-    In the very form browsers send as `Origin` (RFC 6454 section 6.2), since it is compared as text:
-    they leave a scheme's own port out.
+    For the issuer: RFC 8414 section 2.  It must have the form that browsers send as `Origin` (RFC
+    6454 section 6.2), without the scheme's default port, because it is compared as text.
     """
     match = _ORIGIN.fullmatch(value)
     loopback = match is not None and match["host"] in ("localhost", "127.0.0.1", "[::1]")
