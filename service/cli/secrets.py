@@ -28,7 +28,7 @@ def recipient() -> None:
 
 @recipient.command("create")
 @click.argument("name")
-@click.option("--client", "client_id", help="An existing client; it needs scope secrets:sealed.")
+@click.option("--client", "client_id", help="Client with scope secrets:sealed; default: a new one.")
 @click.option("--json", "as_json", is_flag=True)
 def create(name: str, client_id: str | None, *, as_json: bool) -> None:
     """Make a service a recipient of secrets.  Its key is shown only this once."""
