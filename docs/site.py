@@ -20,10 +20,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 CONTENTS = "docs/README.md"
+_STYLE = "docs/site.css"
 _HEADING = re.compile(r"^## (.+)$")
 _LINK = re.compile(r"\[(?P<title>[^\]]*)\]\((?P<target>[^)\s#]+)(#[^)\s]*)?\)")
 _CODE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 _ELSEWHERE = re.compile(r"[a-z]+:")
+
+_CSS = ".md-typeset td:first-child code { white-space: nowrap; }\n"
 
 _FIXED: dict[str, Any] = {
     "site_name": "Tesserra Auth",
@@ -50,6 +53,7 @@ _FIXED: dict[str, Any] = {
     },
     "plugins": ["search"],
     "extra": {"generator": False},
+    "extra_css": [_STYLE],
     "markdown_extensions": [
         "md_in_html",
         "sane_lists",
@@ -80,6 +84,7 @@ def build(root: Path, folder: Path) -> Path | None:
     for name in _shown(root):
         (pages / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / name, pages / name)
+    (pages / _STYLE).write_text(_CSS, encoding="utf-8")
     config = {**_FIXED, "docs_dir": str(pages), "site_dir": str(site), "nav": _nav(root)}
     (folder / "mkdocs.yml").write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
     command = [sys.executable, "-m", "mkdocs", "build", "--strict"]
