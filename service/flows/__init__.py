@@ -1,1 +1,1 @@
-"""What the service decides: one file per act.  This folder is its table of contents."""
+"""The decisions of the service: one file per act.  This folder is its table of contents."""

@@ -1,1 +1,1 @@
-"""What a signed-in person manages of their own."""
+"""Acts of a signed-in person on their own account."""

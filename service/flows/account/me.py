@@ -1,4 +1,4 @@
-"""Who am I, where, and until when?"""
+"""Describe the signed-in person (`/auth/me`)."""
 
 from service.domain import families
 from service.domain.users import Profile
@@ -9,7 +9,7 @@ from service.runtime import Runtime
 
 
 async def describe_me(rt: Runtime, person: Person) -> Profile:
-    """Return how the person is shown; from memory, as a rule.
+    """Return the profile of a person, usually from the worker's cache.
 
     Refused: TOO_MANY (per session); UNAUTHENTICATED when person or organization may not act.
     """

@@ -1,4 +1,4 @@
-"""Choose a new password."""
+"""A person changes their password."""
 
 from service.domain import audit, devices, sessions, users
 from service.domain.audit import events
@@ -18,10 +18,10 @@ async def change_password(
 ) -> None:
     """Replace the password and end the person's other sessions.
 
-    A door to the same lock as sign-in: attempts count against the same strikes.  Refused:
-    TOO_MANY, as an attempt costs a hash even while the account is locked; INVALID_REQUEST for a
-    weak password; BAD_CREDENTIALS for a wrong current one or a locked account; UNAVAILABLE when as
-    many attempts as may fail are under way; UNAUTHENTICATED when the session has ended meanwhile.
+    Attempts count towards the same lockout as sign-ins.  Refused: TOO_MANY, since an attempt costs
+    a hash even while the account is locked; INVALID_REQUEST for a weak password; BAD_CREDENTIALS
+    for a wrong current password or a locked account; UNAVAILABLE while as many other attempts as
+    may still fail have no verdict; UNAUTHENTICATED when the session has ended meanwhile.
     """
     await limiting.spend(rt, "password", rt.policy.limits.create, str(person.user_id))
     async with rt.pg.reading() as tx:
@@ -40,7 +40,7 @@ async def change_password(
     attempt = await password_attempts.reserve(rt, account, device)
 
     async def settle(attempt: Attempt, verdict: Verdict) -> None:
-        # When this is shed, the current one was right all the same: the place is given back.
+        # If hashing is refused here, the current password was right: the place is given back.
         new_hash = await rt.passwords.hash(new) if verdict.ok else ""
         await _settle(rt, call, person, attempt, verdict, new_hash, here)
 

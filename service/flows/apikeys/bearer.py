@@ -1,4 +1,4 @@
-"""Who presents this bearer token: an access token, or an API key?"""
+"""Authenticate a bearer credential: an access token or an API key."""
 
 from service.flows.shared.api_key_check import PREFIX, Shown, check_key
 from service.flows.shared.authenticate import authenticate
@@ -8,7 +8,7 @@ from service.runtime import Runtime
 
 
 async def authenticate_bearer(rt: Runtime, call: Call, token: str) -> Person | Machine | ApiKey:
-    """Return who it is.  Refused: UNAUTHENTICATED, TOO_MANY, UNAVAILABLE; never says why."""
+    """Return the caller.  Refused: UNAUTHENTICATED, which never says why; TOO_MANY; UNAVAILABLE."""
     if not token.startswith(PREFIX):
         return await authenticate(rt, token, call.at)
     checked = await check_key(rt, call, Shown(text=token, address=call.ip, limited=True))

@@ -30,9 +30,9 @@ _MOST_NETWORKS = 50
 
 
 class NewKey(Struct, frozen=True, kw_only=True):
-    """A key to issue.  `shared`: the organization's own, else its creator's.
+    """A key to issue.  `shared`: it belongs to the organization, otherwise to its creator.
 
-    `networks`: addresses or networks it may be presented from; none: from anywhere.
+    `networks`: the addresses or networks from which it may be used; empty: any.
     """
 
     name: str
@@ -43,10 +43,10 @@ class NewKey(Struct, frozen=True, kw_only=True):
 
 
 async def create_key(rt: Runtime, call: Call, new: NewKey) -> IssuedKey:
-    """Issue a key in one's own organization.
+    """Issue a key in the caller's own organization.
 
-    Refused: UNAUTHENTICATED; FORBIDDEN (role, or a scope one does not hold); TOO_MANY;
-    INVALID_REQUEST naming the member at fault.
+    Refused: UNAUTHENTICATED; FORBIDDEN for the caller's role, or for a scope that they do not hold;
+    TOO_MANY; INVALID_REQUEST, which names the member at fault.
     """
     person = require(call, Permission.WRITE_API_KEYS)
     await limiting.spend_own(rt, call, "create_api_key", person)
@@ -97,7 +97,7 @@ async def create_key(rt: Runtime, call: Call, new: NewKey) -> IssuedKey:
 
 
 def _checked_networks(given: tuple[str, ...]) -> tuple[str, ...]:
-    """Return networks in their one spelling.  Refused(INVALID_REQUEST)."""
+    """Return networks in their canonical spelling.  Refused(INVALID_REQUEST)."""
     try:
         networks = {str(apikeys.read_network(text)) for text in given}
     except ValueError:

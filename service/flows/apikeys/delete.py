@@ -1,4 +1,4 @@
-"""Delete a key: the record goes, its events stay."""
+"""Delete an API key.  Its record is removed; its events stay."""
 
 from service.domain import apikeys, audit
 from service.domain.audit import events
@@ -11,9 +11,9 @@ from service.runtime import Runtime
 
 
 async def delete_key(rt: Runtime, call: Call, key_id: ApiKeyId) -> None:
-    """Delete it, revoking it first when nobody has.
+    """Delete a key, and revoke it first if it is not revoked yet.
 
-    Refused: UNAUTHENTICATED; FORBIDDEN; NOT_FOUND for another organization's as for none.
+    Refused: UNAUTHENTICATED; FORBIDDEN; NOT_FOUND, also for a key of another organization.
     """
     person = require(call, Permission.WRITE_API_KEYS)
     async with rt.pg.decision() as tx:

@@ -1,4 +1,4 @@
-"""The tail that every new key shares: what may be granted, and the row with its secret."""
+"""The steps that every new key needs: check scopes and expiry, insert the row with its secret."""
 
 from datetime import datetime, timedelta
 
@@ -18,17 +18,17 @@ _LONGEST = timedelta(days=36_525)
 
 
 class IssuedKey(Struct, frozen=True):
-    """A key and, this once, its whole text: empty when the same request issued it before."""
+    """A new key and its full text.  The text is empty when the same request issued it before."""
 
     key: ApiKey
     secret: str = ""
 
 
 def check_scopes(rt: Runtime, person: Person, scopes: tuple[str, ...]) -> tuple[str, ...]:
-    """Return scopes that exist and that this person holds, each once.
+    """Return the scopes, each once, after checking that they exist and the person holds them.
 
-    Refused: INVALID_REQUEST for none, or one that is not in the catalogue; FORBIDDEN for more than
-    the person may do.  A platform administrator may grant all of the catalogue.
+    Refused: INVALID_REQUEST for no scope or an unknown one; FORBIDDEN for a scope that the person
+    does not hold.  A platform administrator may grant every scope of the catalogue.
     """
     known = check_known(scopes, catalogue(rt))
     check_held(person, known, "scopes")
@@ -36,19 +36,19 @@ def check_scopes(rt: Runtime, person: Person, scopes: tuple[str, ...]) -> tuple[
 
 
 def catalogue(rt: Runtime) -> tuple[str, ...]:
-    """Return the scopes that a key may have."""
+    """Return all scopes that a key may have."""
     return (*rt.policy.scopes, *KEY_SCOPES)
 
 
 def check_expiry(call: Call, expires_at: datetime | None) -> datetime | None:
-    """Return an expiry that lies ahead.  Refused(INVALID_REQUEST)."""
+    """Return the expiry if it is in the future.  Refused(INVALID_REQUEST)."""
     if expires_at is not None and not call.at < expires_at <= call.at + _LONGEST:
         raise wrong("expires_at", "must be a moment to come, within 100 years")
     return expires_at
 
 
 async def insert_key(rt: Runtime, tx: Tx, key: ApiKey) -> IssuedKey:
-    """Add a key under a public id that nobody has; the one given with `key` does not count."""
+    """Add a key under a new public id, and return it.  The public id in `key` is ignored."""
     while True:
         written = apikeys.new_text()
         made = structs.replace(key, public_id=written.public_id)

@@ -1,4 +1,4 @@
-"""Look at keys: never at their secrets, which nobody has any more."""
+"""Read API keys.  Their secrets are not stored, so they cannot be read."""
 
 from service.domain import apikeys
 from service.domain.apikeys import ApiKey
@@ -11,7 +11,7 @@ from service.runtime import Runtime
 
 
 async def list_keys(rt: Runtime, call: Call, before: ApiKeyId | None, most: int) -> list[ApiKey]:
-    """Return the organization's keys, the newest first; to a member their own.
+    """Return a page of the organization's keys, the newest first; for a member, their own keys.
 
     Refused: UNAUTHENTICATED; FORBIDDEN.
     """
@@ -22,7 +22,7 @@ async def list_keys(rt: Runtime, call: Call, before: ApiKeyId | None, most: int)
 
 
 async def show_key(rt: Runtime, call: Call, key_id: ApiKeyId) -> ApiKey:
-    """Return a key.  Refused(NOT_FOUND) for another organization's as for none."""
+    """Return a key.  Refused(NOT_FOUND), also for a key of another organization."""
     person = require(call, Permission.READ_API_KEYS)
     async with rt.pg.decision() as tx:
         key = await find_key(tx, person, key_id)

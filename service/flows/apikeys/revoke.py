@@ -1,4 +1,4 @@
-"""Revoke a key: dead everywhere within a second, its record kept."""
+"""Revoke an API key.  It is refused everywhere within a second; its record stays."""
 
 from service.domain import apikeys, audit
 from service.domain.apikeys import ApiKey
@@ -12,9 +12,9 @@ from service.runtime import Runtime
 
 
 async def revoke_key(rt: Runtime, call: Call, key_id: ApiKeyId) -> ApiKey:
-    """Revoke it; return it as it is now.  One that is revoked already stays as it is.
+    """Revoke a key and return it.  A key that is revoked already stays as it is.
 
-    Refused: UNAUTHENTICATED; FORBIDDEN; NOT_FOUND for another organization's as for none.
+    Refused: UNAUTHENTICATED; FORBIDDEN; NOT_FOUND, also for a key of another organization.
     """
     person = require(call, Permission.WRITE_API_KEYS)
     async with rt.pg.decision() as tx:

@@ -1,4 +1,4 @@
-"""Replace a key by a successor; both work while the overlap lasts."""
+"""Replace an API key by a successor.  Both work until the overlap ends."""
 
 from datetime import datetime
 
@@ -22,7 +22,7 @@ from service.policy import seconds
 from service.runtime import Runtime
 
 LONGEST_OVERLAP = 7 * 86_400
-"""Seconds."""
+"""The longest overlap, in seconds: 7 days."""
 
 
 async def rotate_key(
@@ -30,12 +30,12 @@ async def rotate_key(
 ) -> IssuedKey:
     """Issue a successor with the same name, scopes, owner and addresses.
 
-    `overlap` in seconds, 0 to 7 days: until then the old key works as well, unless it expires
-    before.  Without `expires_at` the successor lives as long as its predecessor was to.
+    `overlap` is in seconds, 0 to 7 days.  Until then the old key works as well, unless it expires
+    before.  Without `expires_at`, the successor gets as long a lifetime as the old key had.
 
-    Its end is nothing to remember: when the overlap is over, the same task that ends expired keys
-    puts this one on the feed, which every memory follows.  Refused: UNAUTHENTICATED; FORBIDDEN;
-    TOO_MANY; NOT_FOUND; CONFLICT for a key that is not good any more, or has a successor.
+    When the overlap is over, the task that ends expired keys puts the old key on the revocation
+    feed, which all caches follow.  Refused: UNAUTHENTICATED; FORBIDDEN; TOO_MANY; NOT_FOUND;
+    CONFLICT for a key that has ended or already has a successor.
     """
     person = require(call, Permission.WRITE_API_KEYS)
     await limiting.spend_own(rt, call, "rotate_api_key", person)
@@ -49,7 +49,7 @@ async def rotate_key(
         await hold_oneself(tx, person)
         old = await lock_key(tx, person, key_id)
         if old.owner_id not in (None, person.user_id):
-            # Its successor would let somebody else act under the owner's name.
+            # The caller would get a key that acts in the owner's name.
             raise Refused(Reason.FORBIDDEN, "a person's key is rotated by that person; revoke it")
         if old.state(call.at) is not None or old.successor_id is not None:
             raise Refused(Reason.CONFLICT, "this key has ended, or has a successor already")

@@ -1,4 +1,4 @@
-"""A service asks whether a key that was shown to it is good."""
+"""Verify an API key for a service to which it was presented."""
 
 from service.domain.apikeys import ENDED
 from service.flows.shared.api_key_check import UNKNOWN, Checked, Shown, check_key
@@ -10,13 +10,13 @@ from service.runtime import Runtime
 async def verify_key(
     rt: Runtime, call: Call, text: str, *, scope: str | None, address: str | None
 ) -> Checked:
-    """Check a key, for a scope and from an address where these are given.
+    """Check a key, and its scope and the caller's address where these are given.
 
-    What belongs to another organization than the service's is as unknown to it as what does not
-    exist; and so is, to a service of the platform, a key that has ended: why it has is its
-    organization's business.
+    The answer is `unknown` for a key of another organization than the service's, as for a key that
+    does not exist.  A service of the platform also gets `unknown` for a key that has ended: only
+    its organization may learn why it ended.
 
-    Refused: UNAUTHENTICATED, INSUFFICIENT_SCOPE; UNAVAILABLE when nobody can say.
+    Refused: UNAUTHENTICATED, INSUFFICIENT_SCOPE; UNAVAILABLE when the key cannot be checked.
     """
     service = require_scope(call, Scope.VERIFY_API_KEYS)
     shown = Shown(text=text, address=address, scope=scope, to=service.tenant_id)

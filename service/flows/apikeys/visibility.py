@@ -1,4 +1,4 @@
-"""Which keys exist for a person: the organization's, or only their own."""
+"""Which API keys a person can see: all of the organization, or only their own."""
 
 from service.domain import apikeys
 from service.domain.apikeys import ApiKey
@@ -10,9 +10,9 @@ from service.kernel.sql import Tx
 
 
 async def lock_key(tx: Tx, person: Person, key_id: ApiKeyId) -> ApiKey:
-    """Return a key this person may change, held.  Refused(NOT_FOUND) for any other alike.
+    """Lock a key that this person may change, and return it.  Refused(NOT_FOUND) for any other.
 
-    Nothing else is held, or written to: it takes the same time.
+    Other keys are not locked, so the time does not show whether one exists.
     """
     owner_id = None if may(person, Permission.WRITE_ALL_API_KEYS) else person.user_id
     found = await apikeys.lock(tx, key_id, reach(person), owner_id)
@@ -20,7 +20,7 @@ async def lock_key(tx: Tx, person: Person, key_id: ApiKeyId) -> ApiKey:
 
 
 async def find_key(tx: Tx, person: Person, key_id: ApiKeyId) -> ApiKey:
-    """Return a key this person may see.  Refused(NOT_FOUND) for any other alike."""
+    """Return a key that this person may see.  Refused(NOT_FOUND) for any other."""
     return _reached(await apikeys.find(tx, key_id), person, Permission.READ_ALL_API_KEYS)
 
 

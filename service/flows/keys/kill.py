@@ -1,4 +1,4 @@
-"""Kill a signing key: an emergency, and a matter of a second."""
+"""Kill a signing key, in an emergency.  It takes effect everywhere within a second."""
 
 import asyncio
 from datetime import timedelta
@@ -14,15 +14,16 @@ from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime, key_times
 
 _LASTS = timedelta(seconds=LONGEST_TOKEN + 900)
-"""A worker cut off at that moment may sign a little longer than the others."""
+"""How long the revocation is kept.  The 15 minutes are for a worker that was cut off at that moment
+and signs a little longer than the others."""
 
 
 async def kill_key(rt: Runtime, call: Call, kid: str) -> Killed:
-    """Take a key out at once, and every token it signed with it.
+    """Revoke a signing key at once, and so every token that it signed.
 
-    A fresh key signs from this moment, in the same transaction as the revocation of the old one, so
-    that whoever hears of the one can read the other.  People keep their sessions: their next
-    refresh is answered with a token of the fresh key.
+    If no other key signs, a new key signs from this moment.  It is stored in the transaction that
+    revokes the old one, so a worker that learns of the revocation can read the new key.  People
+    keep their sessions: their next refresh gets a token signed by the new key.
 
     Refused(NOT_FOUND) for a key that does not exist or is removed already.
     """

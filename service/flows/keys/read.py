@@ -1,4 +1,4 @@
-"""Which signing keys are there?"""
+"""List the signing keys."""
 
 from service.domain import keyring
 from service.domain.keyring import Described
@@ -8,7 +8,7 @@ from service.runtime import Runtime
 
 
 async def list_keys(rt: Runtime, call: Call) -> list[Described]:
-    """Return every key, the newest first; for platform administrators and the operator."""
+    """Return every key, the newest first.  For platform administrators and the operator."""
     if not isinstance(call.actor, Operator):
         require(call, Permission.READ_SIGNING_KEYS)
     async with rt.pg.reading() as tx:

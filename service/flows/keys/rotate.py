@@ -1,4 +1,4 @@
-"""Publish the next signing key.  It signs when every verifier has had time to read of it."""
+"""Publish the next signing key.  It signs when every verifier has had time to load it."""
 
 import asyncio
 
@@ -14,9 +14,9 @@ from service.runtime import Runtime
 
 
 async def rotate_keys(rt: Runtime, call: Call) -> Described:
-    """Publish it; by a platform administrator or the operator.
+    """Publish the next key.  For platform administrators and the operator.
 
-    Refused: CONFLICT while one is published that does not sign yet.
+    Refused(CONFLICT) while a published key does not sign yet.
     """
     if not isinstance(call.actor, Operator):
         require(call, Permission.CHANGE_SIGNING_KEYS)

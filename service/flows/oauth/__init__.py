@@ -1,1 +1,1 @@
-"""What OAuth clients do for themselves: tokens, introspection, revocation."""
+"""Acts of OAuth clients: get tokens, introspect, revoke."""

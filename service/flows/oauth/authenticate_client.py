@@ -1,4 +1,4 @@
-"""Which client is this?  By secret, by an assertion it signed, or a public one by its id."""
+"""Authenticate an OAuth client: by its secret or a signed assertion; a public one by its id."""
 
 import hashlib
 
@@ -24,13 +24,13 @@ _BAD_SIGNATURE = (
     "the client is unknown or disabled, or none of its keys signed the assertion: alg must be"
     f" one of {', '.join(jose.FOREIGN_ALGORITHMS)}, and kid must name one of several keys"
 )
-"""Before a client has proven itself the same is said of one that is not there."""
+"""Shown until a client is authenticated, so that unknown clients get the same text."""
 
 
 class ClientCredentials(Struct, frozen=True):
     """How a client identifies itself: exactly one way (RFC 6749 section 2.3).
 
-    A public client has its `client_id` alone.
+    A public client sends only its `client_id`.
     """
 
     client_id: str | None = None
@@ -45,11 +45,11 @@ class _Claimed(Struct, frozen=True):
 async def authenticate_client(
     rt: Runtime, call: Call, presented: ClientCredentials, *, public: bool = False
 ) -> Client:
-    """Return the client.  No query, as a rule.
+    """Return the client, usually without a query.
 
-    `public`: a public client will do, which proves nothing.
-    Refused: INVALID_CLIENT, which says what to change, and says the same of a client that is not
-    there; TOO_MANY of them from one address; UNAVAILABLE.
+    `public` allows a public client, which is not authenticated.
+    Refused: INVALID_CLIENT, which says what to change and does not reveal whether a client exists;
+    TOO_MANY for many failures from one address; UNAVAILABLE.
     """
     try:
         return await _authenticate(rt, call, presented, public=public)
@@ -98,7 +98,8 @@ async def _by_assertion(rt: Runtime, call: Call, presented: ClientCredentials) -
     if client is None:
         raise _no("unknown client", _BAD_SIGNATURE)
     try:
-        # For the issuer, to the letter: an endpoint's address can be another server's bait.
+        # `aud` must be exactly the issuer: a malicious server could make a client sign an
+        # assertion for an endpoint's address.
         jti, exp = clients.check_assertion(client, assertion, rt.settings.issuer, call.at)
     except AssertionRefusedError as exc:
         raise _no(f"assertion: {exc}", exc.told or _BAD_SIGNATURE) from None
@@ -115,9 +116,10 @@ async def _by_assertion(rt: Runtime, call: Call, presented: ClientCredentials) -
 async def _find(
     rt: Runtime, call: Call, client_id: str, *, doubtful: bool = False
 ) -> Client | None:
-    """Return a client that may act, as of revocations that are fresh.
+    """Return a client that may act; None when there is none.
 
-    Afterwards they include what the client was read after: who issues to it sees every cutoff.
+    The worker's memory of revocations is fresh then, and includes every revocation that was
+    committed before the client was read.  So a token that is issued next respects every cutoff.
     """
     memory = await rt.revocations.current()
     known = rt.clients.find(client_id, call.at, doubtful=doubtful)
@@ -131,9 +133,9 @@ async def _find(
 
 
 def _is_outdated(memory: Memory, known: Known) -> bool:
-    """Tell whether it or its organization was revoked since it was read.
+    """Whether the client or its organization was revoked after the client was read.
 
-    By place in the order of commits, not by time: however long the act took that revoked it.
+    Compares places in the order of commits, not times, since an act that revokes may take long.
     """
     client = known.client
     entries = (
@@ -146,7 +148,7 @@ def _is_outdated(memory: Memory, known: Known) -> bool:
 
 
 def _claimed_id(assertion: str) -> str:
-    """Read whom an assertion claims to come from, before its signature is checked by that name."""
+    """Return the client id that an unverified assertion claims.  Its signature is checked later."""
     try:
         return jose.read_json(jose.decode(assertion.split(".")[1]), _Claimed).sub
     except (ValueError, IndexError):

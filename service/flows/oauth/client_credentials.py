@@ -1,4 +1,4 @@
-"""A token for a service itself (RFC 6749 section 4.4).  Nothing is written."""
+"""Issue a token to a client for itself (RFC 6749 section 4.4).  Nothing is written."""
 
 from datetime import datetime
 
@@ -15,10 +15,10 @@ from service.runtime import Runtime
 
 
 async def issue_to_client(rt: Runtime, call: Call, client: Client, scope: str | None) -> Issued:
-    """Issue it, after any cutoff on the client: at once, as a rule, else within two seconds.
+    """Issue the token after any cutoff on the client: usually at once, else within two seconds.
 
-    Whoever waited is still to be the client that authenticated: another secret may be the good one
-    by now.  Refused: INVALID_SCOPE when more is asked for than the client holds; UNAVAILABLE.
+    After a wait the client is read again; UNAVAILABLE when its credentials have changed meanwhile.
+    Refused: INVALID_SCOPE for a scope that the client does not hold; UNAVAILABLE.
     """
 
     async def again(_: datetime) -> Client:
@@ -35,7 +35,7 @@ async def issue_to_client(rt: Runtime, call: Call, client: Client, scope: str | 
 
 
 def mint_for_client(rt: Runtime, at: datetime, client: Client, scope: str | None) -> Issued:
-    """Mint it as of a moment.  Refused(INVALID_SCOPE)."""
+    """Sign a token that is issued `at`.  Refused(INVALID_SCOPE)."""
     asked = narrowed(scope, client.scopes)
     expires_in = rt.policy.tokens.access_token_ttl
     issued = int(at.timestamp())
@@ -56,9 +56,9 @@ def mint_for_client(rt: Runtime, at: datetime, client: Client, scope: str | None
 
 
 def _cutoff(rt: Runtime, client: Client, at: datetime) -> datetime | None:
-    """Return until when what is issued is dead; None: what is issued `at` is good.
+    """Return the cutoff that would revoke a token issued `at`; None: there is none.
 
-    From memory, which knows every cutoff that the client was read after (`authenticate_client`).
+    The memory knows every cutoff committed before the client was read (`authenticate_client`).
     """
     marks = Marks(
         jti="",

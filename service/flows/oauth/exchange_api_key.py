@@ -1,7 +1,7 @@
-"""A key for a short token (RFC 8693): the key stays at home, the token travels.
+"""Exchange an API key for a short-lived access token (RFC 8693).
 
-Subject tokens are API keys and nothing else.  Their type is `urn:tesserra:params:oauth:token-type:
-api-key`; RFC 8693's own name for a credential of the issuer's, `...:access_token`, is taken too.
+Only API keys are accepted as subject tokens.  Their type is
+`urn:tesserra:params:oauth:token-type:api-key`; `...:access_token` of RFC 8693 is accepted too.
 """
 
 from datetime import datetime
@@ -25,10 +25,10 @@ JWT = "urn:ietf:params:oauth:token-type:jwt"
 
 
 async def exchange_key(rt: Runtime, call: Call, text: str, scope: str | None) -> Issued:
-    """Issue a token for a key; it dies with the key, at the latest when the key expires.
+    """Issue a token for a key.  It is revoked with the key, and expires with it at the latest.
 
-    Refused: INVALID_REQUEST for a key that is not good (RFC 8693 section 2.2.2), whatever is wrong
-    with it; INVALID_SCOPE when more is asked for than it holds; TOO_MANY; UNAVAILABLE.
+    Refused: INVALID_REQUEST for a key that is not good, for whatever reason (RFC 8693 section
+    2.2.2); INVALID_SCOPE for a scope that the key does not hold; TOO_MANY; UNAVAILABLE.
     """
 
     async def good(at: datetime) -> StoredKey:
@@ -50,7 +50,7 @@ async def exchange_key(rt: Runtime, call: Call, text: str, scope: str | None) ->
 
 
 def _claims(rt: Runtime, at: datetime, key: StoredKey, asked: tuple[str, ...]) -> Claims:
-    """Return what the token says; `sub` is the owner, or the key itself where it has none."""
+    """Return the claims of the token.  `sub` is the owner, or the key itself without an owner."""
     issued = int(at.timestamp())
     expires = issued + rt.policy.tokens_for(key.policy).exchanged_token_ttl
     if key.expires_at is not None:

@@ -1,4 +1,4 @@
-"""Is this token good, and whose is it (RFC 7662)?"""
+"""Introspect a token (RFC 7662)."""
 
 from service.domain.apikeys import StoredKey
 from service.domain.clients import Client
@@ -15,13 +15,13 @@ from service.runtime import Runtime
 async def introspect(
     rt: Runtime, call: Call, client: Client, token: str, address: str | None
 ) -> Claims | StoredKey | None:
-    """Return what a token says, or the API key it is; None when it is good for nothing.
+    """Return the claims of an access token, or an API key; None when it is not active.
 
-    That is: not genuine, expired, revoked, or none of the client's.  `address` is where a key was
-    presented from, for keys that are bound to addresses.
+    Not active: not genuine, expired, revoked, or out of this client's reach.  `address` is where a
+    key was presented from, for keys that are bound to addresses.
 
-    No query while the worker's revocations are fresh.  Refused(UNAVAILABLE) when nobody can say
-    whether it was revoked.
+    Needs no query while the worker's revocations are fresh.  Refused(UNAVAILABLE) when it cannot be
+    known whether the token is revoked.
     """
     if token.startswith(PREFIX):
         shown = Shown(text=token, address=address, to=client.tenant_id)

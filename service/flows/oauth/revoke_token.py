@@ -1,4 +1,4 @@
-"""Revoke a token its own client gives up (RFC 7009)."""
+"""Revoke a token at the request of its own client (RFC 7009)."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -24,8 +24,8 @@ _LEEWAY = timedelta(seconds=60)
 async def revoke_token(rt: Runtime, call: Call, client: Client, token: str) -> None:
     """Revoke an access or a refresh token of this client.
 
-    A token that is unknown, expired or revoked already is no failure (section 2.2).
-    Refused(UNAUTHORIZED_CLIENT) for a token that was issued to another.
+    A token that is unknown, expired or already revoked is no error (section 2.2).
+    Refused(UNAUTHORIZED_CLIENT) for a token that was issued to another client.
     """
     presented = minter(rt).read(token)
     if presented is not None:

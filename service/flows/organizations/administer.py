@@ -1,4 +1,4 @@
-"""Platform administrators keep the organizations."""
+"""Platform administrators manage organizations."""
 
 from uuid import UUID
 
@@ -34,14 +34,14 @@ from service.runtime import Runtime
 
 
 async def create(rt: Runtime, call: Call, slug: str, name: str) -> Organization:
-    """Create one.  Refused: FORBIDDEN, INVALID_REQUEST, CONFLICT, TOO_MANY."""
+    """Create an organization.  Refused: FORBIDDEN, INVALID_REQUEST, CONFLICT, TOO_MANY."""
     person = require_platform(call, Permission.KEEP_ORGANIZATIONS)
     await limiting.spend_own(rt, call, "create_organization", person)
     return await create_organization(rt, call, slug, name)
 
 
 async def list_all(rt: Runtime, call: Call, after: UUID | None, most: int) -> list[Organization]:
-    """Return organizations, the oldest first.  Each that is shown can read of it."""
+    """Return a page of organizations, the oldest first, and record an event in each of them."""
     require_platform(call, Permission.KEEP_ORGANIZATIONS)
     async with rt.pg.decision() as tx:
         found = await organizations.list_page(tx, after, most)
@@ -51,7 +51,7 @@ async def list_all(rt: Runtime, call: Call, after: UUID | None, most: int) -> li
 
 
 async def read(rt: Runtime, call: Call, tenant_id: TenantId) -> Organization:
-    """Return one's own organization, or as a platform administrator any.  Refused(NOT_FOUND)."""
+    """Return the caller's organization; for platform administrators, any.  Refused(NOT_FOUND)."""
     person = require(call, Permission.READ_ORGANIZATION)
     there = target(person, tenant_id)
     async with rt.pg.decision() as tx:
@@ -63,9 +63,9 @@ async def read(rt: Runtime, call: Call, tenant_id: TenantId) -> Organization:
 async def change(
     rt: Runtime, call: Call, tenant_id: TenantId, name: str | None, policy: str | None
 ) -> Organization:
-    """Rename an organization, or replace the lifetimes it overrides (a JSON object, or `{}`).
+    """Rename an organization, or replace the lifetimes that it overrides (a JSON object).
 
-    Refused: INVALID_REQUEST for a name that is none, and for a lifetime out of bounds.
+    Refused(INVALID_REQUEST) for a bad name, and for a lifetime out of bounds.
     """
     require_platform(call, Permission.KEEP_ORGANIZATIONS)
     if name is not None:
@@ -85,7 +85,7 @@ async def change(
 
 
 async def disable(rt: Runtime, call: Call, tenant_id: TenantId) -> None:
-    """Disable it: nobody signs in there, its sessions end, its tokens die everywhere.
+    """Disable an organization: sign-ins are refused, its sessions end, its tokens are revoked.
 
     Refused: NOT_FOUND; CONFLICT when no platform administrator could sign in any more.
     """
@@ -103,7 +103,7 @@ async def disable(rt: Runtime, call: Call, tenant_id: TenantId) -> None:
 
 
 async def enable(rt: Runtime, call: Call, tenant_id: TenantId) -> None:
-    """Enable it again; people sign in anew.  For platform administrators and the operator."""
+    """Enable an organization; people must sign in again.  Also for the operator."""
     if not isinstance(call.actor, Operator):
         require_platform(call, Permission.KEEP_ORGANIZATIONS)
     async with rt.pg.decision() as tx:

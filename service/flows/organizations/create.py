@@ -1,4 +1,4 @@
-"""Begin an organization."""
+"""Create an organization."""
 
 import re
 
@@ -15,11 +15,11 @@ from service.kernel.refusal import Reason, Refused, check_all, wrong
 from service.runtime import Runtime
 
 SLUG = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-"""What a slug is, as a pattern."""
+"""The pattern of a slug."""
 
 
 async def create_organization(rt: Runtime, call: Call, slug: str, name: str) -> Organization:
-    """Create it.  Refused: INVALID_REQUEST, or CONFLICT when the slug is taken."""
+    """Create an organization.  Refused: INVALID_REQUEST; CONFLICT when the slug is taken."""
     check_all(lambda: _check_slug(slug), lambda: check_name(name))
     async with rt.pg.decision() as tx:
         before = await find_made(rt, tx, call)

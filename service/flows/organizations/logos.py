@@ -1,4 +1,4 @@
-"""The picture an organization shows on the sign-in page."""
+"""The logo that an organization shows on the sign-in page."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
 
 LARGEST = Room.LOGO.largest
-"""Bytes."""
+"""The largest size of a logo, in bytes."""
 
 MEDIA_TYPES = ("image/png", "image/webp")
 
@@ -28,7 +28,7 @@ _PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 
 
 class Logo(Struct, frozen=True):
-    """A picture, and what it is."""
+    """A picture and its media type."""
 
     media_type: str
     content: bytes
@@ -37,9 +37,9 @@ class Logo(Struct, frozen=True):
 async def put_logo(rt: Runtime, call: Call, tenant_id: TenantId, logo: Logo) -> None:
     """Replace the logo.
 
-    Refused: UNSUPPORTED_MEDIA unless it is PNG or WebP by what it begins with and by what it is
-    said to be; TOO_LARGE over 256 KiB or 2048 pixels a side; NOT_FOUND out of reach; CONFLICT when
-    the folder does not take it.
+    Refused: UNSUPPORTED_MEDIA unless both its first bytes and its media type say PNG or WebP;
+    TOO_LARGE over 256 KiB or 2048 pixels a side; NOT_FOUND out of reach; CONFLICT when the file
+    cannot be written.
     """
     there = target(require(call, Permission.KEEP_LOGO), tenant_id)
     _check(logo)
@@ -51,7 +51,7 @@ async def put_logo(rt: Runtime, call: Call, tenant_id: TenantId, logo: Logo) -> 
                 file = stack.enter_context(folders.write(there, Room.LOGO, name))
                 await asyncio.to_thread(file.write, logo.content)
                 await audit.record(tx, call, events.LogoChanged(tenant_id=there))
-            finish = stack.pop_all()  # only now that its event is written
+            finish = stack.pop_all()  # the file appears only after its event is written
             await asyncio.to_thread(finish.close)
             await asyncio.to_thread(_remove, folders, there, set(_NAMES.values()) - {name})
         except FolderError as exc:
@@ -59,7 +59,7 @@ async def put_logo(rt: Runtime, call: Call, tenant_id: TenantId, logo: Logo) -> 
 
 
 async def read_logo(rt: Runtime, call: Call, tenant_id: TenantId) -> Logo:
-    """Return the logo.  Refused(NOT_FOUND) when there is none, or no such organization in reach."""
+    """Return the logo.  Refused(NOT_FOUND) without one, and for an organization out of reach."""
     there = target(require(call, Permission.READ_LOGO), tenant_id)
     found = await asyncio.to_thread(_read, Folders(rt.settings.data_dir), there)
     if found is None:
@@ -70,7 +70,7 @@ async def read_logo(rt: Runtime, call: Call, tenant_id: TenantId) -> Logo:
 
 
 async def delete_logo(rt: Runtime, call: Call, tenant_id: TenantId) -> None:
-    """Take the logo away.  Refused(NOT_FOUND) when there is none."""
+    """Remove the logo.  Refused(NOT_FOUND) when there is none."""
     there = target(require(call, Permission.KEEP_LOGO), tenant_id)
     folders = Folders(rt.settings.data_dir)
     async with rt.pg.decision() as tx:
@@ -91,7 +91,7 @@ def _check(logo: Logo) -> None:
 
 
 def _look(content: bytes) -> tuple[str | None, tuple[int, int]]:
-    """Tell what a picture is and its sides, from its first bytes.
+    """Return a picture's media type and its width and height, from its first bytes.
 
     PNG: section 11.2.1 (IHDR).  WebP: RFC 9649 section 2, simple and extended.
     """

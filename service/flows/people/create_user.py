@@ -17,7 +17,7 @@ from service.runtime import Runtime
 
 
 class NewUser(Struct, frozen=True, kw_only=True):
-    """What is known of a person to add.  `password_hash` is None: they cannot sign in yet."""
+    """A person to add.  Without `password_hash` they cannot sign in yet."""
 
     email: str
     name: str = ""
@@ -55,7 +55,7 @@ async def insert(
     organization: Organization | None,
     password_hash: str,
 ) -> Account:
-    """Add the person and their membership, with the events: the tail of create and import."""
+    """Add a person and their membership, and record the events.  Create and import share it."""
     role = _checked_role(new.role)
     if new.name:
         check_name(new.name)
@@ -90,7 +90,7 @@ async def insert(
 
 
 def checked_email(given: str) -> Address:
-    """Read an address that an account may have.  Refused(INVALID_REQUEST) when it is none."""
+    """Parse an e-mail address for an account.  Refused(INVALID_REQUEST) when it is not valid."""
     address = users.parse_email(given)
     if address is None:
         raise Refused(

@@ -1,6 +1,6 @@
-"""Erase a person: the account, what is open under it, and what is personal in the audit trail.
+"""Erase a person: the account, all access, and the personal fields in the audit trail.
 
-The acts, their ids and their seals stay.  What is left of the account names nobody.
+The events, their ids and their seals stay.  The rest of the account names nobody.
 """
 
 from collections.abc import Sequence
@@ -32,22 +32,22 @@ from service.runtime import Runtime
 
 
 class Erased(Struct, frozen=True, kw_only=True):
-    """Whom, and how much there was."""
+    """The erased person, and how much was removed."""
 
     user_id: UserId
     memberships: int
     sessions: int
     api_keys: int
     trails: int
-    """Chains of events that something was taken from."""
+    """How many chains of events lost personal fields."""
 
 
 async def erase_person(rt: Runtime, call: Call, user_id: UserId) -> Erased:
-    """Erase; for the operator and platform administrators, as an account belongs to no one place.
+    """Erase a person.  For the operator and platform administrators.
 
-    Tokens die everywhere within a second.  May be repeated: what came in meanwhile goes as well.
-    Refused: FORBIDDEN; NOT_FOUND; CONFLICT for oneself, for the last owner of an organization, and
-    when a file of what was exported of them does not go.
+    Their tokens are refused everywhere within a second.  It may be repeated, to erase what was
+    recorded meanwhile.  Refused: FORBIDDEN; NOT_FOUND; CONFLICT for oneself, for the last owner of
+    an organization, and when an export file of their data cannot be deleted.
     """
     if not isinstance(call.actor, Operator):
         person = require_platform(call, Permission.ERASE_PEOPLE)
@@ -57,9 +57,9 @@ async def erase_person(rt: Runtime, call: Call, user_id: UserId) -> Erased:
         account = await hold_account(tx, user_id)
         await export_files.forget_person(
             rt, user_id
-        )  # before anything: what is refused is not undone
-        # Rows first, the trail after them, as in every act: an act that has recorded something
-        # takes no row of the person any more, so the erasure may wait for it.
+        )  # first, because a refusal does not undo what was written
+        # Lock rows first and the trail afterwards, as every act does.  An act that has recorded an
+        # event locks no more rows of the person, so the erasure may wait for it.
         ended = await sessions.end_all(tx, user_id, call.at, Why.DISABLED)
         await sessions.erase(tx, user_id)
         await devices.forget_others(tx, user_id, None)
@@ -69,7 +69,7 @@ async def erase_person(rt: Runtime, call: Call, user_id: UserId) -> Erased:
         keys = await apikeys.erase(tx, user_id)
         left = await users.leave_all(tx, user_id)
         await users.erase(tx, user_id, call.at)
-        await seals.lock_progress(tx)  # nothing is sealed as it was while it changes
+        await seals.lock_progress(tx)  # no event is sealed while it changes
         personal = sorted(frozenset().union(*PERSONAL_KEYS.values()))
         trails = await audit.erase(tx, user_id, personal)
         await audit.record_all(tx, call, _told(user_id, trails, keys, left))
@@ -85,7 +85,7 @@ async def erase_person(rt: Runtime, call: Call, user_id: UserId) -> Erased:
 
 
 async def find_person(rt: Runtime, named: str) -> UserId:
-    """Return whose id or e-mail this is.  Refused(NOT_FOUND)."""
+    """Return the person with this id or e-mail.  Refused(NOT_FOUND)."""
     try:
         return UserId(UUID(named))
     except ValueError:
@@ -103,7 +103,7 @@ def _told(
     keys: Sequence[apikeys.Erased],
     left: Sequence[users.Left],
 ) -> list[Event]:
-    """Each chain gets an event that says whose: without it, the gap would be a fault."""
+    """Return the events to record.  Each changed chain gets one: verification needs the reason."""
     return [
         *(
             events.TrailErased(tenant_id=seals.tenant_of(chain_id), user_id=user_id)

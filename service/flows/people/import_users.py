@@ -1,4 +1,4 @@
-"""Bring people over from another system, with the password hashes they have."""
+"""Import people from another system, with their password hashes."""
 
 import json
 from collections.abc import AsyncIterator, Iterable
@@ -26,20 +26,20 @@ class _Line(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Outcome(Struct, frozen=True):
-    """What became of a line.  `error` is None when the person went in; it never shows the hash."""
+    """The result of a line.  `error` is None when it was imported; it never shows the hash."""
 
     line: int
     error: str | None
 
 
 async def import_users(rt: Runtime, call: Call, lines: Iterable[bytes]) -> AsyncIterator[Outcome]:
-    """Import JSON lines, each in a transaction of its own: a bad one is told, the rest goes in.
+    """Import JSON lines, each in its own transaction.  Bad lines are reported, the rest imported.
 
-    Each at its own time: a run may take long, and an event is dated when it happens.
+    Each line has its own time, since a run may take long and events have the time they happen at.
 
-    bcrypt ($2a$, $2b$, $2y$) and Argon2id hashes; both are replaced at the next sign-in when they
-    are not what policy asks for.  `kernel.passwords` bounds their parameters.
-    Refused(UNAVAILABLE) ends it; every line told of before is in.
+    Hashes may be bcrypt ($2a$, $2b$, $2y$) or Argon2id.  A hash that does not meet the policy is
+    replaced at the next sign-in.  `kernel.passwords` bounds their parameters.
+    Refused(UNAVAILABLE) ends the import; all lines reported before stay imported.
     """
     for number, line in enumerate(lines, 1):
         if not line.strip():

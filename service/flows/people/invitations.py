@@ -1,4 +1,4 @@
-"""Administrators see which invitations are open, and withdraw one."""
+"""Administrators list open invitations, and withdraw one."""
 
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from service.runtime import Runtime
 async def list_open(
     rt: Runtime, call: Call, tenant_id: TenantId | None, after: UUID | None, most: int
 ) -> list[Open]:
-    """Return the invitations of an organization that can still be accepted, the oldest first."""
+    """Return a page of an organization's invitations that can be accepted, the oldest first."""
     person = require(call, Permission.READ_PEOPLE)
     there = target(person, tenant_id)
     async with rt.pg.decision() as tx:
@@ -26,10 +26,10 @@ async def list_open(
 
 
 async def withdraw(rt: Runtime, call: Call, invitation_id: UUID) -> None:
-    """Withdraw one: its link opens nothing from now on.
+    """Withdraw an invitation: its link stops working.
 
-    Refused: NOT_FOUND for another organization's, a used, an expired and an unknown one alike;
-    FORBIDDEN when one who is no owner withdraws the invitation of an owner.
+    Refused: NOT_FOUND for a used, expired, unknown or other organization's invitation; FORBIDDEN
+    for the invitation of an owner, unless the caller is an owner.
     """
     person = require(call, Permission.KEEP_PEOPLE)
     async with rt.pg.decision() as tx:

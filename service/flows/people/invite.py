@@ -1,4 +1,4 @@
-"""Invite a person into an organization, and become a member by an invitation."""
+"""Invite a person to an organization, and accept an invitation."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -28,7 +28,7 @@ _LASTS = timedelta(days=7)
 
 
 class Invited(Struct, frozen=True, kw_only=True):
-    """An invitation.  `link` is shown when it is made and no mail was sent, and never again."""
+    """An invitation.  `link` is shown only once, at creation, and only if no mail was sent."""
 
     invitation_id: UUID
     email: str
@@ -47,10 +47,10 @@ class Accepted(Struct, frozen=True):
 async def invite(
     rt: Runtime, call: Call, tenant_id: TenantId | None, email: str, role: Role
 ) -> Invited:
-    """Invite.  The answer is the same whether or not somebody outside has this e-mail.
+    """Invite a person.  The answer does not show whether the e-mail has an account elsewhere.
 
-    An open invitation to the same address is replaced: its link opens nothing any more.  Refused:
-    INVALID_REQUEST; FORBIDDEN (only owners invite owners, or replace such an invitation);
+    An open invitation to the same address is replaced, and its link stops working.  Refused:
+    INVALID_REQUEST; FORBIDDEN, as only owners invite owners or replace such an invitation;
     NOT_FOUND; CONFLICT for a member, also a suspended one; TOO_MANY.
     """
     person = require(call, Permission.KEEP_PEOPLE)
@@ -128,7 +128,7 @@ def _replaced(before: Open, successor: UUID) -> events.InvitationWithdrawn:
 
 
 async def _open(tx: Tx, call: Call, person: Person, invitation_id: UUID) -> Invited:
-    """Return an invitation that was made before, without its link.  Refused(NOT_FOUND)."""
+    """Return an invitation that the same request made before, without link.  Refused(NOT_FOUND)."""
     found = await invitations.lock_one(tx, invitation_id, reach(person), call.at)
     if found is None:
         raise Refused(Reason.NOT_FOUND, "this invitation is not open any more")
@@ -143,14 +143,14 @@ async def _open(tx: Tx, call: Call, person: Person, invitation_id: UUID) -> Invi
 
 
 async def accept(rt: Runtime, call: Call, token: str, password: str | None, name: str) -> Accepted:
-    """Become a member.
+    """Accept an invitation and become a member.
 
-    Somebody new chooses a password.  Somebody known is signed in, or gives the password they have:
-    who is in no organization cannot sign in, and this is their way back.
+    A new person chooses a password.  A person with an account must be signed in or give their
+    password: a person without any organization cannot sign in, and comes back this way.
 
-    Refused: INVALID_REQUEST for a link that is unknown, used or expired, for a name that is none
-    and for a weak password; UNAUTHENTICATED when the e-mail has an account and its owner is not
-    signed in; BAD_CREDENTIALS when it has another password.
+    Refused: INVALID_REQUEST for an unknown, used or expired link, a bad name or a weak password;
+    UNAUTHENTICATED when the e-mail has an account, and its owner is neither signed in nor gives a
+    password; BAD_CREDENTIALS for a wrong password.
     """
     await limiting.spend_address(rt, call, "accept", rt.policy.limits.create)
     if name:
@@ -172,7 +172,7 @@ async def accept(rt: Runtime, call: Call, token: str, password: str | None, name
         holder = known.user_id
     async with rt.pg.decision() as tx:
         await organizations.lock(tx, peeked.tenant_id)
-        if known is not None:  # before the invitation, as whoever erases them takes both
+        if known is not None:  # lock the person before the invitation, as an erasure does
             await users.lock(tx, known.user_id)
         invitation = await invitations.lock_open(tx, invitations.digest(token), call.at)
         if invitation is None:
@@ -197,7 +197,7 @@ async def accept(rt: Runtime, call: Call, token: str, password: str | None, name
 async def _account(
     tx: Tx, call: Call, invitation: Invitation, holder: UserId | None, hashed: str | None, name: str
 ) -> Account:
-    """Return the account of the invitation's e-mail: the one of who asks, or a new one."""
+    """Return the account of the invitation's e-mail: that of the caller, or a new one."""
     known = await _find(tx, invitation.email)
     if known is not None:
         if known.user_id != holder:

@@ -1,7 +1,7 @@
-"""Administrators keep the people of an organization: see, change role, suspend, remove, unlock.
+"""Administrators manage members: list, change role, suspend, remove, unlock.
 
-An administrator of an organization suspends a *membership*: the person's account is theirs and may
-be a member elsewhere.  A platform administrator disables the account.
+An administrator of an organization suspends a *membership*, because the person may be a member of
+other organizations.  A platform administrator disables the account.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ from service.runtime import Runtime
 async def list_members(
     rt: Runtime, call: Call, tenant_id: TenantId | None, after: UUID | None, most: int
 ) -> list[Member]:
-    """Return the people of an organization, suspended ones too."""
+    """Return a page of an organization's members, suspended ones too."""
     person = require(call, Permission.READ_PEOPLE)
     there = target(person, tenant_id)
     async with rt.pg.decision() as tx:
@@ -50,7 +50,7 @@ async def list_members(
 async def read_member(
     rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: UserId
 ) -> Member:
-    """Return one.  Refused(NOT_FOUND)."""
+    """Return a member.  Refused(NOT_FOUND)."""
     person = require(call, Permission.READ_PEOPLE)
     there = target(person, tenant_id)
     async with rt.pg.decision() as tx:
@@ -62,10 +62,10 @@ async def read_member(
 async def change_role(
     rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: UserId, role: Role
 ) -> Member:
-    """Give a member another role; tokens with the old one die at once, sessions go on by refresh.
+    """Give a member another role.  Their tokens here are revoked; sessions go on by a refresh.
 
-    Those of this organization: elsewhere they are somebody else's member.  The role they have
-    changes nothing.  Refused: FORBIDDEN when an admin who is no owner touches owners; CONFLICT for
+    Tokens of other organizations stay valid.  The role that they already have changes nothing.
+    Refused: FORBIDDEN when the caller is no owner and the old or new role is owner; CONFLICT for
     the last owner.
     """
     person = require(call, Permission.KEEP_PEOPLE)
@@ -90,10 +90,11 @@ async def change_role(
 
 
 async def disable(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: UserId) -> None:
-    """Suspend the membership; a platform administrator disables the account, everywhere.
+    """Suspend a membership; a platform administrator disables the account in all organizations.
 
-    Their sessions end, in the organization or everywhere, and so do their tokens within a second.
-    Refused: CONFLICT for the last owner, and for the last platform administrator who can sign in.
+    The person's sessions end and their tokens are refused within a second, in the organization or
+    in all.  Refused(CONFLICT) for the last owner, and for the last platform administrator who can
+    sign in.
     """
     person = require(call, Permission.KEEP_PEOPLE)
     if tenant_id is None and is_platform_admin(person):
@@ -114,7 +115,7 @@ async def disable(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: 
 
 
 async def enable(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: UserId) -> None:
-    """Take a suspension back; a platform administrator enables the account."""
+    """Resume a membership; a platform administrator enables the account."""
     person = require(call, Permission.KEEP_PEOPLE)
     if tenant_id is None and is_platform_admin(person):
         await _enable_account(rt, call, user_id)
@@ -128,10 +129,10 @@ async def enable(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: U
 
 
 async def remove(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: UserId) -> None:
-    """End a membership, and what it opened: sessions, keys, invitations from and to the person.
+    """End a membership, with its sessions, API keys, and invitations from and to the person.
 
-    For good: who is invited again begins anew.  Refused: NOT_FOUND; CONFLICT for the last owner,
-    and for the last platform administrator who can sign in.
+    This cannot be undone: a person who is invited again starts without them.  Refused: NOT_FOUND;
+    CONFLICT for the last owner, and for the last platform administrator who can sign in.
     """
     person = require(call, Permission.KEEP_PEOPLE)
     there = target(person, tenant_id)
@@ -157,10 +158,10 @@ async def remove(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: U
 
 
 async def unlock(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: UserId) -> None:
-    """Lift the lockout of an account, on every device.
+    """Lift the lockout of an account, for every device.
 
-    Each time allows some more guesses at a password that is good everywhere, so there are few.
-    Refused: NOT_FOUND; FORBIDDEN for an owner's, unless an owner asks; TOO_MANY.
+    Limited, because each time allows some more guesses at a password for all organizations.
+    Refused: NOT_FOUND; FORBIDDEN for an owner's account, unless the caller is an owner; TOO_MANY.
     """
     person = require(call, Permission.KEEP_PEOPLE)
     there = target(person, tenant_id)
@@ -173,7 +174,7 @@ async def unlock(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: U
 
 
 async def _hold_member(tx: Tx, person: Person, tenant_id: TenantId, user_id: UserId) -> Member:
-    """Hold the organization, then the person, in the order of all locks."""
+    """Lock the organization, then the person: the lock order.  Return the member."""
     await hold_organization(tx, person, tenant_id)
     await users.lock_member(tx, tenant_id, user_id)
     member = await find_member(tx, tenant_id, user_id)

@@ -1,1 +1,1 @@
-"""Telling verifiers what is revoked, and revoking by hand."""
+"""The revocation feed for verifiers, and revocations by administrators."""

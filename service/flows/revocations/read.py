@@ -1,4 +1,4 @@
-"""The feed, and questions about single tokens.  Answered from memory that is known to be fresh."""
+"""The revocation feed, and questions about single tokens, answered from fresh memory."""
 
 from collections.abc import Sequence
 
@@ -11,14 +11,14 @@ from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
 
 LONGEST_WAIT = 25.0
-"""Seconds a long poll may wait."""
+"""The longest time that a long poll may wait, in seconds."""
 
 MOST = 5_000
-"""Entries on a page."""
+"""The largest number of entries on a page."""
 
 
 class Page(Struct, frozen=True):
-    """Entries in the order of commits, and the cursor to go on from, in its epoch."""
+    """Entries in the order of commits, and the cursor for the next page with its epoch."""
 
     entries: list[Revocation]
     next: int
@@ -27,19 +27,19 @@ class Page(Struct, frozen=True):
 
 
 async def read_feed(rt: Runtime, call: Call, after: int | None, *, wait: float, limit: int) -> Page:
-    """Return what is newer than a cursor, waiting for it for up to `wait` seconds.
+    """Return the entries newer than a cursor; wait up to `wait` seconds until there is one.
 
-    Without a cursor: everything still in force.  A service of one organization is told of that
-    organization's entries and of those that concern everyone.  Refused: INVALID_REQUEST for a
-    cursor from the future; TOO_MANY when this reader waits too often at once; UNAVAILABLE when this
-    worker cannot vouch for what it knows.
+    Without a cursor, return everything in force.  A reader of one organization gets the entries of
+    that organization and those that apply to all.  Refused: INVALID_REQUEST for a cursor from the
+    future; TOO_MANY for too many waiting polls of this reader; UNAVAILABLE when this worker's
+    memory is not fresh.
     """
     reader = require_scope(call, Scope.READ_REVOCATIONS)
     if after is not None and not await rt.revocations.catch_up_to(after):
         raise Refused(Reason.INVALID_REQUEST, "this cursor is from the future", fields=("after",))
     deadline = rt.clock.monotonic() + min(wait, LONGEST_WAIT)
     while True:
-        memory = await rt.revocations.current()  # again: whoever waited is told what is so now
+        memory = await rt.revocations.current()  # after the wait, answer from fresh memory again
         page = _page(memory, reader, after or 0, min(limit, MOST))
         left = deadline - rt.clock.monotonic()
         if page.entries or page.has_more or left <= 0:
@@ -54,7 +54,7 @@ async def find_jti(rt: Runtime, call: Call, jti: str) -> Revocation | None:
 
 
 async def find_revoked(rt: Runtime, call: Call, jtis: Sequence[str]) -> list[str]:
-    """Return those of many `jti` that are revoked."""
+    """Return which of these `jti` are revoked."""
     reader = require_scope(call, Scope.READ_REVOCATIONS)
     memory = await rt.revocations.current()
     return [jti for jti in jtis if _find(memory, reader, jti) is not None]

@@ -1,4 +1,4 @@
-"""An administrator revokes."""
+"""An administrator revokes tokens."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -40,7 +40,7 @@ _LASTS = timedelta(seconds=LONGEST_TOKEN + 60)
 
 
 class ToRevoke(Struct, frozen=True):
-    """What to revoke.  `tenant_id`: a person (`sub`) in this organization alone."""
+    """What to revoke.  `tenant_id`: revoke a person (`sub`) in this organization only."""
 
     kind: Kind
     value: str
@@ -48,7 +48,7 @@ class ToRevoke(Struct, frozen=True):
     tenant_id: TenantId | None = None
 
     def canonical(self) -> "ToRevoke":
-        """Return it with an id written as tokens bear it: verifiers compare bytes."""
+        """Return it with the id in the spelling used in tokens, since verifiers compare bytes."""
         try:
             return replace(self, value=str(UUID(self.value)))
         except ValueError:
@@ -56,12 +56,12 @@ class ToRevoke(Struct, frozen=True):
 
 
 async def revoke_by_hand(rt: Runtime, call: Call, asked: ToRevoke) -> Revocation:
-    """Revoke.  A session and an API key are ended as well; the other kinds stop tokens alone.
+    """Revoke.  A session or an API key is also ended; other kinds only affect tokens.
 
-    Administrators of an organization reach its sessions, keys, clients, its members in it, and
-    itself; people everywhere and single tokens belong to no one organization and are a platform
-    administrator's.  What is out of reach answers like what does not exist: Refused(NOT_FOUND), and
-    nothing is changed.  Only an owner ends what an owner has: Refused(FORBIDDEN).
+    Administrators of an organization may revoke its sessions, keys and clients, its members in it,
+    and the whole organization.  Only platform administrators may revoke a person in all
+    organizations, or a single token.  Refused(NOT_FOUND), with nothing changed, for an object that
+    is out of reach or does not exist.  Refused(FORBIDDEN) for an owner's, unless the caller is one.
     """
     person = require(call, Permission.REVOKE)
     asked = asked.canonical()
@@ -109,7 +109,7 @@ async def _find(tx: Tx, seq: int) -> Revocation:
 
 
 async def _reachable(tx: Tx, person: Person, asked: ToRevoke) -> TenantId | None:
-    """Return whose the object is, None for the platform's.  Refused(NOT_FOUND) out of reach."""
+    """Return the object's organization; None: the platform.  Refused(NOT_FOUND) out of reach."""
     if asked.kind is Kind.KID:
         raise Refused(
             Reason.INVALID_REQUEST, "a signing key is killed, not revoked", fields=("kind",)
@@ -151,7 +151,7 @@ async def _find_owner(tx: Tx, person: Person, asked: ToRevoke) -> tuple[bool, Te
         case Kind.SUB:
             return await users.find(tx, UserId(_id(asked.value))) is not None, None
         case _:
-            return True, None  # a token leaves no trace to find its owner by
+            return True, None  # tokens are not stored, so their owner is unknown
 
 
 def _id(text: str) -> UUID:

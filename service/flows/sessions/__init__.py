@@ -1,1 +1,1 @@
-"""Signing in, staying in, signing out; sessions listed and ended."""
+"""Sign in, refresh, sign out; list and end sessions."""

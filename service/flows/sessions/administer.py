@@ -1,4 +1,4 @@
-"""Administrators see sessions and end them: one, a person's, an organization's."""
+"""Administrators list and end sessions: one, all of a person, all of an organization."""
 
 from service.domain import audit, sessions, users
 from service.domain.audit import events
@@ -19,9 +19,9 @@ from service.runtime import Runtime
 
 
 async def list_sessions(rt: Runtime, call: Call, user_id: UserId) -> list[LiveSession]:
-    """Return a person's live sessions in the administrator's reach.
+    """Return a person's live sessions that the administrator may see.
 
-    Refused(NOT_FOUND) for a person who is no member of one's organization, as for none at all.
+    Refused(NOT_FOUND) for a person outside the administrator's organization, as for an unknown one.
     """
     person = require(call, Permission.READ_SESSIONS)
     async with rt.pg.decision() as tx:
@@ -40,8 +40,8 @@ async def list_sessions(rt: Runtime, call: Call, user_id: UserId) -> list[LiveSe
 async def end_session(rt: Runtime, call: Call, session_id: SessionId) -> None:
     """End one session.
 
-    Refused: NOT_FOUND for a foreign, an ended and an unknown one alike; FORBIDDEN for an owner's,
-    unless an owner asks.
+    Refused: NOT_FOUND for an ended, unknown or other organization's session; FORBIDDEN for an
+    owner's session, unless the caller is an owner.
     """
     person = require(call, Permission.END_SESSIONS)
     async with rt.pg.decision() as tx:
@@ -60,9 +60,9 @@ async def end_session(rt: Runtime, call: Call, session_id: SessionId) -> None:
 
 
 async def end_person_sessions(rt: Runtime, call: Call, user_id: UserId) -> int:
-    """End all sessions of a person within reach; return how many.
+    """End all sessions of a person that the administrator may see; return how many.
 
-    Refused: NOT_FOUND; FORBIDDEN for an owner's, unless an owner asks.
+    Refused: NOT_FOUND; FORBIDDEN for an owner's sessions, unless the caller is an owner.
     """
     person = require(call, Permission.END_SESSIONS)
     async with rt.pg.decision() as tx:

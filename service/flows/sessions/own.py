@@ -1,4 +1,4 @@
-"""One's own sessions: see them, end one."""
+"""A person lists their own sessions, and ends one."""
 
 from service.domain import audit, sessions
 from service.domain.audit import events
@@ -17,7 +17,7 @@ async def list_own_sessions(rt: Runtime, call: Call, person: Person) -> list[Liv
 
 
 async def end_own_session(rt: Runtime, call: Call, person: Person, session_id: SessionId) -> None:
-    """End one.  Refused(NOT_FOUND) for another's, an ended and an unknown one alike."""
+    """End one session.  Refused(NOT_FOUND), also for an ended or another person's session."""
     async with rt.pg.decision() as tx:
         ended = await sessions.end_one(tx, session_id, person.user_id, call.at, Why.ENDED_BY_OWNER)
         if ended is None:

@@ -23,15 +23,16 @@ from service.runtime import Runtime
 async def refresh(
     rt: Runtime, call: Call, given: str, client_id: str = CONSOLE, scope: str | None = None
 ) -> Granted:
-    """Rotate.  The routine case is one round trip; all else is decided under the session's lock.
+    """Rotate a refresh token and issue an access token.
 
-    `client_id` is the client that presents the token.  `scope` narrows the access token and nothing
-    else: the refresh token keeps what it was granted (RFC 6749 section 6).
+    The routine case is one round trip; every other case is decided under the session's lock.
+    `client_id` is the client that presents the token.  `scope` narrows only the access token: the
+    refresh token keeps its scopes (RFC 6749 section 6).  A superseded token that an honest client
+    may send gets the current token again.
 
-    Refused(INVALID_GRANT): unknown, ended, expired, or replayed - and then the family is burned.
-    Another client's token is refused and not burned: whoever holds it has not used it.
-    Refused(INVALID_SCOPE) for more than the person's role holds; the token is not spent.
-    A superseded token that an honest client may send is given the current one again.
+    Refused(INVALID_GRANT) for an unknown, ended, expired or replayed token; a replay burns the
+    family.  A token of another client is refused and burns nothing: its owner has not used it.
+    Refused(INVALID_SCOPE) for a scope that the person's role does not hold; nothing is rotated.
     """
     presented = minter(rt).read(given)
     if presented is None:
@@ -68,10 +69,10 @@ class _Asked(Struct, frozen=True):
 
 
 async def _decide(rt: Runtime, call: Call, asked: _Asked) -> tuple[Grantee, str]:
-    """Decide what is not routine: a superseded token, a session that moved or ended.
+    """Decide the cases that are not routine: a superseded token, a session that moved or ended.
 
-    What changes nothing is answered from a reading: a transaction that holds the row would wait, at
-    its commit, for the very standby whose loss made the client ask again.
+    When nothing changes, the answer comes from a read without a lock.  A transaction with the lock
+    would wait, at its commit, for the same lost standby that made the client ask again.
     """
     presented = asked.presented
     async with rt.pg.reading() as tx:
@@ -109,7 +110,7 @@ class _Judged(Struct, frozen=True):
     state: State
 
     def grantee(self) -> Grantee:
-        """Return who is given a token.  Refused when they may not act."""
+        """Return the person to issue a token to.  Refused(INVALID_GRANT) when they may not act."""
         if self.standing is None:
             raise _no("the person, organization or client may not act")
         family = self.family
@@ -126,7 +127,7 @@ class _Judged(Struct, frozen=True):
 
 
 async def _judge(rt: Runtime, call: Call, asked: _Asked, tx: Tx, family: Family | None) -> _Judged:
-    """Judge a token of this client's.  A scope is judged only where the session goes on."""
+    """Judge a token of this client.  The scope is checked only if the session is live."""
     if family is None:
         raise _no("unknown family")
     if family.client_id != asked.client_id:

@@ -10,6 +10,6 @@ from service.runtime import Runtime
 async def refresh_for_client(
     rt: Runtime, call: Call, client: Client, refresh_token: str, scope: str | None
 ) -> Issued:
-    """Rotate a token that was issued to this very client.  Refused: see `refresh`."""
+    """Rotate a refresh token that was issued to this client.  Refused: see `refresh`."""
     granted = await refresh(rt, call, refresh_token, client.client_id, scope)
     return Issued(granted.access_token, granted.expires_in, granted.scope, granted.refresh_token)

@@ -23,7 +23,7 @@ AMR = ("pwd",)
 
 
 class Credentials(Struct, frozen=True):
-    """What a person types; `device` is what their browser remembers of an earlier sign-in."""
+    """What a person types.  `device` is the device cookie of an earlier sign-in, if any."""
 
     email: str
     password: str
@@ -32,13 +32,13 @@ class Credentials(Struct, frozen=True):
 
 
 async def sign_in(rt: Runtime, call: Call, given: Credentials) -> Granted:
-    """Open a session.  Every way of failing costs the same, reads the same and leaves its mark.
+    """Open a session.  All failures take the same time, get the same answer and are recorded.
 
-    Refused: TOO_MANY by address; BAD_CREDENTIALS for an unknown, wrong, locked or disabled account
-    alike; UNAVAILABLE when hashing or PostgreSQL cannot keep up, and when as many attempts as may
-    fail are under way and are not judged in time.
+    Refused: TOO_MANY by address; BAD_CREDENTIALS for an unknown, locked or disabled account and
+    for a wrong password alike; UNAVAILABLE when hashing or PostgreSQL cannot keep up, and when all
+    places for attempts are taken by others that get no verdict in time.
     """
-    # Before it is counted: who is refused anyway must not crowd out those who are not.
+    # Refuse these first, so that they do not take places from others.
     limiting.refuse_barred(rt, call, "login", rt.policy.limits.login)
     with rt.passwords.coming():
         await limiting.spend_address(rt, call, "login", rt.policy.limits.login)
@@ -101,7 +101,7 @@ async def _settle(
 async def _hold_membership(
     tx: Tx, account: Account | None, organization: str | None
 ) -> HeldMembership | None:
-    """Return the organization asked for, or the person's first; it does not close meanwhile."""
+    """Lock the membership that was asked for, or the person's first, and return it."""
     if account is None:
         return None
     memberships = await users.lock_memberships(tx, account.user_id, CONSOLE)

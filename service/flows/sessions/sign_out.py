@@ -1,4 +1,4 @@
-"""Sign out: here, or everywhere."""
+"""Sign out of one session, or of all."""
 
 from service.domain import audit, families, sessions, users
 from service.domain.audit import events
@@ -12,9 +12,9 @@ from service.runtime import Runtime
 
 
 async def sign_out(rt: Runtime, call: Call, refresh_token: str | None) -> None:
-    """End the session of the bearer and that of the cookie, as a rule the same one.
+    """End the sessions of the access token and of the cookie, which usually are the same one.
 
-    Nothing to end is no failure.
+    It is no error when there is nothing to end.
     """
     holders = await _holders(rt, call, refresh_token)
     for user_id, session_id, tenant_id in holders:
@@ -61,10 +61,10 @@ async def sign_out_everywhere(rt: Runtime, call: Call, refresh_token: str | None
 async def _holders(
     rt: Runtime, call: Call, refresh_token: str | None
 ) -> list[tuple[UserId, SessionId, TenantId]]:
-    """Return whose sessions they are: the bearer's, and that of a genuine live refresh token.
+    """Return the sessions of the access token and of a genuine, live refresh token.
 
-    Two that differ, after a switch of organization in another tab or on a shared browser, both end:
-    the cookie is cleared, and what it stood for must not live on.
+    They can differ, after a switch of organization in another tab or on a shared browser.  Then
+    both end: the cookie is cleared, so its session must not live on.
     """
     found: list[tuple[UserId, SessionId, TenantId]] = []
     if isinstance(call.actor, Person):

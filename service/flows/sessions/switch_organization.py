@@ -1,4 +1,4 @@
-"""Go on in another of one's organizations."""
+"""A person switches to another of their organizations."""
 
 from service.domain import audit, sessions, users
 from service.domain.audit import events
@@ -13,11 +13,11 @@ from service.runtime import Runtime
 
 
 async def switch_organization(rt: Runtime, call: Call, person: Person, slug: str) -> Granted:
-    """Replace the session by one in another organization; it lasts no longer than the first.
+    """Replace the session by one in another organization; it ends no later than the first.
 
-    Refused: TOO_MANY, as each switch is a session, and a revocation that every verifier keeps;
-    NOT_FOUND when the person is no member there (or there is no such place); UNAUTHENTICATED when
-    the session has ended meanwhile.
+    Refused: TOO_MANY, since each switch adds a session, and a revocation to every verifier;
+    NOT_FOUND when the person is not a member there, or there is no such organization;
+    UNAUTHENTICATED when the session has ended meanwhile.
     """
     await limiting.spend(rt, "switch", rt.policy.limits.create, str(person.user_id))
     async with rt.pg.decision() as tx:

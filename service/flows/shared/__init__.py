@@ -1,1 +1,1 @@
-"""What flows of several folders stand on.  It imports no other folder of flows."""
+"""What flows of several folders use.  It imports no other folder of flows."""

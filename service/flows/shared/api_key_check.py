@@ -1,4 +1,4 @@
-"""Is this API key good?  The one question behind every door a key is shown at."""
+"""Check an API key.  Every act that accepts API keys uses this module."""
 
 from msgspec import Struct
 
@@ -35,7 +35,7 @@ class Shown(Struct, frozen=True, kw_only=True):
     anew: bool = False
 
     def concerns(self, key: StoredKey) -> bool:
-        """Tell whether a key exists for whoever asks."""
+        """Whether the party that asks may know that the key exists."""
         return self.to is None or key.tenant_id == self.to
 
 
@@ -47,7 +47,7 @@ class Checked(Struct, frozen=True):
 
     @property
     def good(self) -> StoredKey | None:
-        """Return the key if it is good."""
+        """Return the key if it is good, otherwise None."""
         return self.key if self.why is None else None
 
 

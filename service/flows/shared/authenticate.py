@@ -1,4 +1,4 @@
-"""Who presents this access token?"""
+"""Authenticate an access token."""
 
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -15,17 +15,17 @@ _REMEMBERED = 20_000
 
 
 async def authenticate(rt: Runtime, token: str, at: datetime) -> Person | Machine | ApiKey:
-    """Return the person or the machine a token stands for.
+    """Return the person, machine or API key that a token was issued to.
 
-    No query while the worker's revocations are fresh.  Refused: UNAUTHENTICATED when the token is
-    not genuine, has expired or was revoked; UNAVAILABLE when nobody can say whether it was.
+    Needs no query while the worker's revocations are fresh.  Refused: UNAUTHENTICATED when the
+    token is not genuine, has expired or is revoked; UNAVAILABLE when its revocation is unknown.
     """
     return _bearer(await verify(rt, token, at))
 
 
 @lru_cache(_REMEMBERED)
 def _bearer(claims: Claims) -> Person | Machine | ApiKey:
-    """Return whom verified claims stand for: the same for as long as the token lives."""
+    """Return the caller that verified claims name.  It is the same for the token's whole life."""
     tenant_id = TenantId(ids.read(claims.tenant_id)) if claims.tenant_id else None
     scopes = tuple(claims.scope.split())
     if claims.akid is not None and tenant_id is not None:
@@ -43,7 +43,7 @@ def _bearer(claims: Claims) -> Person | Machine | ApiKey:
 
 
 async def verify(rt: Runtime, token: str, at: datetime) -> Claims:
-    """Return the claims of a token that is genuine, in time and not revoked."""
+    """Return the claims of a token that is genuine, not expired and not revoked."""
     await rt.keyring.learn(rt.pg, token)
     claims = rt.tokens.verify(token, at)
     if await rt.revocations.is_revoked(marks(claims)):
@@ -52,7 +52,7 @@ async def verify(rt: Runtime, token: str, at: datetime) -> Claims:
 
 
 def marks(claims: Claims) -> Marks:
-    """Return what a token can be revoked by."""
+    """Return all marks by which a token can be revoked."""
     return Marks(
         jti=claims.jti,
         iat=claims.iat,

@@ -1,10 +1,14 @@
-"""What was issued up to a commit dies with it: a cutoff is a time, and a commit takes its own.
+"""Cutoffs: a change revokes all tokens that were issued from the state before it.
 
-Two rules: a new token is valid, and an old one is dead.  `iat` is never later than the moment
-before its state was read: a change that commits afterwards cuts it off.  And it is later than every
-cutoff that the state was read with: whoever finds one waits until it is over, and reads again.
-The state comes from the database together with its cutoffs, in one statement: they were written in
-one transaction, so whoever sees the new state sees its cutoff, whichever worker made it.
+A cutoff is a point in time; it applies to tokens issued up to it.  Two rules hold:
+
+- An old token is revoked.  The `iat` of a token is not later than the moment before its state was
+  read, so a change that commits afterwards has a later cutoff.
+- A new token is valid.  Its `iat` is later than every cutoff that was read with its state.  When
+  such a cutoff is not over yet, issuing waits until it is, and reads the state again.
+
+State and cutoffs are read from the database in one statement.  They are written in one transaction,
+so a worker that sees the new state also sees its cutoff.
 """
 
 import math
@@ -25,7 +29,7 @@ State = TypeVar("State")
 
 _LONGEST_WAIT: Final = 2.5
 _MARGIN: Final = 0.01
-"""Seconds.  A timer may fire a little early."""
+"""Seconds added to a wait, since a timer may fire a little early."""
 
 _MOST_WAITS: Final = 3
 
@@ -38,11 +42,11 @@ async def after_cutoffs(
     cutoff: Callable[[State, datetime], datetime | None],
     again: Callable[[datetime], Awaitable[State]],
 ) -> tuple[datetime, State]:
-    """Return a moment to issue a token at, and the state it is issued from.
+    """Return when to issue a token, and the state to issue it from.
 
-    As given, as a rule.  Within two seconds of a cutoff (`cutoff` names the latest there is) it
-    waits, and reads the state `again`: it may be another by now.  Refused(UNAVAILABLE) when one
-    cutoff follows another for seconds, or lies far ahead.
+    Usually returns `at` and `state`.  `cutoff` returns the latest cutoff, if any.  When that is not
+    over, this waits for it (two seconds at most) and reads the state with `again`, since it may
+    have changed.  Refused(UNAVAILABLE) when cutoffs keep coming, or one is far in the future.
     """
     for _ in range(_MOST_WAITS):
         latest = cutoff(state, at)

@@ -1,4 +1,4 @@
-"""Files of exports that are there: what they are called, how many, and how they go."""
+"""The files of exports: their names, how many there may be, and how they are deleted."""
 
 import asyncio
 import secrets
@@ -14,34 +14,34 @@ _PERSON = "person-"
 
 
 def name_of_events(until: datetime) -> str:
-    """Return a name for events until a moment."""
+    """Return the file name for an export of events up to `until`."""
     return _name("audit", until)
 
 
 def name_of_person(user_id: UserId, at: datetime) -> str:
-    """Return a name for what is kept of a person: it says of whom, so that it can go with them."""
+    """Return the file name for an export of a person.  Their id in it serves to erase the file."""
     return _name(_of(user_id), at)
 
 
 def is_of_person(name: str) -> bool:
-    """Tell whether a file is what was kept of somebody."""
+    """Whether a file is an export of a person."""
     return name.startswith(_PERSON)
 
 
 async def listed(rt: Runtime, chain_id: UUID) -> list[Kept]:
-    """Return the files of an organization, or of the platform."""
+    """Return the export files of an organization, or of the platform."""
     return await asyncio.to_thread(folders(rt).list, chain_id, Room.EXPORTS)
 
 
 async def refuse_many(rt: Runtime, chain_id: UUID) -> None:
-    """Refused(CONFLICT) when there are as many as there may be."""
+    """Refuse another export when there are as many as allowed: CONFLICT."""
     kept = await listed(rt, chain_id)
     if len(kept) >= Room.EXPORTS.most:
         raise Refused(Reason.CONFLICT, f"there are {len(kept)} exports: delete one first")
 
 
 async def remove(rt: Runtime, chain_id: UUID, name: str) -> None:
-    """Delete a file, which somebody else may have.  Refused(CONFLICT) when it does not go."""
+    """Delete a file; it may be gone already.  Refused(CONFLICT) when it cannot be deleted."""
     try:
         await asyncio.to_thread(folders(rt).remove, chain_id, Room.EXPORTS, name)
     except FileNotFoundError:
@@ -51,7 +51,7 @@ async def remove(rt: Runtime, chain_id: UUID, name: str) -> None:
 
 
 async def forget_person(rt: Runtime, user_id: UserId) -> None:
-    """Delete what was ever exported of a person, everywhere.  Refused(CONFLICT)."""
+    """Delete all exports of a person, in every organization.  Refused(CONFLICT)."""
     try:
         found = await asyncio.to_thread(_everywhere, folders(rt), _of(user_id))
     except (FolderError, OSError) as exc:

@@ -1,4 +1,4 @@
-"""Which organization is meant by a slug."""
+"""Find an organization by its slug."""
 
 from service.domain import organizations
 from service.domain.organizations import Organization
@@ -9,12 +9,12 @@ from service.runtime import Runtime
 
 
 async def find_organization(tx: Tx, slug: str | None) -> Organization | None:
-    """Return the organization named, None when none is named.  Refused(NOT_FOUND)."""
+    """Return the organization with this slug; None: without a slug.  Refused(NOT_FOUND)."""
     return None if slug is None else await _named(tx, slug)
 
 
 async def find_tenant(rt: Runtime, slug: str) -> TenantId:
-    """Return the id of the organization named.  Refused(NOT_FOUND)."""
+    """Return the id of the organization with this slug.  Refused(NOT_FOUND)."""
     async with rt.pg.reading() as tx:
         return (await _named(tx, slug)).tenant_id
 

@@ -1,8 +1,9 @@
-"""A request that comes again under its `Idempotency-Key` makes nothing a second time.
+"""A request that is repeated with its `Idempotency-Key` creates nothing a second time.
 
-What is kept is the id of what it made, in the transaction that made it: a crash leaves nothing half
-known, and no answer is stored, with a secret or without.  Who asks again is told of the thing as it
-is now; where it is gone, that it is not found.  What was refused made nothing and may come again.
+The id of what a request created is stored, in the same transaction.  So a crash leaves no
+contradiction.  The answer itself, which may contain a secret, is not stored.  A repetition gets the
+thing as it is now, or NOT_FOUND when it is gone.  A refused request created nothing and may be
+repeated.
 """
 
 from datetime import timedelta
@@ -19,10 +20,11 @@ _KEPT = timedelta(hours=24)
 
 
 async def find_made(rt: Runtime, tx: Tx, call: Call) -> str | None:
-    """Return what this request made before; None: it is new, or nobody said it might come again.
+    """Return the id of what this request created before; None: it is new or has no key.
 
-    The first question of a decision that creates; until that ends, whoever asks the same is told to
-    wait.  Refused: CONFLICT for those; KEY_REUSED for another request under the same key.
+    Call it first in a decision that creates.  Until that decision ends, a repetition of the request
+    is refused.  Refused: CONFLICT for such a repetition; KEY_REUSED for another request with the
+    same key.
     """
     slot = _slot(rt, call)
     if slot is None:
@@ -38,7 +40,7 @@ async def find_made(rt: Runtime, tx: Tx, call: Call) -> str | None:
 
 
 async def keep_made(rt: Runtime, tx: Tx, call: Call, made: object) -> None:
-    """Keep the id of what a request made, for a day; in the decision that makes it."""
+    """Store the id of what a request created, for one day, in the decision that creates it."""
     slot = _slot(rt, call)
     if slot is not None:
         await idempotency.keep(tx, slot, str(made), call.at + _KEPT)

@@ -1,4 +1,4 @@
-"""The tail that every way in shares: what a person is given."""
+"""What every kind of sign-in shares: opening a session and issuing its tokens."""
 
 from datetime import datetime
 
@@ -30,7 +30,7 @@ class Opened(Struct, frozen=True):
 
 
 class Grantee(Struct, frozen=True, kw_only=True):
-    """The person a token is for, where, and since when they are signed in."""
+    """The person and organization that a token is for, with facts of the session."""
 
     user_id: UserId
     email: str
@@ -49,7 +49,7 @@ class Grantee(Struct, frozen=True, kw_only=True):
     absolute_expires_at: datetime
 
     def profile(self) -> Profile:
-        """Return how they are shown."""
+        """Return the profile to show of this person."""
         return Profile(
             email=self.email,
             name=self.name,
@@ -68,7 +68,7 @@ class Grantee(Struct, frozen=True, kw_only=True):
         auth_time: datetime,
         amr: tuple[str, ...],
     ) -> "Grantee":
-        """Describe who has just opened a session."""
+        """Return the grantee of a session that was just opened."""
         return cls(
             user_id=account.user_id,
             email=account.email,
@@ -89,7 +89,7 @@ class Grantee(Struct, frozen=True, kw_only=True):
 
 
 class Granted(Struct, frozen=True, kw_only=True):
-    """What the wire hands out.  `refresh_token` goes into the cookie and nowhere else."""
+    """The tokens for a person.  `refresh_token` only goes into the cookie."""
 
     grantee: Grantee
     access_token: str
@@ -102,7 +102,7 @@ class Granted(Struct, frozen=True, kw_only=True):
 
 
 class Issued(Struct, frozen=True):
-    """An access token, how long it lasts in seconds, and what it reaches."""
+    """An access token, its lifetime in seconds, and its scopes."""
 
     access_token: str
     expires_in: int
@@ -116,7 +116,7 @@ def minter(rt: Runtime) -> Minter:
 
 
 def where(call: Call) -> Where:
-    """Return from where a call comes."""
+    """Return the address, network and user agent of a call."""
     return Where(call.ip, network_of(call.ip), call.user_agent)
 
 
@@ -132,9 +132,9 @@ async def open_session(
     auth_time: datetime | None = None,
     expires_at: datetime | None = None,
 ) -> Opened:
-    """Open a session and start its family; the caller holds the person's lock.
+    """Open a session and start its family.  The caller has locked the person.
 
-    A session that continues another keeps that one's `auth_time` and absolute expiry.
+    A session that continues another one keeps its `auth_time` and absolute expiry.
     """
     lifetimes = rt.policy.tokens_for(membership.policy)
     expires_at = expires_at or call.at + seconds(lifetimes.session_absolute_ttl)
@@ -175,10 +175,10 @@ async def grant(
     device_token: str | None = None,
     scopes: tuple[str, ...] | None = None,
 ) -> Granted:
-    """Mint the access token, after any cutoff on it; no transaction is open any more.
+    """Issue the access token, after any cutoff.  Call it outside of transactions.
 
-    It holds what the role does; of that `scopes` alone, where they are given.  Refused(UNAVAILABLE)
-    when the person may not act any more after they waited: asked again, they are told so.
+    The token has the scopes of the role, or only `scopes`.  Refused(UNAVAILABLE) when the person
+    may no longer act after a wait; a repeated request then gets the true reason.
     """
 
     async def again(_: datetime) -> Grantee:
@@ -226,10 +226,10 @@ async def grant(
 
 
 def narrowed(scope: str | None, held: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the scopes asked for, each once; all that are held when that is left out.
+    """Return the requested scopes, each once; without a request, all of `held`.
 
-    Refused(INVALID_SCOPE) for more than is held, and for a scope without a name in it (RFC 6749
-    section 3.3).
+    Refused(INVALID_SCOPE) for a scope that is not held, and for an empty `scope` (RFC 6749 section
+    3.3).
     """
     asked = held if scope is None else tuple(dict.fromkeys(scope.split()))
     if not asked or not set(asked) <= set(held):

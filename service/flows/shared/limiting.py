@@ -1,4 +1,4 @@
-"""Spending a budget of the policy."""
+"""Count requests against the rate limits of the policy."""
 
 from service.domain.ratelimits import Budget, subject_of
 from service.kernel import metrics
@@ -9,21 +9,21 @@ from service.runtime import Runtime
 
 
 async def spend_address(rt: Runtime, call: Call, bucket: str, limit: Limit) -> None:
-    """Spend from the budget of the caller's address.  Refused(TOO_MANY) with the true wait."""
+    """Count a request of the caller's address.  Refused(TOO_MANY) with the exact wait."""
     await spend(rt, bucket, limit, subject_of(call.ip))
 
 
 def refuse_barred(rt: Runtime, call: Call, bucket: str, limit: Limit) -> None:
-    """Refuse, without asking anyone, an address whose budget is known here to be spent."""
+    """Refuse an address whose limit is reached, as far as this worker knows, without a query."""
     wait = rt.ratelimits.known_empty(Budget(bucket, limit.count, limit.window), subject_of(call.ip))
     if wait:
         raise _too_many(bucket, wait)
 
 
 async def spend_own(rt: Runtime, call: Call, bucket: str, person: Person) -> None:
-    """Spend from a person's budget for creating things of a kind, and tell them how it stands.
+    """Count a creation by a person, and note the state of that limit for the answer's headers.
 
-    Refused(TOO_MANY) with the true wait.
+    Refused(TOO_MANY) with the exact wait.
     """
     limit, subject = rt.policy.limits.create, str(person.user_id)
     try:
@@ -34,7 +34,7 @@ async def spend_own(rt: Runtime, call: Call, bucket: str, person: Person) -> Non
 
 
 async def spend(rt: Runtime, bucket: str, limit: Limit, subject: str) -> None:
-    """Spend from the budget of a subject.  Refused(TOO_MANY) with the true wait."""
+    """Count a request of a subject.  Refused(TOO_MANY) with the exact wait."""
     wait = await rt.ratelimits.spend(Budget(bucket, limit.count, limit.window), subject)
     if wait:
         raise _too_many(bucket, wait)

@@ -1,8 +1,7 @@
-"""Send a mail, by the server of AUTH_SMTP_URL or else by the one that the vault names.
+"""Send a mail through the server of AUTH_SMTP_URL, or else of the platform secret `smtp.url`.
 
-The one secret that is opened inside the service besides what signs: a platform secret `smtp.url`,
-of the form of the setting.  It is in clear for as long as one mail takes, and every opening is
-noted as a recipient's is.
+Besides signing keys, that secret is the only one that this service opens for itself.  It has the
+form of the setting, is in memory only while one mail is sent, and each opening is recorded.
 """
 
 from service.domain import audit, vault
@@ -15,17 +14,17 @@ from service.runtime import Runtime
 
 SMTP_URL = "smtp.url"
 HERE = "tesserra-auth"
-"""Who opened it."""
+"""The name of this service in the record of an opening."""
 
 
 async def send_mail(rt: Runtime, call: Call, mail: Mail) -> bool:
-    """Send; False when there is no server, or it did not take the message (which is logged)."""
+    """Send a mail.  False without a server; also, and logged, when it did not take the mail."""
     url = rt.settings.smtp_url or await _open_here(rt, call)
     return url is not None and await rt.mail.send(url, mail, call.at)
 
 
 async def _open_here(rt: Runtime, call: Call) -> str | None:
-    """Open the newest value; None when there is none, or none that opens (which is logged)."""
+    """Return the newest value; None without one; also, and logged, when it cannot be opened."""
     async with rt.pg.decision() as tx:
         secret = await vault.find(tx, None, SMTP_URL)
         if secret is None:

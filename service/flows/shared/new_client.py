@@ -1,4 +1,4 @@
-"""What a new client is, whoever makes it."""
+"""New clients: shared by administrators and the operator."""
 
 import secrets
 
@@ -38,7 +38,7 @@ class Created(Struct, frozen=True):
 async def insert_client(
     rt: Runtime, call: Call, tx: Tx, new: NewClient, tenant_id: TenantId | None
 ) -> Created:
-    """Add a client that was checked."""
+    """Add a client.  Call `check_client` before."""
     secret = None if new.jwks is not None else clients.new_secret()
     key = rt.keyring.derived(Usage.CLIENT)
     client = Client(
@@ -64,7 +64,7 @@ async def insert_client(
 
 
 def check_client(rt: Runtime, new: NewClient) -> None:
-    """Check what was asked for.  Refused(INVALID_REQUEST)."""
+    """Check a new client.  Refused(INVALID_REQUEST)."""
     check_all(
         lambda: check_name(new.name),
         lambda: check_known(new.scopes, (*rt.policy.scopes, *SERVICE_SCOPES)),

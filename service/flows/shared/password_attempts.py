@@ -1,7 +1,8 @@
-"""An attempt at a password: reserved before it is hashed, settled after.
+"""Attempts at a password: each takes a place before hashing and is settled afterwards.
 
-Every door that looks at a password leads through here, to the same lock.  Refusals are told in step
-(`Passwords.tell_at`), so that the time of none says which account it was about.
+Every act that checks a password uses this module, so that all count towards one lockout.  Refusals
+are answered at fixed steps (`Passwords.tell_at`), so that their time reveals nothing about the
+account.
 """
 
 import asyncio
@@ -30,12 +31,12 @@ from service.runtime import Runtime
 T = TypeVar("T")
 
 _LOOKS: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 0.8)
-"""Seconds between two looks of who waits for room: as long as the queue for hashing in all."""
+"""Seconds between checks for a free place: together, as long as the queue for hashing."""
 _GIVE_BACK_SECONDS = 1.0
 
 
 class Attempt(Struct, frozen=True):
-    """What is known before the password is looked at; with a place among those, if admitted."""
+    """An attempt before its password is checked.  If admitted, it has a place."""
 
     attempt_id: UUID
     subject: UUID
@@ -43,11 +44,11 @@ class Attempt(Struct, frozen=True):
     device: DeviceId | None
     admission: Admission
     began: float
-    """The moment (`Clock.monotonic`) from which the time of a refusal is counted."""
+    """When the attempt began (`Clock.monotonic`).  The time of a refusal counts from here."""
 
 
 async def reserve_by_email(rt: Runtime, name: LoginName, device: str | None) -> Attempt:
-    """Reserve an attempt at the account of an e-mail, or of nobody."""
+    """Reserve an attempt at the account of an e-mail, which may not exist."""
     began = rt.clock.monotonic()
     async with rt.pg.autocommit() as tx:
         account = await users.find_by_email(tx, name.spellings, name.folded_before)
@@ -71,7 +72,7 @@ async def _recognise(
     device: str | None,
     began: float,
 ) -> tuple[Attempt, bool]:
-    """Find whose counter an attempt is held against, and reserve it where nothing else is held."""
+    """Find the counter of an attempt, and reserve it if that counter is empty."""
     now = rt.clock.now()
     subject, known = lockouts.phantom(rt.keyring.derived(Usage.PHANTOM), email), None
     if account is not None:
@@ -84,7 +85,7 @@ async def _recognise(
 
 
 async def _reserve(rt: Runtime, attempt: Attempt) -> Attempt:
-    """Ask for a place among those who are looked at, from now on."""
+    """Ask for a place for this attempt, from now on."""
     now = rt.clock.now()
     attempt_id = ids.new(now)
     async with rt.pg.decision() as tx:
@@ -95,7 +96,7 @@ async def _reserve(rt: Runtime, attempt: Attempt) -> Attempt:
 
 
 async def _await_room(rt: Runtime, attempt: Attempt) -> Attempt:
-    """Wait until the attempts under way are judged; still CROWDED when that takes too long."""
+    """Wait for a free place; return CROWDED when that takes too long."""
     for pause in _LOOKS:
         if attempt.admission is not Admission.CROWDED:
             break
@@ -115,10 +116,10 @@ async def decide(
     password: str,
     settle: Callable[[Attempt, Verdict], Awaitable[T]],
 ) -> T:
-    """Look at the password, and return what `settle` makes of it, in a decision of its own.
+    """Check the password, and return the result of `settle`, which opens its own decision.
 
-    Slow, so never inside a decision.  An attempt that nobody judged gives its place back: no flood
-    of the hashing queue, and no outage, locks an owner out.
+    It is slow: never call it inside a decision.  An attempt without a verdict gives its place back,
+    so that neither a flood of the hashing queue nor an outage locks the owner out.
     """
     hashed_from = attempt.began
     try:
@@ -145,7 +146,7 @@ async def _verify(rt: Runtime, attempt: Attempt, password: str) -> Verdict:
 
 
 async def _give_back(rt: Runtime, attempt: Attempt) -> None:
-    """Give back the place of an attempt that was not judged; if that fails it lapses by itself."""
+    """Give back the place of an attempt without a verdict.  If that fails, the place expires."""
     if attempt.admission is Admission.ADMITTED:
         with contextlib.suppress(Exception):
             async with asyncio.timeout(_GIVE_BACK_SECONDS), rt.pg.autocommit() as tx:
@@ -153,9 +154,9 @@ async def _give_back(rt: Runtime, attempt: Attempt) -> None:
 
 
 async def hold(tx: Tx, attempt: Attempt) -> Account | None:
-    """Return the account as it is now, and hold it; None when it is nobody's.
+    """Lock the account and return it as it is now; None when there is none.
 
-    Refused(UNAVAILABLE) when it was erased meanwhile: nothing more is recorded of that person.
+    Refused(UNAVAILABLE) when it was erased meanwhile: nothing more is recorded about the person.
     """
     if attempt.account is None:
         return None
@@ -167,9 +168,9 @@ async def hold(tx: Tx, attempt: Attempt) -> Account | None:
 
 
 async def prove(rt: Runtime, call: Call, account: Account, password: str) -> None:
-    """Refuse an act by whoever cannot sign in to this account: BAD_CREDENTIALS, UNAVAILABLE.
+    """Refuse the act unless this is the account's password: BAD_CREDENTIALS, UNAVAILABLE.
 
-    A door to the same lock as a sign-in, that opens no session.
+    It counts towards the same lockout as a sign-in, and opens no session.
     """
 
     async def settle(attempt: Attempt, verdict: Verdict) -> None:
@@ -194,9 +195,9 @@ async def judge(
     verdict: Verdict,
     membership: Membership | None,
 ) -> events.Failure | None:
-    """Settle a reserved attempt: clear the strikes, or say why not and count it.
+    """Settle a reserved attempt: clear the failures, or count this one and return why it failed.
 
-    Refused(UNAVAILABLE) when it has lost its place: whatever it found is told to nobody.
+    Refused(UNAVAILABLE) when it has lost its place: then its verdict is not used.
     """
     match attempt.admission:
         case Admission.CROWDED:
@@ -230,14 +231,14 @@ async def judge(
 
 
 def refusal(why: events.Failure, door: str, public: str = "") -> Refused:
-    """Return how a failure is told: all alike, but a crowd, which was not judged."""
+    """Return the refusal for a failure.  All are alike, except `crowded`, which has no verdict."""
     if why == "crowded":
         return unavailable(f"{door}: {why}", retry_after=2)
     return Refused(Reason.BAD_CREDENTIALS, public, private=f"{door}: {why}")
 
 
 def _changed(before: Account | None, now: Account) -> bool:
-    """Tell whether another password was chosen meanwhile; the same one hashed anew is no other."""
+    """Whether the password was changed meanwhile.  A new hash of the same password is no change."""
     return before is None or before.password_changed_at != now.password_changed_at
 
 

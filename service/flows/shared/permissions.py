@@ -72,17 +72,18 @@ ROLES: dict[Permission, frozenset[str]] = {
     Permission.WRITE_API_KEYS: frozenset({"owner", "admin", "member"}),
     Permission.WRITE_ALL_API_KEYS: frozenset({"owner", "admin"}),
 }
-"""In one's own organization.  A platform administrator has every permission, everywhere."""
+"""The roles with each permission, in a person's own organization.  A platform administrator has
+every permission in every organization."""
 
 
 OWNER_ONLY = frozenset({"owner"})
-"""Roles that only owners give and take."""
+"""Roles that only owners may grant and remove."""
 
 
 def require(call: Call, permission: Permission) -> Person:
-    """Return the person who may do this in their own organization.
+    """Return the calling person if their role allows this in their own organization.
 
-    Refused: UNAUTHENTICATED for nobody; FORBIDDEN for others.
+    Refused: UNAUTHENTICATED without credentials; FORBIDDEN for any other caller.
     """
     person = call.actor
     if not isinstance(person, Person):
@@ -95,29 +96,29 @@ def require(call: Call, permission: Permission) -> Person:
 
 
 def may(person: Person, permission: Permission) -> bool:
-    """Tell whether a person's role allows this in their own organization."""
+    """Whether a person's role allows this in their own organization."""
     return is_platform_admin(person) or bool(ROLES[permission] & set(person.roles))
 
 
 def is_platform_admin(person: Person) -> bool:
-    """Tell whether they may cross from one organization into another."""
+    """Whether the person may act in other organizations than their own."""
     return PLATFORM_ADMIN in person.roles
 
 
 def reaches(person: Person, tenant_id: TenantId) -> bool:
-    """Tell whether an object of an organization exists for this person at all."""
+    """Whether this person may know that an organization's objects exist."""
     return person.tenant_id == tenant_id or is_platform_admin(person)
 
 
 def reach(person: Person) -> TenantId | None:
-    """Return the only organization whose objects exist for this person; None: every one's do."""
+    """Return the only organization that is within this person's reach; None: every one is."""
     return None if is_platform_admin(person) else person.tenant_id
 
 
 def require_scope(call: Call, scope: Scope) -> Machine | ApiKey:
-    """Return the service, or the API key, whose scopes reach this far.
+    """Return the calling machine or API key if it has this scope.
 
-    Refused: UNAUTHENTICATED for nobody; INSUFFICIENT_SCOPE for every other caller.
+    Refused: UNAUTHENTICATED without credentials; INSUFFICIENT_SCOPE for any other caller.
     """
     caller = call.actor
     if isinstance(caller, (Machine, ApiKey)) and scope in caller.scopes:

@@ -1,4 +1,4 @@
-"""How every new signing key is published: by an administrator, the operator or the schedule."""
+"""Publish a signing key: shared by administrators, the operator and the schedule."""
 
 from service.domain import audit, keyring
 from service.domain.audit import events
@@ -11,7 +11,7 @@ from service.runtime import Runtime, key_times
 async def publish_key(
     rt: Runtime, call: Call, tx: Tx, fresh: Fresh, *, scheduled: bool
 ) -> Described:
-    """Publish a key and record it; the caller holds the key ring's lock."""
+    """Publish a key and record it.  The caller has locked the key ring."""
     made = await keyring.publish(tx, rt.seal, fresh, call.at, key_times(rt.policy))
     published = events.SigningKeyPublished(
         kid=made.kid,

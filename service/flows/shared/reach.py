@@ -1,4 +1,4 @@
-"""The shared start of administration: what an administrator reaches, and what they may not undo."""
+"""Checks that all administrative acts share: what is within reach, and what must not be undone."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -19,11 +19,11 @@ from service.kernel.sql import Tx
 from service.runtime import Runtime
 
 THE_PLATFORM: Final = TenantId(PLATFORM)
-"""Asked for like an organization: what belongs to none, for platform administrators."""
+"""Stands for an organization in requests for things of the platform."""
 
 
 def require_platform(call: Call, act: Permission) -> Person:
-    """Return the platform administrator.  Refused(FORBIDDEN) for administrators of one place."""
+    """Return the calling platform administrator.  Refused(FORBIDDEN) for any other person."""
     person = require(call, act)
     if not is_platform_admin(person):
         raise Refused(Reason.FORBIDDEN, "only for platform administrators", private=act.value)
@@ -31,7 +31,7 @@ def require_platform(call: Call, act: Permission) -> Person:
 
 
 def target(person: Person, tenant_id: TenantId | None) -> TenantId:
-    """Return the organization acted in: one's own, or as a platform administrator another.
+    """Return the organization to act in: the caller's own, or another within reach.
 
     Refused(NOT_FOUND) when it is out of reach.
     """
@@ -43,9 +43,10 @@ def target(person: Person, tenant_id: TenantId | None) -> TenantId:
 
 
 def own(call: Call, tenant_id: TenantId | None) -> TenantId | None:
-    """Return whose things are meant, of a kind that may be the platform's, when none is named.
+    """Return the organization to act in, for things that the platform may own too (None).
 
-    A platform administrator's own are the platform's, everybody else's their organization's.
+    Without a named organization it is the platform for a platform administrator, and the caller's
+    own organization for others.
     """
     if tenant_id is None and isinstance(call.actor, Person) and is_platform_admin(call.actor):
         return THE_PLATFORM
@@ -53,9 +54,10 @@ def own(call: Call, tenant_id: TenantId | None) -> TenantId | None:
 
 
 async def enter(tx: Tx, call: Call, tenant_id: TenantId | None, act: Permission) -> TenantId | None:
-    """Return the organization that is meant: one's own, or another within reach; None: no one's.
+    """Return the organization to act in: the caller's own, or another within reach.
 
-    Refused: FORBIDDEN; NOT_FOUND for an organization that is out of reach or is none.
+    None stands for the platform.  Refused: FORBIDDEN; NOT_FOUND for an organization that does not
+    exist or is out of reach.
     """
     if tenant_id == THE_PLATFORM:
         require_platform(call, act)
@@ -68,10 +70,10 @@ async def enter(tx: Tx, call: Call, tenant_id: TenantId | None, act: Permission)
 async def record_look(
     tx: Tx, call: Call, tenant_id: TenantId | None, act: Permission, user_id: UserId | None = None
 ) -> None:
-    """Record that a platform administrator looks into another's organization.
+    """Record that a platform administrator reads data of an organization not their own.
 
-    In the transaction of the look: when it cannot be written, nothing is shown.  Whatever changes
-    something has an event of its own, which names both organizations.
+    Written in the transaction of the read: if it cannot be written, nothing is shown.  Acts that
+    change something have events of their own, which name both organizations.
     """
     await record_looks(tx, call, [tenant_id], act, user_id)
 
@@ -83,7 +85,7 @@ async def record_looks(
     act: Permission,
     user_id: UserId | None = None,
 ) -> None:
-    """The same for several organizations, an event in each, in one round trip."""
+    """Do the same for several organizations, with an event in each, in one round trip."""
     actor = call.actor
     if isinstance(actor, Person):
         looked = [
@@ -103,7 +105,7 @@ async def find_organization(tx: Tx, tenant_id: TenantId) -> Organization:
 
 
 async def lock_organization(tx: Tx, tenant_id: TenantId) -> Organization:
-    """Hold an organization: who owns it does not change meanwhile.  Refused(NOT_FOUND)."""
+    """Lock an organization, so that its owners cannot change.  Refused(NOT_FOUND)."""
     found = await organizations.lock(tx, tenant_id)
     if found is None:
         raise Refused(Reason.NOT_FOUND, "no such organization")
@@ -111,7 +113,7 @@ async def lock_organization(tx: Tx, tenant_id: TenantId) -> Organization:
 
 
 async def lock_out(tx: Tx, tenant_id: TenantId) -> Organization:
-    """Hold an organization that is to be closed: nobody opens a session.  Refused(NOT_FOUND)."""
+    """Lock an organization, so that nobody can open a session there.  Refused(NOT_FOUND)."""
     found = await organizations.lock_out(tx, tenant_id)
     if found is None:
         raise Refused(Reason.NOT_FOUND, "no such organization")
@@ -119,9 +121,9 @@ async def lock_out(tx: Tx, tenant_id: TenantId) -> Organization:
 
 
 async def hold_organization(tx: Tx, person: Person, tenant_id: TenantId) -> Organization:
-    """Hold an organization for whoever changes who is what in it, and look at them again.
+    """Lock an organization to change its memberships, and check the caller's role again.
 
-    Refused: NOT_FOUND; UNAUTHENTICATED when their token is out of date.
+    Refused: NOT_FOUND; UNAUTHENTICATED when the caller's token is out of date.
     """
     found = await lock_organization(tx, tenant_id)
     await refuse_outdated(tx, person)
@@ -129,7 +131,7 @@ async def hold_organization(tx: Tx, person: Person, tenant_id: TenantId) -> Orga
 
 
 async def hold_oneself(tx: Tx, person: Person) -> None:
-    """Hold the person who makes something that falls with their membership, and look again.
+    """Lock the caller, who creates something that depends on their membership; check their role.
 
     Refused(UNAUTHENTICATED) when their token is out of date.
     """
@@ -138,10 +140,10 @@ async def hold_oneself(tx: Tx, person: Person) -> None:
 
 
 async def refuse_outdated(tx: Tx, person: Person) -> None:
-    """Refuse who may not act any more, or is something else by now; UNAUTHENTICATED.
+    """Refuse a caller who may no longer act or has another role by now: UNAUTHENTICATED.
 
-    They may have waited for who takes their role away: nothing may be made that the loss of the
-    role should have ended.
+    The caller may have waited for the lock of a transaction that took their role away.  Nothing may
+    be created afterwards that the loss of the role should have ended.
     """
     now = await users.find_member(tx, person.tenant_id, person.user_id)
     if now is None or not now.acts() or now.roles() != person.roles:
@@ -149,7 +151,7 @@ async def refuse_outdated(tx: Tx, person: Person) -> None:
 
 
 async def find_member(tx: Tx, tenant_id: TenantId, user_id: UserId) -> Member:
-    """Return a member.  Refused(NOT_FOUND) for a stranger as for nobody."""
+    """Return a member.  Refused(NOT_FOUND), also for a person who is not a member."""
     found = await users.find_member(tx, tenant_id, user_id)
     if found is None:
         raise Refused(Reason.NOT_FOUND, "no such person")
@@ -157,7 +159,7 @@ async def find_member(tx: Tx, tenant_id: TenantId, user_id: UserId) -> Member:
 
 
 async def refuse_last_owner(tx: Tx, tenant_id: TenantId, member: Member) -> None:
-    """Refuse to take the last owner who can act away; the caller holds the organization."""
+    """Refuse to remove the last owner who can act: CONFLICT.  The organization is locked."""
     if member.owns() and await users.count_owners(tx, tenant_id) == 1:
         raise Refused(Reason.CONFLICT, "an organization keeps at least one owner")
 
@@ -165,10 +167,10 @@ async def refuse_last_owner(tx: Tx, tenant_id: TenantId, member: Member) -> None
 async def refuse_last_way_in(
     tx: Tx, user_id: UserId | None = None, tenant_id: TenantId | None = None
 ) -> None:
-    """Refuse what leaves no platform administrator who can sign in; CONFLICT.
+    """Refuse to close this if no platform administrator could sign in afterwards: CONFLICT.
 
-    Closing a person, an organization, or with both that membership.  The caller holds them.  Of two
-    who each take the last but one away the second waits for the first.
+    "This" is a person, an organization, or with both given the membership.  The caller has locked
+    them.  Two such acts at the same time wait for each other, so that both cannot succeed.
     """
     await users.hold_platform(tx)
     if await users.is_last_way_in(tx, user_id, tenant_id):
@@ -178,15 +180,18 @@ async def refuse_last_way_in(
 
 
 def refuse_above(person: Person, *roles: str) -> None:
-    """Refuse who is no owner what concerns owners: to make, change, remove or sign out one."""
+    """Refuse acts on owners unless the caller is an owner: FORBIDDEN.
+
+    `roles` are the roles of the person concerned, before and after the act.
+    """
     if OWNER_ONLY & set(roles) and "owner" not in person.roles and not is_platform_admin(person):
         raise Refused(Reason.FORBIDDEN, "only an owner may do this to an owner")
 
 
 async def hold_account(tx: Tx, user_id: UserId) -> Account:
-    """Hold a person who is to be closed everywhere, and every organization they are in.
+    """Lock a person whose account is to be closed, and every organization they are a member of.
 
-    Refused: NOT_FOUND; CONFLICT for a last owner, for who became an owner elsewhere meanwhile, and
+    Refused: NOT_FOUND; CONFLICT for a last owner, for a person who has just become an owner, and
     for the last platform administrator who can sign in.
     """
     held = await users.list_joined(tx, user_id)
@@ -195,7 +200,7 @@ async def hold_account(tx: Tx, user_id: UserId) -> Account:
     account = await users.lock(tx, user_id)
     if account is None:
         raise Refused(Reason.NOT_FOUND, "no such person")
-    # Only now does nobody make them a member or an owner any more.
+    # From here on, nobody can make them a member or an owner.
     for tenant_id in await users.list_owned(tx, user_id):
         if tenant_id not in held:
             raise Refused(Reason.CONFLICT, "they have just become an owner: try again")

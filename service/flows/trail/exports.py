@@ -1,4 +1,4 @@
-"""Events, and what is kept of a person, as files: NDJSON, gzipped, in the organization's folder."""
+"""Export events, or a person's data, as gzipped NDJSON files in the organization's folder."""
 
 import asyncio
 import hashlib
@@ -24,7 +24,7 @@ from service.kernel.sql import Tx
 from service.runtime import Runtime
 
 _REST, _REST_BESIDE_SIGN_INS = 1, 20
-"""How long an export inside the service rests after each page, as a multiple of its work."""
+"""How long an export in a worker pauses after each page, as a multiple of the page's time."""
 
 _PAGE = 1000
 _GZIP = 31  # zlib's number for a gzip header and trailer (RFC 1952), here without a time
@@ -33,7 +33,7 @@ _CHUNK = 256 * 1024
 
 
 class ToExport(Struct, frozen=True, kw_only=True):
-    """Which events: of an organization, from `first` on, before `until`, of one type or of all.
+    """The events to export: from `first` on and before `until`, of one type or of all.
 
     `tenant_id` None is one's own; `admin.reach.THE_PLATFORM` what concerns no organization.
     """
@@ -53,11 +53,11 @@ class Begun(Struct, frozen=True):
     first: datetime
     until: datetime
     about: tuple[str, ...] = ()
-    """Lines that stand before the events."""
+    """Lines that are written before the events."""
 
 
 class Progress(Struct, frozen=True, omit_defaults=True):
-    """How far an export is; the last one has the file's size (bytes) and its SHA-256."""
+    """The progress of an export.  The last one has the file's size (bytes) and SHA-256."""
 
     name: str
     events: int
@@ -67,7 +67,7 @@ class Progress(Struct, frozen=True, omit_defaults=True):
 
 
 class Opened(Struct, frozen=True):
-    """A file to send: its size in bytes, the SHA-256 of what will be read."""
+    """A file to send: its size in bytes, the SHA-256 of its content, and its chunks."""
 
     size: int
     sha256: bytes
@@ -75,9 +75,9 @@ class Opened(Struct, frozen=True):
 
 
 async def begin(rt: Runtime, call: Call, asked: ToExport) -> Begun:
-    """Decide that an export may be made, and record it.
+    """Decide whether an export may be made, and record it.
 
-    Without an end it reaches to now.  Refused: FORBIDDEN, NOT_FOUND, CONFLICT, TOO_MANY.
+    Without an end it contains events up to now.  Refused: FORBIDDEN, NOT_FOUND, CONFLICT, TOO_MANY.
     """
     await _spend(rt, call, Permission.EXPORT_AUDIT)
     until = min(asked.until or call.at, call.at)
@@ -98,17 +98,17 @@ async def begin(rt: Runtime, call: Call, asked: ToExport) -> Begun:
 async def begin_person(
     rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: UserId
 ) -> Begun:
-    """Decide that what an organization keeps of a member may be exported, and record it.
+    """Decide whether a member's data may be exported, and record it.
 
-    The account, sessions, API keys, invitations, and the events that concern them there; nothing
-    that opens anything.  Refused: FORBIDDEN, NOT_FOUND, CONFLICT, TOO_MANY.
+    The export has the account, sessions, API keys, invitations and events of the member in this
+    organization, without any credential.  Refused: FORBIDDEN, NOT_FOUND, CONFLICT, TOO_MANY.
     """
     await _spend(rt, call, Permission.EXPORT_PEOPLE)
     name = export_files.name_of_person(user_id, call.at)
     async with rt.pg.decision() as tx:
         there = await _enter(tx, call, tenant_id, Permission.EXPORT_PEOPLE)
         if there is None:
-            raise Refused(Reason.NOT_FOUND, "no such person")  # nobody is the platform's
+            raise Refused(Reason.NOT_FOUND, "no such person")  # the platform has no members
         member = await find_member(tx, there, user_id)
         chain_id = seals.chain_of(there)
         await export_files.refuse_many(rt, chain_id)
@@ -128,11 +128,11 @@ async def begin_person(
 async def run(
     rt: Runtime, begun: Begun, *, resting: bool = False
 ) -> AsyncGenerator[Progress, None]:
-    """Write the file, telling how far it is; it is there when the last progress was told.
+    """Write the file and yield the progress.  The file exists after the last progress.
 
-    `resting`: rest after each page, and most of the time while people sign in, who do not notice
-    then.  Whoever stops listening leaves no file.  Refused(CONFLICT) when it grows too large
-    or the folder cannot be written.
+    `resting`: pause after each page, and longer while people sign in, so that they do not notice.
+    When the caller stops iterating, no file is left.  Refused(CONFLICT) when the file grows too
+    large or the folder cannot be written.
     """
     with ExitStack() as stack:
         try:
@@ -165,7 +165,7 @@ async def run(
 
 
 async def list_exports(rt: Runtime, call: Call, tenant_id: TenantId | None) -> list[Kept]:
-    """Return the exports that are kept."""
+    """Return the existing exports."""
     async with rt.pg.decision() as tx:
         there = await _enter(tx, call, tenant_id)
         await record_look(tx, call, there, Permission.EXPORT_AUDIT)
@@ -173,7 +173,7 @@ async def list_exports(rt: Runtime, call: Call, tenant_id: TenantId | None) -> l
 
 
 async def open_export(rt: Runtime, call: Call, tenant_id: TenantId | None, name: str) -> Opened:
-    """Open one to send.  Refused(NOT_FOUND) for any name that is none of them."""
+    """Open an export to send it.  Refused(NOT_FOUND) for any other name."""
     async with rt.pg.decision() as tx:
         there = await _enter(tx, call, tenant_id, _needed(name))
         await record_look(tx, call, there, _needed(name))
@@ -192,10 +192,10 @@ async def open_export(rt: Runtime, call: Call, tenant_id: TenantId | None, name:
 
 
 async def delete_export(rt: Runtime, call: Call, tenant_id: TenantId | None, name: str) -> None:
-    """Delete one, after its event is written: nothing goes without one.
+    """Delete an export, after its event is written, so that no deletion lacks an event.
 
-    What is killed in between is asked for again, and leaves a second event.  Refused: NOT_FOUND for
-    any name that is none of them; CONFLICT when the folder does not let it go.
+    If the worker dies in between, a repeated request records a second event.  Refused: NOT_FOUND
+    for any other name; CONFLICT when the file cannot be deleted.
     """
     async with rt.pg.decision() as tx:
         there = await _enter(tx, call, tenant_id, _needed(name))
@@ -208,7 +208,7 @@ async def delete_export(rt: Runtime, call: Call, tenant_id: TenantId | None, nam
 
 @asynccontextmanager
 async def _held(rt: Runtime, begun: Begun) -> AsyncGenerator[None, None]:
-    """Hold the person a file is about until it is there: who erases them finds it."""
+    """Lock the person that a file is about until it exists, so that an erasure finds the file."""
     user_id = begun.wanted.user_id
     if user_id is None:
         yield
@@ -221,12 +221,12 @@ async def _held(rt: Runtime, begun: Begun) -> AsyncGenerator[None, None]:
 
 
 def _needed(name: str) -> Permission:
-    """Return what one must be allowed: who may not make a file may not take it either."""
+    """Return the permission needed for a file: the same for making and for reading it."""
     return Permission.EXPORT_PEOPLE if export_files.is_of_person(name) else Permission.EXPORT_AUDIT
 
 
 class _Packer:
-    """Packs lines into a gzip file and digests what is in the file."""
+    """Compresses lines into a gzip file and computes the digest of the file."""
 
     def __init__(self, writer: Writer) -> None:
         self.events = 0
@@ -240,7 +240,7 @@ class _Packer:
         self._put(self._gzip.compress("".join(f"{line}\n" for line in lines).encode()))
 
     def finish(self) -> None:
-        """Append what the compressor still holds."""
+        """Append the rest of the compressed data."""
         self._put(self._gzip.flush())
 
     def _put(self, packed: bytes) -> None:
@@ -277,7 +277,7 @@ def _measure(file: BinaryIO) -> tuple[int, bytes]:
 
 
 async def _chunks(stack: ExitStack, file: BinaryIO, size: int) -> AsyncIterator[bytes]:
-    """Read the very bytes that were measured, from the file that is open."""
+    """Yield the bytes that were measured, from the same open file."""
     with stack:
         file.seek(0)
         while size > 0 and (chunk := await asyncio.to_thread(file.read, min(_CHUNK, size))):

@@ -1,4 +1,4 @@
-"""Administrators read the audit trail, and its checkpoints to keep elsewhere."""
+"""Administrators read the audit trail, and its checkpoints, which should be kept elsewhere."""
 
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from service.kernel.ids import TenantId
 from service.runtime import Runtime
 
 EVENT_TYPES = audit.TYPES
-"""Of the events that are read, every one there is."""
+"""The types of all events."""
 
 
 async def read_trail(
@@ -25,8 +25,8 @@ async def read_trail(
 ) -> list[Entry]:
     """Return a page of an organization's events, the newest first.
 
-    One's own organization's, or as a platform administrator another's, which leaves an event.
-    Refused: FORBIDDEN; NOT_FOUND for an organization that is out of reach or is none.
+    A platform administrator may read any organization's, which records an event there.
+    Refused: FORBIDDEN; NOT_FOUND for an organization that does not exist or is out of reach.
     """
     async with rt.pg.decision() as tx:
         there = await enter(tx, call, tenant_id, Permission.READ_AUDIT)

@@ -1,1 +1,1 @@
-"""What is done without anyone asking."""
+"""Background work, and the commands that run it."""

@@ -1,4 +1,4 @@
-"""What requests leave to the background: uses, failures, and keys whose time is up."""
+"""Background work on API keys: record uses and failures, and end expired keys."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ Taken = TypeVar("Taken", Uses, Failure)
 
 
 async def settle_keys(rt: Runtime) -> None:
-    """Count the uses and tell of the failures since the last time."""
+    """Write the uses and failures since the last call."""
     with _kept(rt, rt.tally.take_uses()) as uses:
         if uses:
             async with rt.pg.autocommit() as tx:
@@ -29,10 +29,10 @@ async def settle_keys(rt: Runtime) -> None:
 
 
 async def end_expired_keys(rt: Runtime) -> None:
-    """Put keys that have expired, or whose overlap is over, on the feed.
+    """Put keys that have expired, or whose overlap is over, on the revocation feed.
 
-    A key stops at its expiry anyway, where it was read after that was set.  This stops the tokens
-    it begot, and whoever remembers a key that was rotated since.
+    A cached key with the right expiry stops working by itself.  The feed also stops tokens that a
+    key was exchanged for, and keys that were cached before their expiry was set by a rotation.
     """
     at = rt.clock.now()
     async with rt.pg.reading() as tx:
@@ -49,7 +49,7 @@ async def end_expired_keys(rt: Runtime) -> None:
 
 @contextmanager
 def _kept(rt: Runtime, taken: list[Taken]) -> Iterator[list[Taken]]:
-    """Keep for the next time what cannot be written, whatever it was: a cancellation too."""
+    """While inside, keep these for the next time if writing fails or is cancelled."""
     try:
         yield taken
     except BaseException:

@@ -1,4 +1,4 @@
-"""Every signed checkpoint, for whoever keeps them elsewhere."""
+"""List all signed checkpoints, to keep them elsewhere."""
 
 from uuid import UUID
 

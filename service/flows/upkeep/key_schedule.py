@@ -1,4 +1,4 @@
-"""Publish the next signing key when its time has come."""
+"""Publish the next signing key when the policy says so."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from service.runtime import Runtime, key_times
 
 
 async def rotate_when_due(rt: Runtime, call: Call) -> Described | None:
-    """Publish the next key if policy's time for it has come.  Of all workers one does it."""
+    """Publish the next key if it is due by the policy.  Only one of all workers does it."""
     times = key_times(rt.policy)
     if not times.successor_due(rt.keyring.described(), call.at):
         return None

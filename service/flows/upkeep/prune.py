@@ -1,4 +1,4 @@
-"""Drop what has expired and nobody can ask for any more."""
+"""Drop expired data."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ _KEYS_KEPT = timedelta(days=30)
 _LOCKOUTS_KEPT = timedelta(days=2)
 
 _BATCH = 1000
-"""Rows of one transaction: some tens of milliseconds, however many there are to drop."""
+"""Rows per transaction, which takes some tens of milliseconds."""
 
 _PRUNED = {
     "sessions": (sessions.prune, _SESSIONS_KEPT),
@@ -33,9 +33,9 @@ _PRUNED = {
 
 
 async def prune(rt: Runtime, call: Call) -> AsyncIterator[tuple[str, int]]:
-    """Drop it in batches, and tell after each one of what kind and how many rows.
+    """Drop expired rows in batches; after each batch, yield the kind and number of rows.
 
-    A batch is a transaction: what is told stays dropped, whatever happens to the next.
+    Each batch is a transaction, so that rows that were yielded stay dropped.
     """
     for kind, (drop, kept) in _PRUNED.items():
         after, rows = datetime.min.replace(tzinfo=UTC), _BATCH

@@ -1,4 +1,4 @@
-"""Is this worker fit to serve?"""
+"""Check whether this worker is ready to serve (`/readyz`)."""
 
 from msgspec import Struct
 
@@ -11,18 +11,18 @@ _STALEST = 5.0
 
 
 class Readiness(Struct, frozen=True):
-    """Each check by name; Redis is told of, and its loss is no reason to stop serving."""
+    """The result of each check.  Redis is only reported: without it the service goes on."""
 
     checks: dict[str, bool]
 
     @property
     def ready(self) -> bool:
-        """Tell whether everything that must hold does."""
+        """Whether all checks that are required for serving pass."""
         return all(ok for name, ok in self.checks.items() if name != "redis")
 
 
 async def check_readiness(rt: Runtime) -> Readiness:
-    """Ask the servers; look at the clock, the keys, the revocations and the workers beside us."""
+    """Check the servers, the clock, the keys, the revocations and the other workers."""
     return Readiness(
         {
             "postgresql": await _postgresql(rt),

@@ -1,4 +1,4 @@
-"""Retention: whole months of the audit trail go, when policy says so.  No event is ever DELETEd."""
+"""Retention: drop whole months of the audit trail by the policy.  Events are never DELETEd."""
 
 from datetime import UTC, datetime
 
@@ -16,10 +16,10 @@ _MONTHS_OF_A_YEAR = 12
 
 
 async def drop_old_months(rt: Runtime, call: Call) -> int:
-    """Drop the months that policy keeps no longer; return how many.
+    """Drop the months that are older than the policy keeps; return how many.
 
-    Each chain first gets a signed checkpoint of where it begins from now on.  Refused(CONFLICT)
-    while events of those months are not sealed, or the trail is verified.
+    Before that, a signed checkpoint records where each chain begins from now on.  Refused(CONFLICT)
+    while events of those months have no seal, or the trail is being verified.
     """
     before = _cut(call.at, rt.policy.audit.retention_months)
     async with rt.pg.reading() as tx:
@@ -48,7 +48,7 @@ async def drop_old_months(rt: Runtime, call: Call) -> int:
 
 
 async def _beginnings(tx: Tx, before: datetime) -> list[Chain]:
-    """Return for each chain the last place that goes: verification begins behind it."""
+    """Return the last place of each chain that is dropped; verification begins after it."""
     found = []
     for end in await seals.list_chains(tx):
         last = await seals.find_beginning(tx, end.chain_id, before) or end
@@ -57,6 +57,6 @@ async def _beginnings(tx: Tx, before: datetime) -> list[Chain]:
 
 
 def _cut(at: datetime, months: int) -> datetime:
-    """Return the beginning of the oldest month that is kept beside the running one."""
+    """Return the start of the oldest month that is kept: `months` before the current month."""
     past = at.year * _MONTHS_OF_A_YEAR + at.month - 1 - months
     return datetime(past // _MONTHS_OF_A_YEAR, past % _MONTHS_OF_A_YEAR + 1, 1, tzinfo=UTC)

@@ -1,7 +1,7 @@
-"""Seal what happened, and sign how far.  In the background: no sign-in waits for it.
+"""Seal events and sign checkpoints, in the background: no sign-in waits for it.
 
-The order of a chain is that of transactions that have ended.  Below the snapshot's xmin none is
-running, so nothing that commits late can be missed or come to stand before what is sealed.
+Events are sealed in the order of their transactions, and only below the snapshot's xmin.  All those
+transactions have ended.  So no event that commits late is missed, or belongs before a sealed one.
 """
 
 import asyncio
@@ -16,17 +16,17 @@ from service.kernel.sql import Tx
 from service.runtime import Runtime
 
 _BATCH = 250
-"""Events of one transaction: some milliseconds of this worker's time."""
+"""Events per transaction, which takes some milliseconds of this worker's time."""
 
 _FAR = 1_000_000
-"""Transactions without an event, after which the mark moves anyway."""
+"""After this many transactions without an event, the stored progress moves anyway."""
 
 
 async def seal(rt: Runtime) -> int:
-    """Seal everything there is and sign what is due; return how many events were sealed.
+    """Seal all events and sign the checkpoints that are due; return how many events were sealed.
 
-    Any worker may come along; one at a time does it.  Killed at any moment, it has sealed a batch
-    wholly or not at all.
+    Every worker calls this, and one at a time does it.  When it is killed, each batch is sealed
+    completely or not at all.
     """
     count = 0
     while sealed := await seal_batch(rt):
@@ -37,7 +37,7 @@ async def seal(rt: Runtime) -> int:
 
 
 async def seal_batch(rt: Runtime) -> int:
-    """Seal the next events in one transaction; return how many, 0 when another one is at it."""
+    """Seal the next events in one transaction; return how many; 0 if another worker seals now."""
     if not await _has_work(rt):
         return 0
     async with rt.pg.decision() as tx:
@@ -59,7 +59,7 @@ async def seal_batch(rt: Runtime) -> int:
 
 
 async def sign_due(rt: Runtime) -> int:
-    """Sign the ends of chains that grew; return how many."""
+    """Sign checkpoints for chains that have grown; return how many."""
     policy = rt.policy.audit
     at = rt.clock.now()
     before = at - timedelta(seconds=policy.checkpoint_seconds)
@@ -77,7 +77,7 @@ async def sign_due(rt: Runtime) -> int:
 
 
 async def _has_work(rt: Runtime) -> bool:
-    """Look without a lock: an idle deployment writes nothing."""
+    """Whether there is work, read without a lock, so that an idle deployment writes nothing."""
     async with rt.pg.reading() as tx:
         progress = await seals.find_progress(tx)
         if progress.restored or progress.horizon - progress.recorded_xid > _FAR:

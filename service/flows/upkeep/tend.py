@@ -1,4 +1,4 @@
-"""What a worker tends to while it serves: clock, key ring, password schemes, partitions."""
+"""The background tasks of a worker: clock, key ring, password schemes, partitions and more."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ _PARTITION_MONTHS = 3
 
 
 async def tend(rt: Runtime) -> None:
-    """Do it for ever.  A fault is logged once and the next round tries again."""
+    """Run all tasks forever.  A failure is logged once, and the next round tries again."""
     await asyncio.gather(
         _repeat("postgresql host", 0.25, lambda: leave_silent_host(rt)),
         _repeat("clock", 15, lambda: rt.clock.discipline(rt.pg.now)),
@@ -35,33 +35,33 @@ async def tend(rt: Runtime) -> None:
 
 
 async def leave_silent_host(rt: Runtime) -> None:
-    """Leave a host of the database's URL that has not answered for a second, where another does."""
+    """Close connections to a database host that does not answer, when another host does."""
     doubtful = rt.pg.is_unsure or not rt.revocations.is_fresh()
     if doubtful and await rt.pg.leave_silent():
         log().warning("postgresql: a host is left, since it does not answer")
 
 
 async def finish(rt: Runtime) -> None:
-    """Do once more, at the end, what would be lost with the process."""
+    """Write, before the process ends, what would be lost with it."""
     with contextlib.suppress(Refused):
         await settle_keys(rt)
 
 
 async def learn_schemes(rt: Runtime) -> None:
-    """Learn which password schemes are on file, so that refusals hide who has the slowest."""
+    """Learn the stored password schemes, so that the time of a refusal hides an account's one."""
     async with rt.pg.reading() as tx:
         schemes = await users.list_schemes(tx)
     rt.passwords.learn_schemes(scheme.example for scheme in schemes)
 
 
 async def follow_key_schedule(rt: Runtime) -> None:
-    """Publish the next signing key when its time has come."""
+    """Publish the next signing key when it is due."""
     call = Call(request_id=f"upkeep-{uuid4().hex}", at=rt.clock.now(), actor=Operator())
     await rotate_when_due(rt, call)
 
 
 async def read_gauges(rt: Runtime) -> None:
-    """Show how this worker stands."""
+    """Set this worker's gauges."""
     metrics.staleness.set(rt.revocations.staleness())
     metrics.revocations.set(len(rt.revocations.memory))
     metrics.clock_skew.set(abs(rt.clock.skew().total_seconds()))
@@ -70,7 +70,7 @@ async def read_gauges(rt: Runtime) -> None:
 
 
 async def make_partitions(rt: Runtime) -> None:
-    """Make the audit trail's partitions of the months to come."""
+    """Make the audit trail's partitions for the coming months."""
     async with rt.pg.autocommit() as tx:
         await audit.make_partitions(tx, rt.clock.now(), _PARTITION_MONTHS)
 

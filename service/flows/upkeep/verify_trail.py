@@ -1,4 +1,4 @@
-"""Does the audit trail still say what was sealed?"""
+"""Verify the audit trail against its seals and checkpoints."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -18,12 +18,12 @@ from service.runtime import Runtime
 _STRETCH = 2000
 _LOOK = 20_000
 _PAGE = 500
-"""Checkpoints of one look: a signature each, so that the snapshot is not idle for long."""
+"""Checkpoints per query.  Each has a signature to verify, and the snapshot must not idle long."""
 _TRIES, _PAUSE = 50, 0.2
-"""How often it is tried to find the months at rest, and the seconds between."""
+"""How often to try to lock the months, and the seconds between two tries."""
 
 Watch = Callable[[int, int], None]
-"""Told of how many seals are checked, of how many."""
+"""A function that is called with the number of checked seals, and of all seals."""
 
 
 class _Saved(Struct):
@@ -40,10 +40,10 @@ async def verify_trail(
 ) -> list[Checked]:
     """Check one chain or all of them, also against checkpoints kept elsewhere.
 
-    All of it is of one moment, so the service may go on.  Old rows are kept that long, as a backup
-    does, and no month of the trail is made or dropped.
+    It reads one snapshot, so the service may go on meanwhile.  As during a backup, PostgreSQL keeps
+    old rows that long.  No month of the trail is made or dropped meanwhile.
     `saved` are lines as `GET /admin/audit-events/checkpoints` gives them, or bare tokens.
-    Refused(INVALID_REQUEST) for a line that is no checkpoint signed by a key that is known.
+    Refused(INVALID_REQUEST) for a line that is not a checkpoint signed by a known key.
     """
     async with rt.pg.reading() as tx:
         claims = [await _read_saved(tx, number, line) for number, line in enumerate(saved, 1)]
@@ -54,7 +54,7 @@ async def verify_trail(
 async def _check(
     tx: Tx, chain_id: UUID | None, claims: Sequence[Claims], mac_key: bytes, watch: Watch
 ) -> list[Checked]:
-    """Check what one snapshot holds: nothing that is compared is of another moment."""
+    """Check the chains in one snapshot, so that everything compared is of the same moment."""
     progress = await seals.find_progress(tx)
     waiting = {one.chain_id: one for one in await seals.list_waiting(tx, progress)}
     chains = await _chains(tx, chain_id, claims)
@@ -80,9 +80,9 @@ async def _check(
 
 @asynccontextmanager
 async def _at_rest(rt: Runtime) -> AsyncIterator[Tx]:
-    """Lend the trail as it is now, whatever is sealed, signed, erased or dropped meanwhile.
+    """Lend a snapshot of the trail, with its months locked against being made or dropped.
 
-    Refused(UNAVAILABLE) when its months are being changed and do not come to rest.
+    Refused(UNAVAILABLE) when the months cannot be locked within 10 s.
     """
     for _ in range(_TRIES):
         async with rt.pg.snapshot() as tx:
@@ -127,7 +127,7 @@ async def _checkpoints(tx: Tx, chain_id: UUID) -> AsyncIterator[Checkpoint]:
 
 
 async def _chains(tx: Tx, chain_id: UUID | None, claims: Sequence[Claims]) -> list[Chain]:
-    """Return the chains to check: also those of which nothing but a name is left."""
+    """Return the chains to check, also those of which only the name is left."""
     if chain_id is not None:
         names = {chain_id}
     else:

@@ -1,1 +1,1 @@
-"""Secrets: put, read of, handed over sealed, dropped; everything sealed anew."""
+"""Secrets: put, described, handed over, dropped; master keys rotated."""

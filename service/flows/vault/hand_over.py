@@ -1,4 +1,4 @@
-"""Hand a secret to the service that uses it: sealed under that service's own key."""
+"""Hand a secret over to the service that uses it, encrypted under that service's own key."""
 
 import msgspec
 from msgspec import Struct
@@ -19,7 +19,7 @@ from service.runtime import Runtime
 
 
 class Handed(Struct, frozen=True):
-    """A secret as a recipient gets it."""
+    """A secret in the form that a recipient gets."""
 
     name: str
     tenant_id: TenantId | None
@@ -32,11 +32,11 @@ class Handed(Struct, frozen=True):
 async def hand_over(
     rt: Runtime, call: Call, given: TenantId | None, name: str, version: int | None
 ) -> Handed:
-    """Return it for the recipient that calls; the newest version unless another is named.
+    """Return a secret for the calling recipient: the newest version, unless `version` is given.
 
     Refused: UNAUTHENTICATED; INSUFFICIENT_SCOPE; FORBIDDEN for a client that is no recipient;
-    NOT_FOUND for what is not assigned to it, as for what does not exist; CONFLICT when what is
-    stored does not open, saying why.
+    NOT_FOUND for an unknown secret and for one that is not assigned to it; CONFLICT, with the
+    reason, when the stored ciphertext cannot be decrypted.
     """
     caller = require_scope(call, Scope.OPEN_SECRETS)
     if not isinstance(caller, Machine):
@@ -74,9 +74,9 @@ async def hand_over(
 
 
 def recipient_key(rt: Runtime, recipient: Recipient) -> str:
-    """Return the key of a recipient, a Fernet key that no other recipient's can be had from.
+    """Return the Fernet key of a recipient.  It reveals nothing about other recipients' keys.
 
-    Derived from the root secret rather than from a master key: when the master key is rotated, the
-    keys that recipients hold go on.
+    It is derived from the root secret, not from a master key, so that recipients keep their keys
+    when the master key is rotated.
     """
     return seal.derive_token_key(rt.keyring.derived(Usage.RECIPIENT), recipient.purpose)

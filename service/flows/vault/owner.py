@@ -1,4 +1,4 @@
-"""The shared start of acts on secrets: whose secret is meant, and what is said when it is not."""
+"""Checks that all acts on secrets share: which vault is meant, and whether it is within reach."""
 
 from service.domain import vault
 from service.flows.shared.permissions import Permission, reaches, require
@@ -9,16 +9,16 @@ from service.kernel.refusal import Reason, Refused, wrong
 from service.kernel.sql import Tx
 
 SECRET_NAME = vault.NAME.pattern
-"""What the name of a secret is, as a pattern."""
+"""The pattern of a secret's name."""
 
 LARGEST = vault.LARGEST
-"""Bytes of a value."""
+"""The largest size of a value, in bytes."""
 
 
 def reach(call: Call, act: Permission, given: TenantId | None) -> tuple[Person, TenantId | None]:
-    """Return who acts, and in whose vault: that which is named, or one's own; None: the platform's.
+    """Return the caller and the organization of the vault: the given one, or their own.
 
-    Refused: FORBIDDEN for the platform's; NOT_FOUND out of reach.
+    None is the platform's vault.  Refused: FORBIDDEN for the platform's; NOT_FOUND out of reach.
     """
     person = require(call, act)
     given = own(call, given)
@@ -32,7 +32,7 @@ def reach(call: Call, act: Permission, given: TenantId | None) -> tuple[Person, 
 
 
 async def enter(tx: Tx, person: Person, tenant_id: TenantId | None) -> None:
-    """Check that an organization that is not one's own exists, and hold it."""
+    """Check that an organization other than the caller's exists, and lock it."""
     if tenant_id is not None and tenant_id != person.tenant_id:
         await lock_organization(tx, tenant_id)
 
@@ -45,5 +45,5 @@ def check_name(name: str) -> None:
 
 
 def not_found() -> Refused:
-    """Say that there is no such secret, here or in anybody else's vault."""
+    """Make the refusal for an unknown secret; it is the same for another vault's."""
     return Refused(Reason.NOT_FOUND, "no such secret")

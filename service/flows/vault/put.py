@@ -1,4 +1,4 @@
-"""Put a value into the vault.  It never comes out again but sealed for whoever uses it."""
+"""Put a value into the vault.  From then on it is only handed out encrypted, to its recipients."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -37,9 +37,9 @@ class NewSecret(Struct, frozen=True, kw_only=True):
 
 
 async def put_secret(rt: Runtime, call: Call, new: NewSecret) -> Secret:
-    """Add a version, and the secret with its first.  Versions before it are kept until dropped.
+    """Add a version to a secret, and make the secret if it is new.  Older versions are kept.
 
-    Refused: FORBIDDEN, NOT_FOUND out of reach; INVALID_REQUEST naming the limit; TOO_MANY.
+    Refused: FORBIDDEN; NOT_FOUND out of reach; INVALID_REQUEST, which names the limit; TOO_MANY.
     """
     person, tenant_id = reach(call, Permission.KEEP_SECRETS, new.tenant_id)
     check_name(new.name)

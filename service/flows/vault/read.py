@@ -1,4 +1,4 @@
-"""What is known of secrets.  Nothing here opens one."""
+"""Describe secrets.  Nothing here decrypts one."""
 
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from service.runtime import Runtime
 async def list_secrets(
     rt: Runtime, call: Call, given: TenantId | None, after: UUID | None, most: int
 ) -> list[Secret]:
-    """Return the secrets of one vault."""
+    """Return a page of the secrets of one vault."""
     person, tenant_id = reach(call, Permission.READ_SECRETS, given)
     async with rt.pg.decision() as tx:
         await enter(tx, person, tenant_id)
@@ -39,7 +39,7 @@ async def read_secret(rt: Runtime, call: Call, given: TenantId | None, name: str
 async def list_versions(
     rt: Runtime, call: Call, given: TenantId | None, name: str
 ) -> list[Version]:
-    """Return the versions that one secret has, the newest first.  Refused(NOT_FOUND)."""
+    """Return the versions of a secret, the newest first.  Refused(NOT_FOUND)."""
     found = await read_secret(rt, call, given, name)
     async with rt.pg.reading() as tx:
         return await vault.list_versions(tx, found.secret_id)

@@ -1,4 +1,4 @@
-"""Services that may be handed secrets: made and removed by the operator."""
+"""The operator manages recipients: services that may get secrets."""
 
 from msgspec import Struct
 
@@ -17,7 +17,7 @@ from service.runtime import Runtime
 
 
 class NewRecipient(Struct, frozen=True):
-    """A recipient, its key - shown this once - and its client if that is new as well."""
+    """A new recipient, its key, which is shown only once, and its client if that is new too."""
 
     recipient: Recipient
     key: str
@@ -27,7 +27,7 @@ class NewRecipient(Struct, frozen=True):
 async def create_recipient(
     rt: Runtime, call: Call, name: str, client_id: str | None
 ) -> NewRecipient:
-    """Make a client a recipient of secrets; without one, make a client of the platform too.
+    """Make a client a recipient of secrets.  Without `client_id`, also create that client.
 
     Refused: INVALID_REQUEST for a client that lacks the scope; NOT_FOUND when there is no such
     client; CONFLICT when the name is taken or the client is a recipient already.
@@ -68,7 +68,7 @@ async def list_recipients(rt: Runtime, _call: Call) -> list[Recipient]:
 
 
 async def delete_recipient(rt: Runtime, call: Call, name: str) -> None:
-    """Remove a recipient: it is handed nothing any more.  Its client stays.  Refused(NOT_FOUND)."""
+    """Remove a recipient: it gets no more secrets.  Its client stays.  Refused(NOT_FOUND)."""
     async with rt.pg.decision() as tx:
         if not await vault.delete_recipient(tx, name):
             raise Refused(Reason.NOT_FOUND, "no such recipient")

@@ -1,7 +1,7 @@
-"""Seal everything anew under the newest master key; or prove that nothing needs an older one.
+"""Encrypt everything again under the newest master key, or check that no older key is needed.
 
-In batches, each a transaction of its own: killed at any moment, it has lost nothing, and the next
-run goes on with what is left.  Meanwhile both keys are given, and either kind of row opens.
+It works in batches, each in a transaction.  When it is killed, nothing is lost, and the next run
+goes on with the rest.  Meanwhile both keys are configured, so old and new rows can be decrypted.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,9 +20,10 @@ _BATCH = 50
 
 
 class Outcome(Struct, frozen=True):
-    """What was found: `resealed` only after a rotation; `broken` says what does not open, and why.
+    """The result.  `broken` says which ciphertexts cannot be decrypted, and why.
 
-    `older` counts what was sealed under another key than the newest.
+    `older` counts ciphertexts under another key than the newest; `resealed` those that a rotation
+    has encrypted again.
     """
 
     key_id: str
@@ -33,7 +34,7 @@ class Outcome(Struct, frozen=True):
 
 
 class _Row(Struct, frozen=True):
-    """One ciphertext and what it is for; `replace` puts another in its place."""
+    """One ciphertext, with its purpose and name.  `replace` stores another one in its place."""
 
     purpose: str
     name: str
@@ -42,16 +43,16 @@ class _Row(Struct, frozen=True):
 
 
 async def count_sealed(rt: Runtime) -> int:
-    """Return how much is sealed, for a progress bar."""
+    """Return the number of ciphertexts, for a progress bar."""
     async with rt.pg.reading() as tx:
         ring = sum(one.count for one in await keyring.count_seals(tx))
         return ring + sum(one.count for one in await vault.count_seals(tx))
 
 
 async def rotate_master(rt: Runtime, call: Call, told: Callable[[int], None]) -> Outcome:
-    """Re-seal what an older key sealed; what does not open is left as it is, and named.
+    """Encrypt ciphertexts of older keys again.  Broken ones are left as they are, and reported.
 
-    `told` is called with how many rows were looked at since it was called last.
+    `told` is called with the number of rows that were checked since its last call.
     """
     newest = rt.seal.key_ids[0]
     total = older = resealed = 0
@@ -76,7 +77,7 @@ async def rotate_master(rt: Runtime, call: Call, told: Callable[[int], None]) ->
 
 
 async def check_master(rt: Runtime, told: Callable[[int], None]) -> Outcome:
-    """Open everything with the newest master key alone.  Changes nothing."""
+    """Try to decrypt everything with only the newest master key.  Changes nothing."""
     alone: Seal = rt.seal.newest_alone()
     newest = alone.key_ids[0]
     total = older = 0
@@ -94,7 +95,7 @@ async def check_master(rt: Runtime, told: Callable[[int], None]) -> Outcome:
 
 
 async def _batches(rt: Runtime) -> AsyncIterator[list[_Row]]:
-    """Yield everything sealed, in batches, each held by a transaction of its own."""
+    """Yield all ciphertexts in batches, each locked by a transaction of its own."""
     async with rt.pg.decision() as tx:
         root = await keyring.lock(tx)
         yield [_Row(keyring.PURPOSE_ROOT, "root", root, partial(keyring.reseal_root, tx, root))]
