@@ -1,4 +1,4 @@
-"""Whose address is it?  The peer's, or what trusted proxies say, read from right to left."""
+"""The client's address: the peer's, or the one that trusted proxies report."""
 
 import ipaddress
 import re
@@ -21,11 +21,12 @@ _LONGEST_REMEMBERED = 256
 def client_address(
     peer: str | None, forwarded: list[bytes], trusted: tuple[Network, ...]
 ) -> str | None:
-    """Return the nearest address no trusted proxy vouches further for; None when there is no peer.
+    """Return the first address that is not a trusted proxy's; None when there is no peer.
 
-    `forwarded` holds the X-Forwarded-For headers in order.  An element may have a port and quotes;
-    an empty one is none (RFC 9110 section 5.6.1).  What is no address ends the walk at the proxy
-    that sent it: a forged header never skips a limit and never fails.
+    The headers X-Forwarded-For (`forwarded`, in order) are read from right to left.  An element may
+    have a port and quotes; empty ones are skipped (RFC 9110 section 5.6.1).  An element that is not
+    an address ends the search at the proxy that sent it.  So a forged header never evades a limit
+    and never causes an error.
     """
     current = _address(peer or "")
     if current is None:
@@ -41,10 +42,10 @@ def client_address(
 
 
 class ClientAddresses:
-    """Finds `client_address` behind these proxies; whoever asks often is worked out once.
+    """Finds `client_address` behind these proxies, with a cache.
 
-    Warns, once in some minutes, of a proxy that does not say whom it asks for: everybody behind it
-    then shares one budget.
+    Warns, once in some minutes, about a proxy that does not report its client: all clients behind
+    it then share one rate limit.
     """
 
     def __init__(self, trusted: tuple[Network, ...], clock: Clock) -> None:
@@ -58,7 +59,8 @@ class ClientAddresses:
     ) -> str | None:
         """Return the address; None when there is no peer.
 
-        `by_person`: a person asks, from elsewhere; of others a trusted peer may ask by itself.
+        `by_person`: a person makes the request, so a trusted peer must be a proxy.  Other requests
+        may come from a trusted peer itself.
         """
         known = sum(map(len, forwarded)) <= _LONGEST_REMEMBERED
         address, at_proxy = (self._remembered if known else self._work_out)(peer, forwarded)
@@ -81,7 +83,7 @@ class ClientAddresses:
 
 
 def given_address(text: str | None) -> str | None:
-    """Return the address a caller tells of, in its one spelling.  Refused(INVALID_REQUEST)."""
+    """Return an address from a request in its canonical spelling.  Refused(INVALID_REQUEST)."""
     if text is None:
         return None
     address = _address(text)
@@ -91,12 +93,12 @@ def given_address(text: str | None) -> str | None:
 
 
 def networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
-    """Read the settings' networks."""
+    """Parse the networks of the settings."""
     return tuple(ipaddress.ip_network(text) for text in texts)
 
 
 def _without_port(hop: str) -> str:
-    """Take quotes and a port off: `192.0.2.1:4711`, `"[2001:db8::1]:4711"`."""
+    """Remove quotes and a port: `192.0.2.1:4711`, `"[2001:db8::1]:4711"`."""
     match = _WITH_PORT.fullmatch(hop.strip('"'))
     return match["host"] if match else hop
 

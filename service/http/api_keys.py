@@ -1,4 +1,4 @@
-"""/api-keys: an organization's own, and whether one is good."""
+"""/api-keys: manage an organization's API keys, and verify a key."""
 
 from typing import Annotated, Literal, TypeAlias
 
@@ -44,7 +44,7 @@ Key: TypeAlias = Annotated[str, Meta(description=_WHOLE, pattern=PATTERN)]
 class KeyForm(Struct, frozen=True, forbid_unknown_fields=True):
     """A key to issue.  `owner`: its creator, or the organization.
 
-    `addresses` are those it may be presented from, networks too; none: from anywhere.
+    `addresses`: the addresses and networks from which it may be used; empty: any.
     """
 
     name: Line
@@ -55,7 +55,7 @@ class KeyForm(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RotateForm(Struct, frozen=True, forbid_unknown_fields=True):
-    """How many seconds the old key goes on, and when the new one expires."""
+    """How many seconds the old key still works, and when the new one expires."""
 
     overlap_seconds: Annotated[int, Meta(ge=0, le=LONGEST_OVERLAP)] = 0
     expires_at: Moment | None = None
@@ -65,7 +65,7 @@ _AT_ONCE = RotateForm()
 
 
 class VerifyForm(Struct, frozen=True, forbid_unknown_fields=True):
-    """A key as it was presented to a service, by whom it was asked for, and from where."""
+    """A key that was presented to a service, the scope needed, and the caller's address."""
 
     key: Annotated[str, Meta(max_length=4096)]
     scope: Scope | None = None
@@ -73,7 +73,7 @@ class VerifyForm(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class KeyAnswer(Struct, frozen=True):
-    """A key, without its secret.  `owner_id` is null for the organization's own."""
+    """A key without its secret.  `owner_id` is null for a key of the organization."""
 
     id: Id
     prefix: str
@@ -91,7 +91,7 @@ class KeyAnswer(Struct, frozen=True):
 
 
 class IssuedAnswer(Struct, frozen=True):
-    """A new key and, this once, its secret; null when the same request made it before."""
+    """A new key, and its full text, shown only once: null when the same request made it before."""
 
     id: Id
     prefix: str
@@ -114,9 +114,9 @@ class KeysAnswer(Struct, frozen=True):
 class VerifyAnswer(Struct, frozen=True):
     """Whether a key is good; everything but the reason is null when it is not.
 
-    The reason is `unknown` for whatever is not the caller's organization's, else `revoked`,
-    `expired`, `disabled`, `address` or `scope`.  A service of the platform reads the last two of
-    any organization's keys, and `unknown` for the rest.
+    The reason is `unknown` for a key of another organization, otherwise `revoked`, `expired`,
+    `disabled`, `address` or `scope`.  For a service of the platform it is `address` or `scope` for
+    keys of any organization, and `unknown` for all other reasons.
     """
 
     valid: bool
@@ -129,7 +129,7 @@ class VerifyAnswer(Struct, frozen=True):
 
 @post("/", status_code=201)
 async def create(context: FromCaller, data: JSONBody[KeyForm]) -> IssuedAnswer:
-    """Issue a key; its secret is shown in this answer and nowhere else."""
+    """Issue a key.  Its secret is shown only in this answer."""
     new = NewKey(
         name=data.name,
         scopes=tuple(data.scopes),
@@ -144,7 +144,7 @@ async def create(context: FromCaller, data: JSONBody[KeyForm]) -> IssuedAnswer:
 async def list_page(
     context: FromCaller, limit: FromQuery[Limit] = USUAL, cursor: FromQuery[Cursor | None] = None
 ) -> KeysAnswer:
-    """Return the organization's keys, the newest first; to a member their own."""
+    """Return the organization's keys, the newest first; for a member, their own keys."""
     before, most = read_cursor(context.rt, _LIST, cursor), limit
     found = await list_keys(
         context.rt, context.call, None if before is None else ApiKeyId(before), most
@@ -155,13 +155,13 @@ async def list_page(
 
 @get("/{key_id:str}")
 async def show(context: FromCaller, key_id: FromPath[PathId]) -> KeyAnswer:
-    """Return a key, never its secret."""
+    """Return a key without its secret."""
     return _key(context, await show_key(context.rt, context.call, _id(key_id)))
 
 
 @post("/{key_id:str}/revoke", status_code=200)
 async def revoke(context: FromCaller, key_id: FromPath[PathId]) -> KeyAnswer:
-    """Revoke a key: it is dead everywhere within a second, and its record stays."""
+    """Revoke a key.  It is refused everywhere within a second; its record stays."""
     return _key(context, await revoke_key(context.rt, context.call, _id(key_id)))
 
 
@@ -169,7 +169,7 @@ async def revoke(context: FromCaller, key_id: FromPath[PathId]) -> KeyAnswer:
 async def rotate(
     context: FromCaller, key_id: FromPath[PathId], data: JSONBody[RotateForm] = _AT_ONCE
 ) -> IssuedAnswer:
-    """Issue a successor; the old key works on for the overlap, without a body for none."""
+    """Issue a successor.  The old key works until the overlap ends; without a body: not at all."""
     return _issued(
         await rotate_key(
             context.rt, context.call, _id(key_id), data.overlap_seconds, data.expires_at
@@ -179,13 +179,13 @@ async def rotate(
 
 @delete("/{key_id:str}", status_code=204)
 async def remove(context: FromCaller, key_id: FromPath[PathId]) -> None:
-    """Delete a key, record and all; the events of it stay."""
+    """Delete a key and its record.  Its events stay."""
     await delete_key(context.rt, context.call, _id(key_id))
 
 
 @post("/verify", status_code=200)
 async def verify(context: FromCaller, data: JSONBody[VerifyForm]) -> VerifyAnswer:
-    """Tell a service whether a key that was shown to it is good."""
+    """Verify an API key that was presented to a service."""
     address = given_address(data.address)
     return _verdict(
         await verify_key(context.rt, context.call, data.key, scope=data.scope, address=address)

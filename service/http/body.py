@@ -1,4 +1,4 @@
-"""A caller's body on its way in: when it is whole, and how long that may take."""
+"""Reading a request's body, with limits on its time and its pieces."""
 
 import asyncio
 from typing import cast
@@ -9,21 +9,21 @@ from service.kernel.clock import Clock
 from service.kernel.refusal import Reason, Refused
 
 _SECONDS = 10.0
-"""From the first look at a body this long until it is here: as long as for a request's headers."""
+"""How long a body may take to arrive, from the first read: as long as a request's headers."""
 _LOOK_SECONDS = 0.5
 _MOST_DRAINED = 64 * 1024
-"""Bytes that are read of a body nobody wants."""
+"""How many bytes of an unwanted body are read."""
 _MOST_PIECES = 1024
-"""Of a body: each is a way through the server's threads, and a chunk may hold a single byte."""
+"""Pieces of a body.  Each costs a trip through the server's threads, and may be one byte."""
 
 Task = asyncio.Task[object]
 
 
 class Patience:
-    """Who waits for a body, and until when.  One per process.
+    """Cancels tasks that wait too long for a body.  One per process.
 
-    One look now and then at all of them: a timer for each (asyncio.timeout) costs as much as all
-    else that is done to read a small body.
+    It checks all of them now and then.  A timer for each (asyncio.timeout) would cost as much as
+    all other work of reading a small body.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -40,7 +40,7 @@ class Patience:
             asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
 
     def end(self, task: Task) -> bool:
-        """End a wait; tell whether it was cancelled from here and by nobody else."""
+        """End a wait; return whether it was cancelled because of its time, and only for that."""
         self._waiting.pop(task, None)
         if task not in self._ended:
             return False
@@ -59,12 +59,12 @@ class Patience:
 
 
 class Body:
-    """What a caller sends, as ASGI's `receive`.
+    """The body of a request, as ASGI's `receive`.
 
-    Refused: TOO_SLOW when it takes too long; INVALID_REQUEST when it comes in crumbs.
+    Refused: TOO_SLOW when it takes too long; INVALID_REQUEST when it has too many pieces.
 
-    It is whole when as much is here as was announced: to hear that from the server would be another
-    way through its threads, half of what reading a small body costs.
+    It is complete when it has the announced size.  Waiting for the server to say so would cost
+    another trip through its threads: half the cost of reading a small body.
     """
 
     def __init__(
@@ -78,9 +78,9 @@ class Body:
         self._whole = whole
 
     async def drain(self) -> bool:
-        """Read what nobody read, unless it is long or slow; tell whether the body is whole then.
+        """Read the rest of a body, unless it is long or slow; return whether it is complete.
 
-        Where it is not, the connection's next request would begin in the middle of this body.
+        If it is not, the connection's next request would begin in the middle of this body.
         """
         left = _MOST_DRAINED
         try:

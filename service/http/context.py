@@ -1,4 +1,4 @@
-"""What a wire is handed: the runtime, the call, and who is calling.  One dependency, not five."""
+"""The request context of handlers: the runtime, the call and its actor, in one dependency."""
 
 from typing import TypeAlias
 
@@ -22,29 +22,29 @@ _LONGEST_AGENT = 512
 
 
 class RequestContext(Struct, frozen=True):
-    """One request, as far as a wire needs it."""
+    """One request, with what a handler needs."""
 
     rt: Runtime
     call: Call
     refresh_token: str | None = None
     device_token: str | None = None
     state: dict[str, object] = {}
-    """What the access log is told of the request."""
+    """Fields for the access log."""
 
     def note(self, actor_id: str | None, tenant_id: TenantId | None) -> None:
-        """Name in the access log who it was, and the organization whose line it is."""
+        """Put the actor and the organization into the access log."""
         self.state.update(actor_id=actor_id, tenant_id=str(tenant_id) if tenant_id else None)
 
     @property
     def person(self) -> Person:
-        """Return who is signed in.  Refused(UNAUTHENTICATED) when nobody is."""
+        """Return the signed-in person.  Refused(UNAUTHENTICATED) when there is none."""
         if not isinstance(self.call.actor, Person):
             raise Refused(Reason.UNAUTHENTICATED, private="no bearer token")
         return self.call.actor
 
 
 FromCaller: TypeAlias = NamedDependency[SkipValidation[RequestContext]]
-"""How a handler asks for it."""
+"""The type by which a handler gets the request context."""
 
 
 async def provide_open(scope: Scope) -> RequestContext:
@@ -62,23 +62,23 @@ async def provide_signed_in(scope: Scope) -> RequestContext:
 
 
 async def provide_optional(scope: Scope) -> RequestContext:
-    """For routes that anyone may call, and that know who is signed in where somebody is."""
+    """For routes that anyone may call; the actor is the signed-in person, if there is one."""
     context = _asked(scope)
     token = bearer(scope)
     return context if token is None else await _signed(context, token)
 
 
 async def provide_caller(scope: Scope) -> RequestContext:
-    """For routes of services and people alike; what each may do, the flow says."""
+    """For routes of people, machines and API keys.  The flow decides what each may do."""
     return await provide_signed_in(scope)
 
 
 async def provide_by_cookie(scope: Scope) -> RequestContext:
     """For routes that act on the refresh cookie.
 
-    Clients send their last bearer token along, expired or not: it says nothing here.  Refused:
-    FORBIDDEN from a page of another origin; UNSUPPORTED_MEDIA unless JSON is sent, so that no page
-    elsewhere can cause it without a preflight.
+    A bearer token is ignored here: clients send their last one along, expired or not.  Refused:
+    FORBIDDEN from a page of another origin; UNSUPPORTED_MEDIA unless the body is JSON, so that
+    other sites cannot cause the request without a preflight.
     """
     refuse_foreign_page(scope)
     context = _asked(scope)
@@ -89,7 +89,7 @@ async def provide_by_cookie(scope: Scope) -> RequestContext:
 
 
 async def provide_sign_out(scope: Scope) -> RequestContext:
-    """For getting out, by cookie, by bearer token or by both; a token that expired is as none."""
+    """For signing out by cookie, bearer token or both.  An expired token counts as none."""
     context = await provide_by_cookie(scope)
     try:
         token = bearer(scope)
@@ -101,7 +101,7 @@ async def provide_sign_out(scope: Scope) -> RequestContext:
 
 
 async def provide_sign_in(scope: Scope) -> RequestContext:
-    """For signing in: no page of another origin may do it in a visitor's name."""
+    """For signing in.  Refused(FORBIDDEN) from a page of an origin that is not allowed."""
     refuse_foreign_page(scope)
     return msgspec.structs.replace(
         _asked(scope, by_person=True),
@@ -110,7 +110,7 @@ async def provide_sign_in(scope: Scope) -> RequestContext:
 
 
 async def provide_password(scope: Scope) -> RequestContext:
-    """For the change of a password: signed in, and the device's own strikes."""
+    """For changing the password: a signed-in person, and the device cookie."""
     context = await provide_signed_in(scope)
     return msgspec.structs.replace(
         context, device_token=cookies.read(scope["headers"], cookies.DEVICE)
@@ -118,7 +118,7 @@ async def provide_password(scope: Scope) -> RequestContext:
 
 
 def refuse_foreign_page(scope: Scope) -> None:
-    """Refuse what a page of an origin that is not allowed makes a browser send."""
+    """Refuse a browser's request from a page of an origin that is not allowed: FORBIDDEN."""
     settings = runtime(scope).settings
     origins = headers(scope, b"origin")
     if origins:  # a browser sends one
@@ -130,20 +130,20 @@ def refuse_foreign_page(scope: Scope) -> None:
 
 
 def is_json(scope: Scope) -> bool:
-    """Tell whether the body is declared as JSON."""
+    """Whether the request declares its body as JSON."""
     return media_type(scope) == "application/json"
 
 
 def media_type(scope: Scope) -> str:
-    """Return what the body is declared as, without parameters; empty when it is not."""
+    """Return the declared media type of the body without parameters; "" without one."""
     return (header(scope, b"content-type") or "").partition(";")[0].strip().lower()
 
 
 def may_have_body(scope: Scope) -> bool:
-    """Tell whether a body may come with the request.
+    """Whether the request may have a body.
 
-    HTTP/1.x announces it in a header (RFC 9112 section 6.3).  HTTP/2 need not (RFC 9113 section
-    8.1): only reading tells.
+    HTTP/1.x announces a body in a header (RFC 9112 section 6.3).  HTTP/2 need not (RFC 9113 section
+    8.1): only reading shows it.
     """
     if scope["http_version"] not in HTTP_1:
         return True
@@ -163,7 +163,7 @@ def bearer(scope: Scope) -> str | None:
 
 
 def headers(scope: Scope, name: bytes) -> list[str]:
-    """Return the values of a header, by its name in lower case, as ASGI has it."""
+    """Return the values of a header.  `name` is in lower case, as in ASGI."""
     return [value.decode("latin-1") for value in _values(scope, name)]
 
 
@@ -173,14 +173,14 @@ def header(scope: Scope, name: bytes) -> str | None:
 
 
 def _values(scope: Scope, name: bytes) -> list[bytes]:
-    """Most requests lack most headers: the shell knows which there are, and nobody walks them."""
+    """Return the raw values.  Most requests lack most headers, so their names are checked first."""
     if name not in scope["state"]["headers"]:
         return []
     return [value for given, value in scope["headers"] if given == name]
 
 
 def runtime(scope: Scope) -> Runtime:
-    """Return the runtime of the application that serves this."""
+    """Return the runtime of the application."""
     rt: Runtime = scope["litestar_app"].state.rt
     return rt
 

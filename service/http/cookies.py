@@ -1,7 +1,7 @@
-"""The one place that knows our cookies: names, flags, and how to read them.
+"""Our cookies: names, flags, and how to read them.
 
-We parse the header ourselves: frameworks strip bytes that browsers keep, so that a name that is not
-ours can be read as ours.  Exact bytes, exactly one, else 400.
+The header is parsed here.  Frameworks strip bytes that browsers keep, so that they can read another
+name as ours.  Here a cookie must have exactly our name and be there once; otherwise 400.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ _LONGEST = 512
 
 
 def read(headers: Iterable[tuple[bytes, bytes]], name: str) -> str | None:
-    """Return a cookie's value, or None.  Refused(INVALID_REQUEST) when it is there twice."""
+    """Return a cookie's value, or None.  Refused(INVALID_REQUEST) when it is sent twice."""
     wanted = name.encode() + b"="
     found = [
         pair[len(wanted) :]
@@ -34,7 +34,7 @@ def read(headers: Iterable[tuple[bytes, bytes]], name: str) -> str | None:
 
 
 class _HostCookie(Cookie):
-    """Written as the standard spells it: no quotes, and the same bytes on every Python."""
+    """A cookie, written by the standard: no quotes, and the same bytes on every Python."""
 
     def to_header(self, **_options: object) -> str:
         """Return the header's value.
@@ -46,7 +46,7 @@ class _HostCookie(Cookie):
 
 
 def write(name: str, value: str, max_age: int) -> Cookie:
-    """Return a cookie to set; `max_age` in seconds, never beyond the session's absolute end."""
+    """Return a cookie to set.  `max_age` is in seconds."""
     return _HostCookie(key=name, value=value, max_age=max_age)
 
 

@@ -1,7 +1,8 @@
-"""The outermost room: what every answer carries, whoever wrote it.
+"""The outermost ASGI layer: what all answers have in common.
 
-Middleware is skipped on 404 and 405, so this wraps the whole application: request id, headers of
-the route's dialect, CORS, the access log, and a last answer when something below fails.
+The framework skips middleware on 404 and 405, so this wraps the whole application.  It adds the
+request id, the headers of the route's dialect and CORS, writes the access log, and answers 500 when
+something below fails.
 """
 
 import re
@@ -39,7 +40,7 @@ _WITHOUT_HOST = frozenset({"1", "1.0"})
 _HOST = "Host: exactly one, a name or an address (IPv6 in brackets), with or without a port"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 _NOT_CANONICAL = re.compile(rb"//|%2[fF]|%5[cC]|(?<!\A)/\Z|/\.{1,2}(?:/|\Z)")
-"""In time that grows with the path's length and no faster: a path may have 64 KiB."""
+"""Its time is linear in the length of the path, which may have 64 KiB."""
 _PREFLIGHT: tuple[tuple[bytes, bytes], ...] = (
     (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
     (b"access-control-max-age", b"600"),
@@ -115,7 +116,7 @@ def _without_body(send: Send) -> Send:
 
 
 def _budget(one: BudgetState) -> Headers:
-    """Tell how a budget stands (draft-ietf-httpapi-ratelimit-headers-11)."""
+    """Return the headers for a rate limit's state (draft-ietf-httpapi-ratelimit-headers-11)."""
     return [
         (b"ratelimit-policy", b'"%b";q=%d;w=%d' % (one.name.encode(), one.count, one.window)),
         (b"ratelimit", b'"%b";r=%d;t=%d' % (one.name.encode(), one.left, one.seconds)),
@@ -123,7 +124,7 @@ def _budget(one: BudgetState) -> Headers:
 
 
 def _readable(origin: bytes | None, allowed: Collection[bytes]) -> Headers:
-    """Return what lets a page of an allowed origin read an answer; nothing for any other."""
+    """Return the CORS headers by which a page of an allowed origin may read the answer."""
     if origin is None or origin not in allowed:
         return []
     return [
@@ -162,27 +163,27 @@ class _Exchange:
         }
 
     def names_a_host(self) -> bool:
-        """Tell whether it names exactly one host, as RFC 9112 section 3.2 demands."""
+        """Whether it names exactly one host (RFC 9112 section 3.2)."""
         named, fields = self._headers.get(b"host", b""), list(self._scope["headers"])
         if len(self._headers) < len(fields) and sum(name == b"host" for name, _ in fields) > 1:
             return False
         return host.may_be(named) or (not named and self._scope["http_version"] in _WITHOUT_HOST)
 
     def receive(self, receive: Receive, patience: Patience) -> Body:
-        """Return what reads the request's body, within its limits."""
+        """Return the reader of the request's body, with its limits."""
         whole = not may_have_body(self._scope)
         self._body = Body(receive, self._announced(), patience, whole=whole)
         return self._body
 
     def _announced(self) -> int | None:
-        """Return how many bytes of a body are said to come; None when that is not said."""
+        """Return the announced size of the body in bytes; None when it is not announced."""
         length = self._headers.get(b"content-length")
         if length is None or b"transfer-encoding" in self._headers:  # RFC 9112 section 6.3
             return None
         return int(length) if length.isdigit() and len(length) < _DIGITS else None
 
     def is_preflight(self) -> bool:
-        """Tell whether a browser asks, for a page we allow, whether it may ask."""
+        """Whether this is a CORS preflight from an allowed origin."""
         return (
             self._scope["method"] == "OPTIONS"
             and self._readable != []
@@ -191,10 +192,10 @@ class _Exchange:
         )
 
     def preflight(self) -> Headers:
-        """Return what a page of an allowed origin may send: also every header that it asks for.
+        """Return what a page of an allowed origin may send, including every header it asks for.
 
-        Browsers' tracing has ever new ones.  A header says nothing here that anybody else could not
-        say without a browser; what a page's origin may not do is decided by its origin.
+        Tracing in browsers adds new headers all the time.  Allowing a header is harmless: anybody
+        can send it without a browser.  The origin alone decides what a page may do.
         """
         context = self._headers.get(b"access-control-request-headers", b"").lower().split(b",")
         names = [name.strip(b" \t") for name in context]
@@ -204,7 +205,7 @@ class _Exchange:
         return [*_PREFLIGHT, (b"access-control-allow-headers", allowed)]
 
     async def send(self, message: Message) -> None:
-        """Pass a message on, with what every answer carries."""
+        """Pass a message on, with the headers that every answer has."""
         if message["type"] == "http.response.start":
             message["headers"] = await self._begin(message["status"], message["headers"])
         await self._send(message)
@@ -216,7 +217,7 @@ class _Exchange:
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _begin(self, status: int, given: Iterable[tuple[bytes, bytes]]) -> Headers:
-        """Note an answer, and return its headers with what every answer carries."""
+        """Log an answer, and return its headers with those that every answer has."""
         self.started = True
         carried = CARRIED[dialect.of(self._scope)]
         named = {name.lower() for name, _ in given}

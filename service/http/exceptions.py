@@ -1,4 +1,4 @@
-"""Every exception becomes an answer here, in the dialect of its route."""
+"""Turns every exception into an answer in the dialect of its route."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from service.kernel.log import log, place
 from service.kernel.refusal import Reason, Refused
 
 _CUT_SHORT = "client disconnected prematurely"
-"""What the framework says of a body that ended before its end, or whose chunks are none."""
+"""The framework's text for a body that ended too early or whose chunks are malformed."""
 
 _BY_STATUS = {
     400: Reason.INVALID_REQUEST,
@@ -73,7 +73,7 @@ def _scheme(scope: Scope) -> str | None:
 
 
 def on_http_exception(request: Request[Any, Any, State], exc: HTTPException) -> Response[Any]:
-    """Answer the framework's own refusals; its texts may repeat the request and are dropped."""
+    """Answer the framework's own errors.  Their texts may repeat the request and are dropped."""
     reason = _BY_STATUS.get(400 if exc.detail == _CUT_SHORT else exc.status_code)
     if reason is None and exc.status_code >= 500:  # noqa: PLR2004 - HTTP's own number
         return on_fault(request, exc)
@@ -86,12 +86,12 @@ def on_http_exception(request: Request[Any, Any, State], exc: HTTPException) -> 
 
 
 def too_large(most: int | None) -> Refused:
-    """Name the limit that a body is over."""
+    """Make the refusal of a body over the limit, which it names."""
     return Refused(Reason.TOO_LARGE, f"a body has at most {most} bytes")
 
 
 def on_fault(request: Request[Any, Any, State], exc: Exception) -> Response[Any]:
-    """Answer what nobody foresaw; the log has the place."""
+    """Answer an unexpected exception with 500, and log where it came from."""
     request_id = request.scope["state"]["request_id"]
     log().error("fault", request_id=request_id, error=type(exc).__name__, where=place(exc))
     return fault(request.scope)

@@ -1,7 +1,7 @@
-"""What comes in as text, and what goes out as more than text: types with their bounds and words.
+"""Types of request and answer fields, with their bounds and descriptions.
 
-Each says of itself what it must be.  That is what is checked, what a refusal tells, and what
-openapi/ has: there is no second list.  Some are checked again where more is known, by the flow.
+Each type says what a value must be.  The check, the text of refusals and openapi/ all use that
+description.  Flows check some values again, where more is known.
 """
 
 from datetime import datetime
@@ -26,7 +26,7 @@ def _clean(least: int, most: int) -> Meta:
 
 
 def one_of(values: tuple[str, ...]) -> Meta:
-    """Say that a text is one of these."""
+    """Return the annotation of a text that must be one of these."""
     return Meta(
         pattern=f"^({'|'.join(value.replace('.', '[.]') for value in values)})\\Z",
         description=f"one of: {', '.join(values)}",
@@ -46,7 +46,7 @@ Email: TypeAlias = Annotated[
         description="an e-mail address of at most 320 characters",
     ),
 ]
-"""As somebody types it to sign in: what is none is nobody's."""
+"""What a person types to sign in.  It need not be a valid address."""
 Address: TypeAlias = Annotated[
     str,
     Meta(
@@ -56,7 +56,7 @@ Address: TypeAlias = Annotated[
         description="an e-mail address (name@domain) of at most 320 characters",
     ),
 ]
-"""Of somebody to write to."""
+"""An address that mail is sent to."""
 
 Slug: TypeAlias = Annotated[
     str,
@@ -91,10 +91,10 @@ PathId: TypeAlias = Annotated[
         extra={"refused": Reason.NOT_FOUND},
     ),
 ]
-"""What is no id names nothing."""
+"""A text that is not an id is answered with 404."""
 
 PLATFORM = "platform"
-"""In the place of an organization's id: what belongs to none."""
+"""Used in place of an organization's id: things of the platform."""
 IdOrPlatform: TypeAlias = Annotated[
     str,
     Meta(
@@ -142,7 +142,7 @@ Scope: TypeAlias = Annotated[
 ]
 
 Limit: TypeAlias = Annotated[int, Meta(ge=1, le=200)]
-"""How many of a list are on a page."""
+"""The largest number of items on a page."""
 Cursor: TypeAlias = Annotated[
     str,
     Meta(pattern=r"^[A-Za-z0-9_-]{1,200}\Z", description="the `next_cursor` of this list's page"),

@@ -1,4 +1,4 @@
-"""/healthz: the process lives.  /readyz: it is fit to serve, or what is not, never why."""
+"""/healthz: the process is alive.  /readyz: it is ready to serve, or which check fails."""
 
 from litestar import Response, Router, get
 from litestar.di import Provide
@@ -18,13 +18,13 @@ class Health(Struct, frozen=True):
 
 @get("/healthz")
 async def healthz() -> Health:
-    """Answer as long as the process does."""
+    """Answer 200 while the process is alive."""
     return Health()
 
 
 @get("/readyz")
 async def readyz(context: FromCaller, scope: Scope) -> Response[Health]:
-    """Answer 200 when every dependency that must be there is, 503 otherwise and when leaving."""
+    """Answer 200 when all required checks pass; 503 otherwise, and while stopping."""
     if scope["litestar_app"].state.leaving.begun:
         raise unavailable("not ready: told to stop")
     readiness = await check_readiness(context.rt)

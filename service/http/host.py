@@ -1,7 +1,7 @@
-"""May this be the value of `Host`?  A name or an address, with or without a port.
+"""Checks the value of `Host`: a name or an address, with or without a port.
 
-The service builds no URL from it: whoever asks is only held to RFC 9112 section 3.2, so that no two
-servers on the way can read one request as meant for different hosts.
+The service builds no URL from it.  The check (RFC 9112 section 3.2) prevents that two servers on
+the way read one request as meant for different hosts.
 """
 
 import ipaddress
@@ -14,11 +14,11 @@ _NAMED = re.compile(
     rb"(?:(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?|\[([0-9A-Fa-f:.]{2,45})\])"
     rb"(?::([0-9]{0,5}))?"
 )
-"""Of the grammar of RFC 3986 section 3.2.2 what a name of DNS or an address can be."""
+"""The part of the grammar in RFC 3986 section 3.2.2 that DNS names and addresses use."""
 
 
 def may_be(host: bytes) -> bool:
-    """Tell whether it may be the value of `Host`."""
+    """Whether a value is allowed for `Host`."""
     return len(host) <= LONGEST and _may_be(host)
 
 

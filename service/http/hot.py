@@ -1,10 +1,10 @@
-"""The hot routes, served without the framework's machinery.
+"""The most frequent routes, served without the framework's machinery.
 
-A room of its own because these few routes are nearly all of the traffic, and the way through a
-framework (routing, a request object, a model of arguments, a response, its headers) costs more than
-what they do.  It calls the very same handlers with the very same dependency, body and errors; only
-the way in and out is shorter.  What it cannot be - another path, another method - is the
-framework's, and a test asks both ways and compares the answers byte by byte.
+These few routes are nearly all of the traffic.  The framework's work for a request (routing, a
+request object, parsed arguments, a response, its headers) costs more than theirs.  This module
+calls the same handlers with the same dependency, body and errors, by a shorter path.  All other
+paths and methods go through the framework.  A test sends each request both ways and compares the
+answers byte by byte.
 """
 
 import inspect
@@ -40,7 +40,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class _Wire(Struct, frozen=True):
-    """A handler, and what it must be called with."""
+    """A handler and its arguments."""
 
     handler: HTTPRouteHandler
     path: str
@@ -56,7 +56,7 @@ class _Wire(Struct, frozen=True):
     largest: int
 
     async def respond(self, scope: Scope, receive: Receive) -> object:
-        """Do what the framework would: check the body, provide the dependency, call."""
+        """Do what the framework does: check the body, provide the dependency, call the handler."""
         given: dict[str, Any] = {"scope": scope} if self.takes_scope else {}
         body = b""
         if self.expected is not None or self.provider_reads or may_have_body(scope):
@@ -82,7 +82,7 @@ class _Wire(Struct, frozen=True):
 
 
 class Answer(NamedTuple):
-    """What is sent."""
+    """An answer as it is sent."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
@@ -90,13 +90,13 @@ class Answer(NamedTuple):
 
 
 class Hot:
-    """The wires of the hot routes."""
+    """The hot routes."""
 
     def __init__(self, framework: Litestar, routes: Iterable[tuple[str, str]] = HOT) -> None:
         self._wires = {(m, path): _wire(framework, m, path) for m, path in routes}
 
     async def answer(self, scope: HTTPScope, receive: Receive) -> Answer | None:
-        """Answer a request; None, and nothing was read of it, when it is not for a hot route."""
+        """Answer a request for a hot route.  For any other, read nothing and return None."""
         wire = self._wires.get((scope["method"], scope["path"]))
         if wire is None:
             return None
@@ -114,7 +114,7 @@ class Hot:
 
 
 def rendered(answer: object, status: int = 200, media_type: str = _JSON) -> Answer:
-    """Return what the framework would send for what a handler, or a refusal, answers."""
+    """Return what the framework would send for the result of a handler or a refusal."""
     headers: list[tuple[bytes, bytes]] = []
     content = answer
     if isinstance(answer, Response):
@@ -136,7 +136,7 @@ def _header(name: str, value: str) -> tuple[bytes, bytes]:
 
 
 async def _read(scope: Scope, receive: Receive, largest: int) -> bytes:
-    """Read the body.  Refused: INVALID_REQUEST; TOO_LARGE, unread where it says so itself."""
+    """Read the body.  Refused: INVALID_REQUEST; TOO_LARGE, before reading if it is announced."""
     announced = header(scope, b"content-length")
     try:
         too_large = announced is not None and int(announced) > largest
@@ -157,7 +157,7 @@ async def _read(scope: Scope, receive: Receive, largest: int) -> bytes:
 
 
 def _wire(framework: Litestar, method: str, path: str) -> _Wire:
-    """Take a route of the framework's apart.  TypeError when it asks for what is not given here."""
+    """Build a hot route from the framework's.  TypeError when that needs more than this offers."""
     handler = _handler(framework, method, path)
     dependencies = handler.resolve_dependencies()
     names = set(inspect.signature(handler.fn).parameters)

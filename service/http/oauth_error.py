@@ -1,4 +1,4 @@
-"""A refusal, to an OAuth client: `{"error": ...}` (RFC 6749 section 5.2)."""
+"""Renders a refusal for OAuth clients: `{"error": ...}` (RFC 6749 section 5.2)."""
 
 import re
 
@@ -54,7 +54,7 @@ DESCRIPTION: dict[Reason, str] = {
     Reason.TOO_MANY: "wait the seconds of Retry-After",
     Reason.UNAVAILABLE: "wait the seconds of Retry-After and try again",
 }
-"""What to change, where a refusal does not say it itself.  Every reason (tested)."""
+"""The description for each reason, when the refusal has no text.  Complete (tested)."""
 
 _BASIC = 'Basic realm="tesserra", charset="UTF-8"'
 _NOT_TO_BE_TOLD = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
@@ -91,11 +91,11 @@ def render(
 
 
 def fault() -> Response[OAuthError]:
-    """Return the bare 500; the code is that of RFC 6749 section 4.1.2.1."""
+    """Return a 500 without details; the code is that of RFC 6749 section 4.1.2.1."""
     return Response(OAuthError("server_error"), status_code=500, media_type="application/json")
 
 
 def describe(refused: Refused) -> str:
-    """Return what to change, in the letters that RFC 6749 section 5.2 allows."""
+    """Return the description, in the characters that RFC 6749 section 5.2 allows."""
     named = f" ({', '.join(refused.fields)})" if refused.fields else ""
     return _NOT_TO_BE_TOLD.sub("'", (refused.public or DESCRIPTION[refused.reason]) + named)

@@ -1,4 +1,4 @@
-"""The OpenAPI document: generated from the wires, checked in, compared by ./dev check."""
+"""The OpenAPI document: generated from the routes, checked in, compared by ./dev check."""
 
 from collections.abc import Callable, Iterable, Iterator
 from inspect import cleandoc
@@ -114,7 +114,7 @@ _SCHEMES = {
 
 
 def finished(schema: dict[str, Any], routes: Iterable[BaseRoute]) -> dict[str, Any]:
-    """Say what the framework does not: our types, errors, credentials, forms, what is refused."""
+    """Add what the framework leaves out: our types, errors, credentials, forms and refusals."""
     handlers = dict(_handlers(routes))
     schemas = _Schemas(handlers.values())
     components = schema.setdefault("components", {})
@@ -147,7 +147,7 @@ def finished(schema: dict[str, Any], routes: Iterable[BaseRoute]) -> dict[str, A
 
 
 class _Schemas:
-    """The types of the wires, as JSON Schema has them: exactly what the gate checks."""
+    """The types of the routes as JSON Schema: exactly those that validation.py checks."""
 
     def __init__(self, handlers: Iterable[HTTPRouteHandler]) -> None:
         self.components: dict[str, Any] = {"OAuthError": _OAUTH_ERROR_SCHEMA, "JWKS": _JWKS_SCHEMA}
@@ -160,7 +160,7 @@ class _Schemas:
                     self.components[answer.cls.__name__]["required"] = _always(answer)
 
     def parameters(self, handler: HTTPRouteHandler) -> list[dict[str, Any]]:
-        """Return what a route takes beside its body."""
+        """Return the parameters of a route, without its body."""
         places = {
             "path": path_parameters(handler),
             "query": query_parameters(handler),
@@ -179,7 +179,7 @@ class _Schemas:
         ]
 
     def body(self, handler: HTTPRouteHandler) -> dict[str, Any]:
-        """Return the body that a route takes; empty for none."""
+        """Return the body of a route; empty when it takes none."""
         expected = Expected.of(handler)
         if expected is not None:
             content = {"application/json": {"schema": self._add(expected.form)}}
@@ -192,7 +192,7 @@ class _Schemas:
         return {"required": required, "content": content} if content else {}
 
     def answer(self, handler: HTTPRouteHandler, answer: dict[str, Any]) -> None:
-        """Say what a route answers with, where that is JSON; every member is always there."""
+        """Describe the JSON answer of a route.  All its members are always there."""
         kind = _answered(handler)
         if kind is not None and "content" in answer:
             answer["content"] = {"application/json": {"schema": self._add(kind)}}
@@ -224,14 +224,14 @@ def _handlers(routes: Iterable[BaseRoute]) -> Iterator[tuple[tuple[str, str], HT
 
 
 def _security(handler: HTTPRouteHandler) -> list[_Requirement]:
-    """Return what a route wants to be shown; KeyError when nobody has said it yet."""
+    """Return the credentials that a route accepts.  KeyError for an unknown dependency."""
     given = handler.resolve_dependencies()
     provided = [given[name].dependency for name in ("context", "form") if name in given]
     return _ASKED[provided[0]] if provided else []
 
 
 def _structs(info: inspect.Type) -> Iterator[inspect.StructType]:
-    """Yield the structs of which a type is made."""
+    """Yield the structs that a type contains."""
     match info:
         case inspect.StructType(fields=fields):
             yield info
@@ -247,7 +247,7 @@ def _structs(info: inspect.Type) -> Iterator[inspect.StructType]:
 
 
 def _always(answer: inspect.StructType) -> list[str]:
-    """Return the members that an answer always has: those with a default are sent as well."""
+    """Return the members that an answer always has.  Those with a default are sent as well."""
     omits = answer.cls.__struct_config__.omit_defaults
     return [
         field.encode_name
@@ -257,7 +257,7 @@ def _always(answer: inspect.StructType) -> list[str]:
 
 
 def _drop_nothing(answer: dict[str, Any]) -> None:
-    """Have an answer without a body say so; the framework makes it one of JSON, `null`."""
+    """Remove the content of an answer without a body: the framework describes it as `null`."""
     content = answer.get("content", {})
     if content and all(one["schema"] == {"type": "null"} for one in content.values()):
         del answer["content"]

@@ -14,7 +14,7 @@ USUAL = 50
 
 
 def read_cursor(rt: Runtime, list_name: str, text: str | None) -> UUID | None:
-    """Read `cursor`.  Refused(INVALID_REQUEST) for one that is not of this list."""
+    """Read `cursor`.  Refused(INVALID_REQUEST) for a cursor of another list."""
     if text is None:
         return None
     return cursor.read(rt.keyring.derived(Usage.CURSOR), list_name, text)
@@ -34,7 +34,7 @@ def next_cursor(
     limit: int,
     id_of: Callable[[Item], UUID | str],
 ) -> str | None:
-    """Return the cursor behind a page; None when it was the last."""
+    """Return the cursor for the next page; None after the last page."""
     if len(found) < limit:
         return None
     return cursor.write(rt.keyring.derived(Usage.CURSOR), list_name, id_of(found[-1]))

@@ -1,4 +1,4 @@
-"""Objects, as a request names them in texts whose types were checked."""
+"""Reads ids and organizations from parameters whose types were checked."""
 
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from service.kernel.refusal import Reason, Refused
 
 
 def path_id(text: str) -> UUID:
-    """Read an id; what is no id names nothing: Refused(NOT_FOUND)."""
+    """Parse an id.  Refused(NOT_FOUND) for any other text."""
     try:
         return UUID(text)
     except ValueError:
@@ -17,9 +17,9 @@ def path_id(text: str) -> UUID:
 
 
 def organization(text: str | None) -> TenantId | None:
-    """Read whose is meant: an organization's, the platform's, or (None) one's own.
+    """Parse the organization that is meant: an id, the platform, or (None) the caller's own.
 
-    Whether the platform may be named, the parameter's type says.  Refused(NOT_FOUND).
+    The parameter's type decides whether the platform is allowed.  Refused(NOT_FOUND).
     """
     if text == PLATFORM:
         return THE_PLATFORM

@@ -1,4 +1,4 @@
-"""A refusal, to everyone but OAuth clients: problem+json (RFC 9457)."""
+"""Renders a refusal for the API: problem+json (RFC 9457)."""
 
 from collections.abc import Collection
 from typing import Annotated
@@ -35,11 +35,11 @@ STATUS: dict[Reason, tuple[int, str]] = {
 FAULT = 500, "Something went wrong here"
 
 HEADERS = frozenset({"idempotency-key", "Last-Event-ID"})
-"""Those that a refusal may name."""
+"""Request headers that a refusal may name."""
 
 
 class Wrong(Struct, frozen=True, omit_defaults=True):
-    """One thing that is wrong with the request, and what it must be."""
+    """One fault of the request, and what must be there."""
 
     detail: str
     pointer: Annotated[str, Meta(description="into the body, a JSON pointer (RFC 6901)")] = ""
@@ -91,7 +91,7 @@ def render(
 
 
 def fault(request_id: str) -> Response[Problem]:
-    """Return the bare 500."""
+    """Return a 500 without details."""
     status, title = FAULT
     told = Problem("urn:tesserra:refusal:fault", title, status, request_id)
     return Response(told, status_code=status, media_type="application/problem+json")
@@ -111,9 +111,9 @@ def _wrong(fault: Fault, parameters: Collection[str]) -> Wrong:
 
 
 def challenge(refused: Refused, status: int, scheme: str | None) -> dict[str, str]:
-    """Return how to identify oneself, where that is what was missing.
+    """Return the headers that say how to authenticate, when that was missing or wrong.
 
-    Whoever presented no bearer token is not told that it is bad (RFC 6750 section 3.1).
+    Without a bearer token in the request, they name no error (RFC 6750 section 3.1).
     """
     if status != 401:  # noqa: PLR2004 - HTTP's own number
         return {}

@@ -1,4 +1,4 @@
-"""/revocations: what verifiers follow, and revoking by hand."""
+"""/revocations: the feed for verifiers, and revocations by administrators."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -51,14 +51,14 @@ _encode = msgspec.json.Encoder().encode
 
 
 class EntryAnswer(Struct, frozen=True):
-    """One revocation, as verifiers are told of it."""
+    """One revocation of the feed."""
 
     seq: int
     kind: Kind
     value: str
     tenant_id: TenantId | None
-    """If set: it concerns tokens with this `tenant_id` alone.  A verifier that does not know this
-    member refuses more than it must, and lets nothing through."""
+    """If set, it applies only to tokens with this `tenant_id`.  A verifier that does not know this
+    member refuses more than needed, and never accepts a revoked token."""
     cutoff: Moment | None
     revoked_at: Moment
     expires_at: Moment
@@ -67,8 +67,8 @@ class EntryAnswer(Struct, frozen=True):
 class FeedAnswer(Struct, frozen=True):
     """A page of the feed; `next` is the cursor to go on from, within this `epoch`.
 
-    Another epoch than before: the database was restored, failed over or started again.  Begin
-    without a cursor.
+    When the epoch changes, the database was restored, failed over or started again.  Then begin
+    again without a cursor.
     """
 
     entries: list[EntryAnswer]
@@ -80,7 +80,7 @@ class FeedAnswer(Struct, frozen=True):
 
 
 class JtiAnswer(Struct, frozen=True, omit_defaults=True):
-    """What is known of one token."""
+    """Whether one token is revoked."""
 
     jti: str
     revoked: bool
@@ -96,7 +96,7 @@ class CheckForm(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CheckAnswer(Struct, frozen=True):
-    """Those of them that are revoked."""
+    """The token ids that are revoked."""
 
     revoked: list[str]
 
@@ -107,7 +107,7 @@ class RevokeForm(Struct, frozen=True, forbid_unknown_fields=True):
     kind: Revocable
     value: Line
     tenant_id: UUID | None = None
-    """Of kind `sub`: in this organization alone."""
+    """For kind `sub`: only in this organization."""
     reason: Line = "revoked by an administrator"
 
 
@@ -119,7 +119,7 @@ async def feed(
     wait: FromQuery[Annotated[int, Meta(ge=0, le=int(LONGEST_WAIT))]] = 0,
     limit: FromQuery[Annotated[int, Meta(ge=1, le=MOST)]] = 1000,
 ) -> FeedAnswer:
-    """Return revocations newer than a cursor; without one, everything still in force."""
+    """Return the revocations newer than a cursor; without one, all that are in force."""
     page = await _read_on(context, scope, after, wait=wait, limit=limit)
     entries = [_entry(entry) for entry in page.entries]
     return FeedAnswer(entries, page.next, page.has_more, page.epoch, context.rt.clock.now())
@@ -132,9 +132,9 @@ async def stream(
     last_event_id: Annotated[Resumed | None, HeaderParameter(name="Last-Event-ID")] = None,
     after: FromQuery[After | None] = None,
 ) -> Stream:
-    """Stream the same as Server-Sent Events; each stream ends within 30 s, and is resumed.
+    """Stream the same as Server-Sent Events.  Each stream ends within 30 s; then reconnect.
 
-    The header `Revocations-Epoch` names what its ids count in.  It ends early with that epoch.
+    The header `Revocations-Epoch` names the epoch of its ids.  The stream ends when that changes.
     """
     cursor = int(last_event_id) if last_event_id else after
     first = await read_feed(context.rt, context.call, cursor, wait=0, limit=MOST)
@@ -156,7 +156,7 @@ async def stream(
                 wait = min(left, _HEARTBEAT_SECONDS)
                 page = await _read_on(context, scope, page.next, wait=wait, limit=MOST)
             except (Refused, asyncio.CancelledError):
-                return  # the reader comes back with its cursor and is told why
+                return  # the reader reconnects with its cursor and gets the reason
 
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return Stream(events(), headers={**headers, "Revocations-Epoch": first.epoch})
@@ -164,7 +164,7 @@ async def stream(
 
 @get("/{jti:str}")
 async def one(context: FromCaller, jti: FromPath[Jti]) -> JtiAnswer:
-    """Tell whether one token was revoked by its `jti`."""
+    """Return whether a token is revoked by its `jti`."""
     entry = await find_jti(context.rt, context.call, jti)
     if entry is None:
         return JtiAnswer(jti=jti, revoked=False)
@@ -179,13 +179,13 @@ async def one(context: FromCaller, jti: FromPath[Jti]) -> JtiAnswer:
 
 @post("/check", status_code=200, request_max_body_size=_LARGEST_CHECK)
 async def check(context: FromCaller, data: JSONBody[CheckForm]) -> CheckAnswer:
-    """Tell which of up to 1,000 tokens were revoked."""
+    """Return which of up to 1,000 tokens are revoked."""
     return CheckAnswer(await find_revoked(context.rt, context.call, data.jtis))
 
 
 @post("/", status_code=201)
 async def revoke(context: FromCaller, data: JSONBody[RevokeForm]) -> Response[EntryAnswer]:
-    """Revoke by hand."""
+    """Revoke tokens (administrators)."""
     there = TenantId(data.tenant_id) if data.tenant_id else None
     wanted = ToRevoke(Kind(data.kind), data.value, data.reason, there)
     entry = await revoke_by_hand(context.rt, context.call, wanted)
@@ -195,7 +195,7 @@ async def revoke(context: FromCaller, data: JSONBody[RevokeForm]) -> Response[En
 async def _read_on(
     context: RequestContext, scope: Scope, after: int | None, *, wait: float, limit: int
 ) -> Page:
-    """Read the feed; whoever waited for news says again who they are: it may be about them."""
+    """Read the feed.  After a wait, authenticate again: the news may be about the reader."""
     page = await read_feed(context.rt, context.call, after, wait=wait, limit=limit)
     if wait and page.entries:
         await provide_caller(scope)

@@ -1,14 +1,14 @@
-"""What every request passes before a handler sees it.
+"""Checks every request before its handler runs.
 
-A body: type, encoding, shape, no key twice.  A query string, where the route takes parameters: none
-twice, none unknown, each of its type; a path likewise.  The framework would take JSON under any
-content type, drop unknown keys, let the last of two win, stop at the first thing wrong and repeat
-values.  A refusal says of all that is wrong what it must be, and never repeats a value.
+A body must have the right media type, encoding and members, each once.  Parameters of a query or a
+path must be known, sent once and of the right type.  The framework alone would accept JSON under
+any media type, drop unknown members, use the last of two, stop at the first fault and repeat
+values.  A refusal lists all faults with what each must be, and never repeats a value.
 
-A body that a route does not take is read all the same, and ignored, so that the connection's next
-request begins where it should.
+A body that a route does not take is read and ignored, so that the connection's next request begins
+at the right place.
 
-A POST may say that it may come again: that is noted here, where its body is at hand.
+The `Idempotency-Key` of a POST is read here, because its body is at hand.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ _LONGEST_KEY = 255
 _DIGITS = re.compile(r"0|[1-9][0-9]{0,18}")
 _MALFORMED = (msgspec.DecodeError, ValueError, RecursionError)
 _ONCE_CALLED = {"organization_id": "tenant_id"}
-"""Names that parameters of a query had before, and are still taken under."""
+"""Former names of query parameters that are still accepted."""
 
 
 class Expected(Struct, frozen=True):
@@ -54,14 +54,14 @@ class Expected(Struct, frozen=True):
     form: Any
     decoder: msgspec.json.Decoder[Any]
     optional: bool
-    """Whether it may be left out, because each of its members may."""
+    """Whether the body may be left out, because every member may."""
     malformed: str
-    """What is said of a body that is no JSON at all."""
+    """The error text for a body that is not JSON."""
 
     @classmethod
     @cache
     def of(cls, handler: BaseRouteHandler) -> "Expected | None":
-        """Return what a handler takes; None when that is no JSON."""
+        """Return the body that a handler takes; None when it takes no JSON."""
         field = handler.parsed_data_field
         if field is None or not isinstance(field.kwarg_definition, BodyKwarg):
             return None
@@ -88,7 +88,7 @@ class Expected(Struct, frozen=True):
         return found
 
     def _refused(self, body: bytes) -> Refused:
-        """Say all that is wrong with a body that is none of these."""
+        """Make the refusal of a body that is not of the expected type, with all its faults."""
         try:
             faults = find_faults(_decode_again(body.decode()), self.form)
         except _MALFORMED as exc:
@@ -111,19 +111,19 @@ class Parameter(Struct, frozen=True):
 
 @cache
 def query_parameters(handler: BaseRouteHandler) -> tuple[Parameter, ...]:
-    """Return what a route takes of a query, in order."""
+    """Return the query parameters of a route, in order."""
     return tuple(_parameters(handler, QueryParameter))
 
 
 @cache
 def path_parameters(handler: BaseRouteHandler) -> tuple[Parameter, ...]:
-    """Return what a route takes of its path."""
+    """Return the path parameters of a route."""
     return tuple(_parameters(handler, PathParameter))
 
 
 @cache
 def header_parameters(handler: BaseRouteHandler) -> tuple[Parameter, ...]:
-    """Return the headers that are a route's own."""
+    """Return the header parameters of a route."""
     return tuple(_parameters(handler, HeaderParameter))
 
 
@@ -137,7 +137,7 @@ def _parameters(handler: BaseRouteHandler, kind: type[ParameterKwarg]) -> Iterat
 
 
 def annotation(handler: BaseRouteHandler, name: str) -> Any:
-    """Return the whole type of a handler's argument, as far as it is not the framework's."""
+    """Return the annotated type of a handler's argument, without the framework's markers."""
     hint = get_type_hints(handler.fn, include_extras=True)[name]
     ours = [one for one in hint.__metadata__ if isinstance(one, Meta)]
     return Annotated[(given_type(hint.__origin__), *ours)] if ours else given_type(hint.__origin__)
@@ -146,8 +146,8 @@ def annotation(handler: BaseRouteHandler, name: str) -> Any:
 async def check_request(request: Request[Any, Any, State]) -> Response[None] | None:
     """Refuse a request that is not exactly what its handler takes (runs before each handler).
 
-    A stranger is told to sign in, not what was wrong with it.  OPTIONS is answered here: the
-    framework forgets methods of a path that several routers have.
+    An unauthenticated caller only learns that they must sign in.  OPTIONS is answered here, because
+    the framework forgets methods of a path that is in several routers.
     """
     if request.method == "OPTIONS":
         methods = _methods(request.app, request.scope["path_template"])
@@ -187,12 +187,12 @@ def _methods(app: Litestar, path: str) -> set[str]:
 
 
 def allowed(methods: Collection[str]) -> str:
-    """Return the methods of a path as `Allow` lists them; what answers GET answers HEAD."""
+    """Return the value of `Allow` for a path.  A path with GET also has HEAD."""
     return ", ".join(sorted({*methods, *(["HEAD"] if "GET" in methods else [])}))
 
 
 def _repeatable(request: Request[Any, Any, State], body: bytes) -> Repeatable | None:
-    """Return what makes a POST one and the same when it comes again, if its sender says so."""
+    """Return the `Idempotency-Key` of a POST with a digest of its request, if it has a key."""
     given = headers(request.scope, _IDEMPOTENCY_KEY) if request.method == "POST" else []
     if not given:
         return None
@@ -210,7 +210,7 @@ def _repeatable(request: Request[Any, Any, State], body: bytes) -> Repeatable | 
 
 
 def _check_path(request: Request[Any, Any, State]) -> None:
-    """Refuse a path with what its type has nothing of: NOT_FOUND for what is no id."""
+    """Refuse a path parameter of a wrong type: NOT_FOUND for a text that is not an id."""
     for one in path_parameters(request.route_handler):
         faults = find_faults(request.path_params[one.name], one.expected, one.name)
         if faults:
@@ -226,7 +226,7 @@ def _reason(expected: Any) -> Reason:
 def _wrong_in_query(request: Request[Any, Any, State]) -> Iterator[Fault]:
     taken = query_parameters(request.route_handler)
     if not taken:
-        return  # what a cache or a campaign adds to an address without parameters changes nothing
+        return  # routes without parameters ignore what caches or campaigns add
     given = _query(request.scope, {one.name for one in taken})
     count = Counter(name for name, _ in given)
     texts = dict(given)
@@ -249,7 +249,7 @@ def _wrong_in_headers(request: Request[Any, Any, State]) -> Iterator[Fault]:
 
 
 def _query(scope: Scope, taken: set[str]) -> list[tuple[str, str]]:
-    """Return the pairs of a query, under the names of today; what reads it later finds these."""
+    """Return the pairs of a query under their present names, and store them for later readers."""
     given = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     named = [
         (_ONCE_CALLED.get(name, name), value) if _ONCE_CALLED.get(name) in taken else (name, value)
@@ -261,12 +261,12 @@ def _query(scope: Scope, taken: set[str]) -> list[tuple[str, str]]:
 
 
 def _value(text: str, one: Parameter) -> object:
-    """Return what a text of a query stands for: a number is written in digits."""
+    """Return the value of a query text: digits become a number."""
     return int(text) if bare_type(one.expected) is int and _DIGITS.fullmatch(text) else text
 
 
 class _TwiceError(ValueError):
-    """A member of an object is there twice."""
+    """An object has a member twice."""
 
 
 def _refuse_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:

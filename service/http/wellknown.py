@@ -1,4 +1,4 @@
-"""/.well-known: the keys, and what this server can do (RFC 7517, RFC 8414)."""
+"""/.well-known: the public keys and the server's metadata (RFC 7517, RFC 8414)."""
 
 import hashlib
 from functools import lru_cache
@@ -25,7 +25,7 @@ _ALGORITHMS = ("ES256", "RS256", "PS256", "Ed25519")
 
 
 class Metadata(Struct, frozen=True, omit_defaults=True):
-    """RFC 8414 section 2; only what works is named."""
+    """RFC 8414 section 2.  It lists only what this server supports."""
 
     issuer: str
     jwks_uri: str
@@ -44,7 +44,7 @@ class Metadata(Struct, frozen=True, omit_defaults=True):
 
 
 def metadata(rt: Runtime) -> Metadata:
-    """Describe this server.  Every URL is made from the issuer, never from the request."""
+    """Return the metadata.  Every URL is made from the issuer, never from the request."""
     issuer = rt.settings.issuer
     return Metadata(
         issuer=issuer,
@@ -82,7 +82,7 @@ async def server_metadata(scope: Scope) -> Response[Metadata]:
 
 @get("/security.txt", media_type="text/plain")
 async def security_txt(scope: Scope) -> str:
-    """Tell how to report a vulnerability (RFC 9116); never once it has expired."""
+    """Return how to report a vulnerability (RFC 9116); 404 when that text has expired."""
     rt = runtime(scope)
     told = rt.policy.security
     if not told.contact or told.expires is None or told.expires <= rt.clock.now():

@@ -1,1 +1,1 @@
-"""Wires of getting in, staying in, getting out."""
+"""Routes for signing in, refreshing and signing out."""

@@ -1,4 +1,4 @@
-"""What the ways in answer with."""
+"""The answers of sign-in, refresh and switching."""
 
 from typing import Annotated
 
@@ -28,7 +28,7 @@ class OrganizationAnswer(Struct, frozen=True):
 
 
 class SignedInAnswer(Struct, frozen=True):
-    """A session's access token; the refresh token travels in the cookie alone."""
+    """A session's access token.  The refresh token is only in the cookie."""
 
     access_token: str
     token_type: str
@@ -39,7 +39,7 @@ class SignedInAnswer(Struct, frozen=True):
 
 
 def render_granted(granted: Granted) -> Response[SignedInAnswer]:
-    """Render a grant: the answer, the refresh cookie and, after a sign-in, the device's."""
+    """Render a grant: the answer, the refresh cookie and, after a sign-in, the device cookie."""
     grantee = granted.grantee
     response = Response(
         SignedInAnswer(

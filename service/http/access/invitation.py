@@ -1,4 +1,4 @@
-"""/auth/invitations: become a member by a link."""
+"""/auth/invitations: accept an invitation."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from service.http.field_types import Id, Line, Password, Slug
 
 
 class AcceptForm(Struct, frozen=True, forbid_unknown_fields=True):
-    """The link's secret; a password, and a name for somebody new."""
+    """The secret of the link, a password and, for a new person, a name."""
 
     token: Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_-]+\Z")]
     password: Password | None = None
@@ -21,7 +21,7 @@ class AcceptForm(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AcceptedAnswer(Struct, frozen=True):
-    """Who may now sign in, and where."""
+    """The person who may now sign in, and the organization."""
 
     user_id: Id
     email: str
@@ -30,7 +30,7 @@ class AcceptedAnswer(Struct, frozen=True):
 
 @post("/accept", status_code=200)
 async def accept_invitation(context: FromCaller, data: JSONBody[AcceptForm]) -> AcceptedAnswer:
-    """Accept an invitation; who has an account sends its access token along, or its password."""
+    """Accept an invitation.  A person with an account sends its access token or its password."""
     accepted = await accept(context.rt, context.call, data.token, data.password, data.name or "")
     account = accepted.account
     return AcceptedAnswer(str(account.user_id), account.email, accepted.slug)

@@ -1,4 +1,4 @@
-"""/auth: sign in, renew, sign out, switch organization."""
+"""/auth: sign in, refresh, sign out, switch organization."""
 
 from litestar import Response, Router, post
 from litestar.di import Provide
@@ -25,7 +25,7 @@ from service.kernel.refusal import Reason, Refused
 
 
 class SignInForm(Struct, frozen=True, forbid_unknown_fields=True):
-    """E-mail, password, and the organization for people who are in several."""
+    """E-mail, password and, for a member of several organizations, the organization."""
 
     email: Email
     password: Password
@@ -33,14 +33,14 @@ class SignInForm(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
-    """An empty object: the cookie says it all."""
+    """An empty object: everything needed is in the cookie."""
 
 
 _NOTHING = Nothing()
 
 
 class OrganizationForm(Struct, frozen=True, forbid_unknown_fields=True):
-    """The slug of another of one's organizations."""
+    """The slug of another organization of the person."""
 
     organization: Slug
 
@@ -57,7 +57,7 @@ async def renew(
     context: FromCaller,
     data: JSONBody[Nothing] = _NOTHING,  # noqa: ARG001 - checked at the gate
 ) -> Response[SignedInAnswer]:
-    """Renew the session of the refresh cookie."""
+    """Refresh the session of the cookie."""
     if context.refresh_token is None:
         raise Refused(Reason.INVALID_GRANT, private="refresh: no cookie")
     return _granted(context, await refresh(context.rt, context.call, context.refresh_token))
@@ -72,14 +72,14 @@ async def logout(context: FromCaller) -> Response[None]:
 
 @post("/logout-all", status_code=204, dependencies={"context": Provide(provide_sign_out)})
 async def logout_all(context: FromCaller) -> Response[None]:
-    """Sign out of every session one has."""
+    """Sign out of all sessions."""
     await sign_out_everywhere(context.rt, context.call, context.refresh_token)
     return _signed_out()
 
 
 @post("/organization", status_code=200, dependencies={"context": Provide(provide_signed_in)})
 async def switch(context: FromCaller, data: JSONBody[OrganizationForm]) -> Response[SignedInAnswer]:
-    """Go on in another of one's organizations."""
+    """Switch to another of the person's organizations."""
     granted = await switch_organization(context.rt, context.call, context.person, data.organization)
     return _granted(context, granted)
 

@@ -1,1 +1,1 @@
-"""Wires of what a signed-in person manages."""
+"""Routes for a signed-in person's own account."""

@@ -1,4 +1,4 @@
-"""/auth: what a signed-in person sees and changes of their own."""
+"""/auth: a signed-in person's own profile, sessions and password."""
 
 from litestar import Response, Router, delete, get, put
 from litestar.di import Provide
@@ -18,7 +18,7 @@ from service.kernel.ids import SessionId
 
 
 class MeAnswer(Struct, frozen=True):
-    """Who the access token stands for."""
+    """The person of the access token."""
 
     user: UserAnswer
     organization: OrganizationAnswer
@@ -29,7 +29,7 @@ class MeAnswer(Struct, frozen=True):
 
 
 class SessionAnswer(Struct, frozen=True):
-    """One of one's sessions: a device."""
+    """A session: one sign-in on one device."""
 
     id: Id
     tenant_id: Id
@@ -42,14 +42,14 @@ class SessionAnswer(Struct, frozen=True):
 
 
 class SessionsAnswer(Struct, frozen=True):
-    """All of them, on one page."""
+    """All sessions of a person, on one page."""
 
     items: list[SessionAnswer]
     next_cursor: str | None = None
 
 
 class PasswordForm(Struct, frozen=True, forbid_unknown_fields=True):
-    """The password in force and the one to come."""
+    """The current password and the new one."""
 
     current_password: Password
     new_password: Password
@@ -57,7 +57,7 @@ class PasswordForm(Struct, frozen=True, forbid_unknown_fields=True):
 
 @get("/me")
 async def me(context: FromCaller) -> MeAnswer:
-    """Return who is signed in."""
+    """Return the signed-in person."""
     person = context.person
     profile = await describe_me(context.rt, person)
     return MeAnswer(
@@ -74,7 +74,7 @@ async def me(context: FromCaller) -> MeAnswer:
 
 @get("/sessions")
 async def list_sessions(context: FromCaller) -> SessionsAnswer:
-    """Return one's sessions, per device, the newest first."""
+    """Return the person's sessions, the newest first."""
     person = context.person
     live = await list_own_sessions(context.rt, context.call, person)
     return SessionsAnswer([render_session(one, person) for one in live])
@@ -82,13 +82,13 @@ async def list_sessions(context: FromCaller) -> SessionsAnswer:
 
 @delete("/sessions/{session_id:str}", status_code=204)
 async def end_session(context: FromCaller, session_id: FromPath[PathId]) -> None:
-    """End one of one's sessions."""
+    """End one of the person's sessions."""
     await end_own_session(context.rt, context.call, context.person, SessionId(path_id(session_id)))
 
 
 @put("/password", status_code=204, dependencies={"context": Provide(provide_password)})
 async def put_password(context: FromCaller, data: JSONBody[PasswordForm]) -> Response[None]:
-    """Choose a new password; one's other sessions end."""
+    """Change the password.  The person's other sessions end."""
     await change_password(
         context.rt,
         context.call,
@@ -101,7 +101,7 @@ async def put_password(context: FromCaller, data: JSONBody[PasswordForm]) -> Res
 
 
 def render_session(session: LiveSession, person: Person) -> SessionAnswer:
-    """Render a session for the person who asks."""
+    """Render a session for the calling person."""
     return SessionAnswer(
         id=str(session.session_id),
         tenant_id=str(session.tenant_id),

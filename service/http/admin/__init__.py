@@ -1,1 +1,1 @@
-"""Wires of administrators."""
+"""Routes for administrators."""

@@ -40,7 +40,7 @@ from service.kernel.refusal import Fault, faulty
 
 
 class ActorAnswer(Struct, frozen=True):
-    """Who did it."""
+    """The actor of an event."""
 
     kind: str
     id: Id | None
@@ -70,7 +70,7 @@ class EventsAnswer(Struct, frozen=True):
 
 
 class CheckpointAnswer(Struct, frozen=True):
-    """What was signed, and the key that verifies it.  A line of a file for `audit verify`."""
+    """A signed checkpoint and the key that verifies it: one line of a file for `audit verify`."""
 
     id: Id
     tenant_id: Id | None
@@ -90,7 +90,7 @@ class CheckpointsAnswer(Struct, frozen=True):
 
 
 class ExportForm(Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
-    """Which events to export."""
+    """The events to export."""
 
     tenant_id: IdOrPlatform | None = None
     from_: Moment | None = None
@@ -133,8 +133,8 @@ async def events(  # noqa: PLR0913 - one per filter
 ) -> EventsAnswer:
     """List events, the newest first; `from` is included, `to` is not.
 
-    Platform administrators read another organization's by `tenant_id`, which leaves an event, and
-    by `platform` what concerns none.
+    With `tenant_id`, platform administrators read another organization's events, which records an
+    event there; with `platform`, the events of no organization.
     """
     there = organization(tenant_id)
     wanted = Filter(
@@ -175,10 +175,10 @@ async def checkpoints(
 
 @post("/audit-events/exports", status_code=201, media_type="application/x-ndjson")
 async def export(context: FromCaller, data: JSONBody[ExportForm] = _ALL) -> Stream:
-    """Write events to a file of the organization's folder, telling how far it is.
+    """Write events to a file of the organization's folder, and stream the progress.
 
     Lines of JSON `{name, events, fraction}`; the last one has `bytes` and `sha256` (hex), or
-    `error` when there is no file.  Whoever stops listening leaves none.
+    `error` when there is no file.  When the client disconnects, no file is left.
     """
     wanted = ToExport(
         tenant_id=organization(data.tenant_id),
@@ -193,7 +193,7 @@ async def export(context: FromCaller, data: JSONBody[ExportForm] = _ALL) -> Stre
 async def exports(
     context: FromCaller, tenant_id: FromQuery[IdOrPlatform | None] = None
 ) -> ExportsAnswer:
-    """List the exports that are kept: of events, and of what is kept of people."""
+    """List the existing exports, of events and of people's data."""
     found = await flows.list_exports(context.rt, context.call, organization(tenant_id))
     return ExportsAnswer([_export(one) for one in found])
 
@@ -264,7 +264,7 @@ def _text(found: UUID | None) -> str | None:
 
 
 def _utc(name: str, given: datetime | None) -> datetime | None:
-    """Return a time as of UTC, where the first and the last hours of all years are none."""
+    """Return a time in UTC.  Refused(INVALID_REQUEST) outside of the years 1 to 9999 in UTC."""
     if given is None:
         return None
     try:

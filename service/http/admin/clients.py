@@ -43,7 +43,7 @@ class KeySetForm(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ClientForm(Struct, frozen=True, forbid_unknown_fields=True):
-    """A service to come."""
+    """A client to create."""
 
     name: Line
     scopes: Annotated[list[Scope], Meta(min_length=1, max_length=100)]
@@ -51,7 +51,7 @@ class ClientForm(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RotateSecretForm(Struct, frozen=True, forbid_unknown_fields=True):
-    """How many seconds the old secret works on: none, or a minute to 7 days."""
+    """How many seconds the old secret still works: 0, or one minute to 7 days."""
 
     overlap_seconds: Annotated[
         int,
@@ -83,7 +83,7 @@ class ClientAnswer(Struct, frozen=True):
 class CreatedAnswer(Struct, frozen=True):
     """A new service; `client_secret` is shown this once.
 
-    Null for one with keys, and when the same request made it before.
+    Null for a client with keys, and when the same request made it before.
     """
 
     client_id: str
@@ -95,14 +95,14 @@ class CreatedAnswer(Struct, frozen=True):
 
 
 class RotatedAnswer(Struct, frozen=True):
-    """A new secret, shown this once."""
+    """A new secret, shown only this once."""
 
     client_id: str
     client_secret: str
 
 
 class ClientsAnswer(Struct, frozen=True):
-    """A page of them."""
+    """A page of clients."""
 
     items: list[ClientAnswer]
     next_cursor: str | None
@@ -127,7 +127,7 @@ async def list_all(
 
 @get("/clients/{client_id:str}")
 async def read(context: FromCaller, client_id: FromPath[ClientId]) -> ClientAnswer:
-    """Return one."""
+    """Return a client."""
     return _client(await clients.read_client(context.rt, context.call, client_id))
 
 
@@ -165,7 +165,7 @@ async def disable(context: FromCaller, client_id: FromPath[ClientId]) -> None:
 
 @post("/clients/{client_id:str}/enable", status_code=204)
 async def enable(context: FromCaller, client_id: FromPath[ClientId]) -> None:
-    """Enable it again."""
+    """Enable a client again."""
     await clients.enable(context.rt, context.call, client_id)
 
 
@@ -173,7 +173,7 @@ async def enable(context: FromCaller, client_id: FromPath[ClientId]) -> None:
 async def rotate(
     context: FromCaller, client_id: FromPath[ClientId], data: JSONBody[RotateSecretForm] = _AT_ONCE
 ) -> RotatedAnswer:
-    """Give it another secret; without an overlap the old one's tokens die with it."""
+    """Give a client a new secret.  Without an overlap, the tokens of the old one are revoked."""
     secret = await clients.rotate_secret(context.rt, context.call, client_id, data.overlap_seconds)
     return RotatedAnswer(client_id, secret)
 

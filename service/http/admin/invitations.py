@@ -16,7 +16,7 @@ from service.http.path_parameters import organization, path_id
 
 
 class InvitationAnswer(Struct, frozen=True):
-    """An open invitation; its link was shown once, or mailed, and is kept nowhere."""
+    """An open invitation.  Its link was shown once or mailed, and is not stored."""
 
     id: Id
     email: str
@@ -27,7 +27,7 @@ class InvitationAnswer(Struct, frozen=True):
 
 
 class InvitationsAnswer(Struct, frozen=True):
-    """A page of them."""
+    """A page of open invitations."""
 
     items: list[InvitationAnswer]
     next_cursor: str | None
@@ -40,7 +40,7 @@ async def list_open(
     limit: FromQuery[Limit] = USUAL,
     cursor: FromQuery[Cursor | None] = None,
 ) -> InvitationsAnswer:
-    """List the invitations of an organization that can still be accepted."""
+    """List the open invitations of an organization."""
     most, after = limit, read_cursor(context.rt, "invitations", cursor)
     there = organization(tenant_id)
     found = await invitations.list_open(context.rt, context.call, there, after, most)
@@ -62,7 +62,7 @@ async def list_open(
 
 @delete("/invitations/{invitation_id:str}", status_code=204)
 async def withdraw(context: FromCaller, invitation_id: FromPath[PathId]) -> None:
-    """Withdraw an invitation: its link opens nothing from now on."""
+    """Withdraw an invitation.  Its link stops working."""
     await invitations.withdraw(context.rt, context.call, path_id(invitation_id))
 
 

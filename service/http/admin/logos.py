@@ -22,7 +22,7 @@ _PATH = "/organizations/{tenant_id:str}/logo"
 
 
 async def provide_logo(request: "Request[object, object, State]") -> Logo:
-    """Take the body as it is, and what it is said to be."""
+    """Return the body and its media type."""
     return Logo(request.content_type[0].lower(), await request.body())
 
 
@@ -49,7 +49,7 @@ async def read_one(context: FromCaller, tenant_id: FromPath[PathId]) -> Response
 
 @delete(_PATH, status_code=204)
 async def delete_one(context: FromCaller, tenant_id: FromPath[PathId]) -> None:
-    """Take the logo away."""
+    """Remove the logo."""
     await delete_logo(context.rt, context.call, TenantId(path_id(tenant_id)))
 
 

@@ -16,14 +16,14 @@ from service.kernel.ids import TenantId
 
 
 class NewOrganizationForm(Struct, frozen=True, forbid_unknown_fields=True):
-    """A slug that stays, and a name."""
+    """A slug, which cannot be changed later, and a name."""
 
     slug: Slug
     name: Line
 
 
 class OrganizationChangeForm(Struct, frozen=True, forbid_unknown_fields=True):
-    """A new name, or the lifetimes this organization overrides (seconds, as in the policy)."""
+    """A new name, or the lifetimes that this organization overrides (seconds, as in the policy)."""
 
     name: Line | None = None
     policy: dict[str, int | bool] | None = None
@@ -44,7 +44,7 @@ class OrganizationRecord(Struct, frozen=True):
 
 
 class OrganizationsAnswer(Struct, frozen=True):
-    """A page of them."""
+    """A page of organizations."""
 
     items: list[OrganizationRecord]
     next_cursor: str | None
@@ -74,7 +74,7 @@ async def list_all(
 
 @get("/organizations/{tenant_id:str}")
 async def read(context: FromCaller, tenant_id: FromPath[PathId]) -> OrganizationRecord:
-    """Return one's own organization, or any as a platform administrator."""
+    """Return the caller's organization; for platform administrators, any."""
     return _record(await flows.read(context.rt, context.call, TenantId(path_id(tenant_id))))
 
 
@@ -92,7 +92,7 @@ async def change(
 
 @post("/organizations/{tenant_id:str}/disable", status_code=204)
 async def disable(context: FromCaller, tenant_id: FromPath[PathId]) -> None:
-    """Disable an organization: sessions end, tokens die everywhere (platform administrators)."""
+    """Disable an organization: its sessions end and its tokens are revoked (platform only)."""
     await flows.disable(context.rt, context.call, TenantId(path_id(tenant_id)))
 
 

@@ -1,4 +1,4 @@
-"""An export that is being written, told as it goes."""
+"""The progress of an export, as a stream."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -16,7 +16,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def written(context: RequestContext, begun: Begun) -> Stream:
-    """Answer with lines of JSON `{name, events, fraction}`; see the routes that export."""
+    """Answer with lines of JSON `{name, events, fraction}` while the export is written."""
 
     async def lines() -> AsyncIterator[bytes]:
         yield _encode({"name": begun.name, "events": 0, "fraction": 0.0}) + b"\n"

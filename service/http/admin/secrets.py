@@ -1,4 +1,4 @@
-"""/admin/secrets: values go in; what is known of them and sealed forms for recipients come out."""
+"""/admin/secrets: store values, describe them, and hand them over encrypted to recipients."""
 
 import base64
 import binascii
@@ -49,7 +49,7 @@ _NOTHING = SecretForm()
 
 
 class SecretRecord(Struct, frozen=True):
-    """What is known of a secret's newest version."""
+    """A description of a secret's newest version."""
 
     name: str
     tenant_id: Id | None
@@ -67,14 +67,14 @@ class SecretRecord(Struct, frozen=True):
 
 
 class SecretsAnswer(Struct, frozen=True):
-    """A page of them."""
+    """A page of secrets."""
 
     items: list[SecretRecord]
     next_cursor: str | None
 
 
 class VersionRecord(Struct, frozen=True):
-    """What is known of one version."""
+    """A description of one version."""
 
     version: int
     fingerprint: str
@@ -89,7 +89,7 @@ class VersionRecord(Struct, frozen=True):
 
 
 class VersionsAnswer(Struct, frozen=True):
-    """All versions that are kept, the newest first."""
+    """All stored versions, the newest first."""
 
     items: list[VersionRecord]
     next_cursor: str | None = None
@@ -117,7 +117,7 @@ async def store(
     data: JSONBody[SecretForm] = _NOTHING,
     tenant_id: FromQuery[IdOrPlatform | None] = None,
 ) -> SecretRecord:
-    """Store a value as the newest version; it never comes out again."""
+    """Store a value as the newest version.  It is never shown again."""
     new = NewSecret(
         name=name,
         value=_value(data),
@@ -149,7 +149,7 @@ async def read_one(
     name: FromPath[SecretName],
     tenant_id: FromQuery[IdOrPlatform | None] = None,
 ) -> SecretRecord:
-    """Return what is known of one secret."""
+    """Describe one secret."""
     return _record(await read.read_secret(context.rt, context.call, organization(tenant_id), name))
 
 
@@ -159,7 +159,7 @@ async def versions(
     name: FromPath[SecretName],
     tenant_id: FromQuery[IdOrPlatform | None] = None,
 ) -> VersionsAnswer:
-    """Return what is known of each version that is kept."""
+    """Describe all stored versions of a secret."""
     found = await read.list_versions(context.rt, context.call, organization(tenant_id), name)
     return VersionsAnswer(
         [

@@ -1,4 +1,4 @@
-"""/admin: sessions, seen and ended by administrators."""
+"""/admin: administrators list and end sessions."""
 
 from litestar import Router, delete, get, post
 from litestar.di import Provide
@@ -26,7 +26,7 @@ class EndedAnswer(Struct, frozen=True):
 
 @get("/sessions")
 async def sessions_of(context: FromCaller, user_id: FromQuery[Id]) -> SessionsAnswer:
-    """Return the live sessions of a person, per device."""
+    """Return the live sessions of a person."""
     live = await list_sessions(context.rt, context.call, UserId(path_id(user_id)))
     items: list[SessionAnswer] = [render_session(one, context.person) for one in live]
     return SessionsAnswer(items)

@@ -17,7 +17,7 @@ from service.kernel.jose import Algorithm
 
 
 class SigningKeyRecord(Struct, frozen=True):
-    """A signing key and the times at which it changes; never key material."""
+    """A signing key and the times at which its state changes, without private key material."""
 
     kid: str
     algorithm: Algorithm
@@ -30,7 +30,7 @@ class SigningKeyRecord(Struct, frozen=True):
 
 
 class SigningKeysAnswer(Struct, frozen=True):
-    """All of them: there are never many."""
+    """All signing keys."""
 
     items: list[SigningKeyRecord]
     next_cursor: str | None = None
@@ -45,14 +45,14 @@ async def read(context: FromCaller) -> SigningKeysAnswer:
 
 @post("/signing-keys", status_code=201)
 async def rotate(context: FromCaller) -> Response[SigningKeyRecord]:
-    """Publish the next key; it signs after the time that policy sets."""
+    """Publish the next key.  It begins to sign after the time that the policy sets."""
     made = await rotate_keys(context.rt, context.call)
     return Response(_record(made, context.call.at), status_code=201)
 
 
 @delete("/signing-keys/{kid:str}", status_code=204)
 async def kill(context: FromCaller, kid: FromPath[KeyId]) -> None:
-    """Kill a key: a fresh one signs at once, and every token of this one is refused."""
+    """Kill a key: a new one signs at once, and every token of the killed key is refused."""
     await kill_key(context.rt, context.call, kid)
 
 

@@ -25,26 +25,26 @@ from service.kernel.ids import UserId
 
 
 class InviteForm(Struct, frozen=True, forbid_unknown_fields=True):
-    """Whom to invite, as what."""
+    """The e-mail to invite, and the role."""
 
     email: Address
     role: Role = "member"
 
 
 class RoleForm(Struct, frozen=True, forbid_unknown_fields=True):
-    """The role to come."""
+    """The new role."""
 
     role: Role
 
 
 class InvitedAnswer(Struct, frozen=True):
-    """An invitation; `link` is shown when it is made and no mail was sent, and never again."""
+    """An invitation.  `link` is shown only once, at creation, and only if no mail was sent."""
 
     id: Id
     email: str
     role: RoleName
     expires_at: Moment
-    link: Annotated[str | None, Meta(description="null when it was mailed, or made before")]
+    link: Annotated[str | None, Meta(description="null when it was mailed or shown before")]
 
 
 class MemberAnswer(Struct, frozen=True):
@@ -62,7 +62,7 @@ class MemberAnswer(Struct, frozen=True):
 
 
 class MembersAnswer(Struct, frozen=True):
-    """A page of them."""
+    """A page of members."""
 
     items: list[MemberAnswer]
     next_cursor: str | None
@@ -75,7 +75,7 @@ async def list_members(
     limit: FromQuery[Limit] = USUAL,
     cursor: FromQuery[Cursor | None] = None,
 ) -> MembersAnswer:
-    """List the people of an organization."""
+    """List the members of an organization."""
     most, after = limit, read_cursor(context.rt, "users", cursor)
     there = organization(tenant_id)
     found = await people.list_members(context.rt, context.call, there, after, most)
@@ -89,7 +89,7 @@ async def list_members(
 async def read_member(
     context: FromCaller, user_id: FromPath[PathId], tenant_id: FromQuery[Id | None] = None
 ) -> MemberAnswer:
-    """Return a person of an organization."""
+    """Return a member of an organization."""
     who = UserId(path_id(user_id))
     there = organization(tenant_id)
     return _member(await people.read_member(context.rt, context.call, there, who))
@@ -101,7 +101,7 @@ async def invite_user(
     data: JSONBody[InviteForm],
     tenant_id: FromQuery[Id | None] = None,
 ) -> Response[InvitedAnswer]:
-    """Invite a person: by mail where AUTH_SMTP_URL is set, else by the link in the answer."""
+    """Invite a person by mail; without a mail server, by the link in the answer."""
     made = await invite(context.rt, context.call, organization(tenant_id), data.email, data.role)
     answer = InvitedAnswer(
         str(made.invitation_id), made.email, made.role, made.expires_at, made.link
@@ -125,7 +125,7 @@ async def change_role(
 async def disable(
     context: FromCaller, user_id: FromPath[PathId], tenant_id: FromQuery[Id | None] = None
 ) -> None:
-    """Suspend a membership; a platform administrator who names none disables the account."""
+    """Suspend a membership.  Platform administrators without `tenant_id` disable the account."""
     who = UserId(path_id(user_id))
     await people.disable(context.rt, context.call, organization(tenant_id), who)
 
@@ -134,7 +134,7 @@ async def disable(
 async def enable(
     context: FromCaller, user_id: FromPath[PathId], tenant_id: FromQuery[Id | None] = None
 ) -> None:
-    """Take that back."""
+    """Resume a membership, or enable the account again."""
     who = UserId(path_id(user_id))
     await people.enable(context.rt, context.call, organization(tenant_id), who)
 
@@ -152,7 +152,7 @@ async def unlock(
 async def remove(
     context: FromCaller, user_id: FromPath[PathId], tenant_id: FromQuery[Id | None] = None
 ) -> None:
-    """End a membership; the account stays its owner's."""
+    """End a membership.  The person keeps the account."""
     who = UserId(path_id(user_id))
     await people.remove(context.rt, context.call, organization(tenant_id), who)
 
@@ -165,10 +165,10 @@ async def remove(
 async def export(
     context: FromCaller, user_id: FromPath[PathId], tenant_id: FromQuery[Id | None] = None
 ) -> Stream:
-    """Write what an organization keeps of a person to a file of its folder, telling how far it is.
+    """Write a person's data to a file of the organization's folder, and stream the progress.
 
-    The account, sessions, API keys, invitations and the events that concern them, as lines of JSON
-    with their `kind`.  The answer, and where the file is then, are as of an export of events.
+    The file has the account, sessions, API keys, invitations and events, as lines of JSON with
+    their `kind`.  The answer and the place of the file are those of an export of events.
     """
     who, there = UserId(path_id(user_id)), organization(tenant_id)
     return written(context, await begin_person(context.rt, context.call, there, who))
@@ -176,9 +176,9 @@ async def export(
 
 @delete("/users/{user_id:str}/personal-data", status_code=204)
 async def erase(context: FromCaller, user_id: FromPath[PathId]) -> None:
-    """Erase a person for good: account, sessions, keys, and what is personal in the audit trail.
+    """Erase a person for good: account, sessions, keys, and personal fields in the audit trail.
 
-    For platform administrators.  Ids and acts stay; may be repeated.
+    For platform administrators.  Ids and events stay.  It may be repeated.
     """
     await erase_person(context.rt, context.call, UserId(path_id(user_id)))
 

@@ -1,1 +1,1 @@
-"""Wires of OAuth clients: RFC 6749, 6750, 7009, 7662."""
+"""Routes for OAuth clients: RFC 6749, 6750, 7009, 7662."""

@@ -39,11 +39,11 @@ class TokenAnswer(Struct, frozen=True, omit_defaults=True):
     token_type: str
     refresh_token: str | None = None
     issued_token_type: str | None = None
-    """Of an exchange (RFC 8693 section 2.2.1)."""
+    """Only in the answer to an exchange (RFC 8693 section 2.2.1)."""
 
 
 class Introspection(Struct, frozen=True, omit_defaults=True):
-    """RFC 7662 section 2.2; `active: false` and nothing else for every token that is not good."""
+    """RFC 7662 section 2.2.  For every token that is not active it only has `active: false`."""
 
     active: bool
     scope: str | None = None
@@ -64,7 +64,7 @@ class Introspection(Struct, frozen=True, omit_defaults=True):
 
 
 class Revoked(Struct, frozen=True):
-    """Nothing, as JSON: many clients read every answer as JSON (RFC 7009 section 2.2)."""
+    """An empty JSON object, since many clients parse every answer (RFC 7009 section 2.2)."""
 
 
 @post("/token", status_code=200, opt={"form": TokenRequest})
@@ -94,7 +94,7 @@ async def token(form: FromForm) -> Response[TokenAnswer]:
 
 @post("/introspect", status_code=200, opt={"form": IntrospectionRequest})
 async def introspect_token(form: FromForm) -> Response[Introspection]:
-    """Tell an authenticated client about a token (RFC 7662)."""
+    """Introspect a token for an authenticated client (RFC 7662)."""
     rt, call = form.context.rt, form.context.call
     client = await _client(form)
     # Where a key was presented from: ours, beyond RFC 7662.
@@ -106,7 +106,7 @@ async def introspect_token(form: FromForm) -> Response[Introspection]:
 
 @post("/revoke", status_code=200, opt={"form": RevocationRequest})
 async def revoke(form: FromForm) -> Response[Revoked]:
-    """Revoke a token of the client's own (RFC 7009); the answer is an empty JSON object."""
+    """Revoke a token of this client (RFC 7009).  The answer is an empty JSON object."""
     client = await _client(form, public=True)
     await revoke_token(form.context.rt, form.context.call, client, form.need("token"))
     return Response(Revoked())
@@ -125,7 +125,7 @@ async def _refresh(form: Form) -> Issued:
 
 
 async def _exchange(form: Form) -> Issued:
-    """Exchange an API key (RFC 8693 section 2.1): it is the credential, no client is needed."""
+    """Exchange an API key (RFC 8693 section 2.1).  The key authenticates, without a client."""
     rt, call = form.context.rt, form.context.call
     if form.presented.secret is not None or form.presented.assertion is not None:
         await _client(form)
@@ -158,7 +158,7 @@ async def _client(form: Form, *, public: bool = False) -> Client:
 
 
 def _key(rt: Runtime, key: StoredKey) -> Introspection:
-    """Tell of an API key that is good; `client_id` is what may be shown of it."""
+    """Render the introspection of a good API key.  `client_id` is its public prefix."""
     return Introspection(
         active=True,
         scope=" ".join(key.scopes),

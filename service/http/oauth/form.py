@@ -24,7 +24,7 @@ _IN_FORM = ("client_id", "client_secret", "client_assertion")
 
 
 class Form(Struct, frozen=True):
-    """A parsed form, the request it came in, and how its sender identified itself."""
+    """A parsed form, its request, and the client credentials in it."""
 
     context: RequestContext
     values: dict[str, str]
@@ -35,7 +35,7 @@ class Form(Struct, frozen=True):
         return self.values.get(name)
 
     def need(self, name: str) -> str:
-        """Return a parameter; Refused(INVALID_REQUEST) when it is not there."""
+        """Return a parameter.  Refused(INVALID_REQUEST) when it is missing."""
         value = self.values.get(name)
         if value is None:
             raise Refused(Reason.INVALID_REQUEST, "a parameter is missing", fields=(name,))
@@ -74,7 +74,7 @@ def parse(body: bytes) -> dict[str, str]:
 
 
 def _presented(headers: list[str], values: dict[str, str]) -> ClientCredentials:
-    """Return the one way a client identified itself (RFC 6749 section 2.3: never two)."""
+    """Return the client's credentials.  Two ways at once are refused (RFC 6749 section 2.3)."""
     assertion = values.get("client_assertion")
     ways = bool(headers) + ("client_secret" in values) + (assertion is not None)
     if ways > 1 or len(headers) > 1:

@@ -1,4 +1,4 @@
-"""What OAuth's forms hold, as openapi/ tells it.
+"""The parameters of OAuth forms, for openapi/.
 
 They are read by name: what stands there besides is ignored, and what is empty counts as left out
 (RFC 6749 section 3.2).  A test holds these names against those that the wires ask for.
@@ -42,7 +42,7 @@ class _Client(Struct, frozen=True, kw_only=True):
 class ClientCredentialsRequest(
     _Client, frozen=True, kw_only=True, tag_field="grant_type", tag="client_credentials"
 ):
-    """A token for a service itself (RFC 6749 section 4.4)."""
+    """A request for a token for the client itself (RFC 6749 section 4.4)."""
 
     scope: Scope = UNSET
 
@@ -50,7 +50,7 @@ class ClientCredentialsRequest(
 class RefreshRequest(
     _Client, frozen=True, kw_only=True, tag_field="grant_type", tag="refresh_token"
 ):
-    """A session renewed, by the client its refresh token was issued to (RFC 6749 section 6)."""
+    """A refresh, by the client to which the refresh token was issued (RFC 6749 section 6)."""
 
     refresh_token: Value
     scope: Scope = UNSET
@@ -79,7 +79,7 @@ class IntrospectionRequest(_Client, frozen=True, kw_only=True):
     """RFC 7662 section 2.1."""
 
     token: Annotated[Value, Meta(description="An access token, or an API key.")]
-    token_type_hint: Annotated[Given, Meta(description="Not needed, and not heeded.")] = UNSET
+    token_type_hint: Annotated[Given, Meta(description="Not needed, and ignored.")] = UNSET
     address: Annotated[
         Given, Meta(description="Where an API key was presented from; ours, beyond RFC 7662.")
     ] = UNSET
