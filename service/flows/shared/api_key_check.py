@@ -18,13 +18,14 @@ _BUCKET = "key_failures"
 
 
 class Shown(Struct, frozen=True, kw_only=True):
-    """A key as it is shown: from an address, for a scope, and to whom.
+    """A key that was presented: from which address, for which scope, and to whom.
 
-    `to`: the organization of the service that asks, for which other organizations' keys do not
-    exist; None: the platform's services, and our own doors.
+    `to`: the organization of the service that asks; keys of other organizations are unknown to it.
+    None: a service of the platform, or this service itself.
 
-    `limited`: somebody presents it as their own, and spends from their address's budget when it is
-    not good.  `anew`: read the key from the database, as the token outlives the cache.
+    `limited`: the key is the caller's own credential, and a bad one counts against the rate limit
+    of the caller's address.  `anew`: read the key from the database, because the token that will be
+    issued lives longer than the cache.
     """
 
     text: str
@@ -40,7 +41,7 @@ class Shown(Struct, frozen=True, kw_only=True):
 
 
 class Checked(Struct, frozen=True):
-    """A key, and why it is not good (None: it is).  No key: none that exists."""
+    """The result: the key (None: unknown), and why it is not good (None: it is good)."""
 
     key: StoredKey | None
     why: Why | None
@@ -57,11 +58,11 @@ UNKNOWN = Checked(None, Why.UNKNOWN)
 async def check_key(rt: Runtime, call: Call, shown: Shown) -> Checked:
     """Check a key.
 
-    A key this worker found good before costs no query while its revocations are fresh; for any
-    other well-written text there is one, shared with whoever asks at the time, whether the key
+    A cached good key costs no query while the worker's revocations are fresh.  Any other text of
+    the right form costs one, which is shared with other checks at that moment, whether the key
     exists or not.  Nothing is written: uses and failures wait for a background task.
 
-    Refused: TOO_MANY for who is limited; UNAVAILABLE when nobody can say.
+    Refused: TOO_MANY for `limited` callers; UNAVAILABLE when the key cannot be checked.
     """
     written = apikeys.read(shown.text)
     if written is None:
@@ -83,10 +84,10 @@ async def check_key(rt: Runtime, call: Call, shown: Shown) -> Checked:
 async def _remembered(
     rt: Runtime, call: Call, shown: Shown, written: KeyText, mac: bytes
 ) -> StoredKey | None:
-    """Return a key this worker knows to be good still, here and for who asks: a no is never quick.
+    """Return a cached key if it is good for this check; None: read it from the database.
 
-    What was revoked is forgotten.  Cutoffs on its owner and its organization make it be read anew:
-    they may have been disabled.
+    A bad key is never answered from the cache.  A revoked key is removed from the cache.  After a
+    cutoff of its owner or organization the key is read again, since they may be disabled.
     """
     held = rt.apikeys.find(mac, call.at)
     if held is None or held.key.public_id != written.public_id:
