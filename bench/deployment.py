@@ -153,6 +153,7 @@ class Deployment:
             user_id=administrator.account.user_id,
             tenant_id=administrator.organization.tenant_id,
             session_id=SessionId(UUID(administrator.session_id)),
+            client_id="console",
             roles=("owner", PLATFORM_ADMIN),
             scopes=(),
             expires_at=self.rt.clock.now() + timedelta(minutes=1),

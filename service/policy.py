@@ -25,16 +25,9 @@ def _between(least: int, most: int) -> Meta:
     return Meta(ge=least, le=most)
 
 
-SERVICE_SCOPES = ("revocations:read", "api-keys:verify", "secrets:sealed")
-"""Scopes of the service itself, for clients."""
-
-KEY_SCOPES = ("revocations:read", "api-keys:verify")
-"""The service's scopes that an API key may hold.  Only a platform administrator grants them."""
-
-
-Scope: TypeAlias = Annotated[str, Meta(max_length=100, pattern=r"^[!#-)+-\[\]-~]+\Z")]
+Scope: TypeAlias = Annotated[str, Meta(max_length=100, pattern=r"^(?!manage:)[!#-)+-\[\]-~]+\Z")]
 """The name of a scope (RFC 6749 section 3.3).  No space, which separates scopes, and no `*`, which
-looks like a wildcard."""
+looks like a wildcard.  Names that begin with `manage:` are the service's own."""
 
 
 class Tokens(Struct, frozen=True, forbid_unknown_fields=True):

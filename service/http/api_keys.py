@@ -17,7 +17,7 @@ from service.flows.apikeys.rotate import LONGEST_OVERLAP, rotate_key
 from service.flows.apikeys.verify import verify_key
 from service.flows.shared.api_key_check import PATTERN, Checked
 from service.http.address import given_address
-from service.http.context import FromCaller, RequestContext, provide_caller
+from service.http.context import FromCaller, RequestContext, provide_administrator, provide_caller
 from service.http.field_types import (
     Cursor,
     Id,
@@ -183,7 +183,7 @@ async def remove(context: FromCaller, key_id: FromPath[PathId]) -> None:
     await delete_key(context.rt, context.call, _id(key_id))
 
 
-@post("/verify", status_code=200)
+@post("/verify", status_code=200, dependencies={"context": Provide(provide_caller)})
 async def verify(context: FromCaller, data: JSONBody[VerifyForm]) -> VerifyAnswer:
     """Verify an API key that was presented to a service."""
     address = given_address(data.address)
@@ -250,5 +250,5 @@ def _text(found: object | None) -> str | None:
 router = Router(
     "/api-keys",
     route_handlers=[create, list_page, verify, show, revoke, rotate, remove],
-    dependencies={"context": Provide(provide_caller)},
+    dependencies={"context": Provide(provide_administrator)},
 )

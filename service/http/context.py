@@ -1,5 +1,6 @@
 """The request context of handlers: the runtime, the call and its actor, in one dependency."""
 
+from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 import msgspec
@@ -8,14 +9,20 @@ from litestar.params import SkipValidation
 from litestar.types import Scope
 from msgspec import Struct
 
-from service.flows.apikeys.bearer import authenticate_bearer
+from service.flows.shared.bearer import (
+    authenticate_administrator,
+    authenticate_caller,
+    authenticate_person,
+)
+from service.flows.shared.permissions import Administrator
 from service.http import cookies
 from service.http.address import ClientAddresses
-from service.kernel.call import Call, Person
+from service.kernel.call import ApiKey, Call, Machine, Person
 from service.kernel.ids import TenantId
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
 
+_Authenticate: TypeAlias = Callable[[Runtime, Call, str], Awaitable[Person | Machine | ApiKey]]
 HTTP_1 = frozenset({"1", "1.0", "1.1"})
 """The versions of HTTP that ASGI servers name for HTTP/1.x."""
 _LONGEST_AGENT = 512
@@ -42,6 +49,13 @@ class RequestContext(Struct, frozen=True):
             raise Refused(Reason.UNAUTHENTICATED, private="no bearer token")
         return self.call.actor
 
+    @property
+    def administrator(self) -> Administrator:
+        """Return the calling administrator.  Refused(UNAUTHENTICATED) when there is none."""
+        if not isinstance(self.call.actor, (Person, Machine)):
+            raise Refused(Reason.UNAUTHENTICATED, private="no bearer token")
+        return self.call.actor
+
 
 FromCaller: TypeAlias = NamedDependency[SkipValidation[RequestContext]]
 """The type by which a handler gets the request context."""
@@ -52,25 +66,36 @@ async def provide_open(scope: Scope) -> RequestContext:
     return _asked(scope)
 
 
-async def provide_signed_in(scope: Scope) -> RequestContext:
-    """For routes of a signed-in person: `Authorization: Bearer`.  Refused(UNAUTHENTICATED)."""
-    context = _asked(scope)
-    token = bearer(scope)
-    if token is None:
-        raise Refused(Reason.UNAUTHENTICATED, private="no bearer token")
-    return await _signed(context, token)
+async def provide_person(scope: Scope) -> RequestContext:
+    """For routes on which people manage their own account: a person's bearer token.
+
+    Refused: UNAUTHENTICATED for nobody; FORBIDDEN for a machine, and for a person's token that was
+    issued to or for another application.
+    """
+    return await _signed(_asked(scope), _needed(scope), authenticate_person)
+
+
+async def provide_administrator(scope: Scope) -> RequestContext:
+    """For routes of administration: a person, or a machine with a management scope.
+
+    Refused: as `provide_person`; INSUFFICIENT_SCOPE for a machine without such a scope.
+    """
+    return await _signed(_asked(scope), _needed(scope), authenticate_administrator)
+
+
+async def provide_caller(scope: Scope) -> RequestContext:
+    """For routes of services: a machine or an API key.  The flow checks the scope.
+
+    Refused: UNAUTHENTICATED; FORBIDDEN for a token that was issued for another service.
+    """
+    return await _signed(_asked(scope), _needed(scope), authenticate_caller)
 
 
 async def provide_optional(scope: Scope) -> RequestContext:
     """For routes that anyone may call; the actor is the signed-in person, if there is one."""
     context = _asked(scope)
     token = bearer(scope)
-    return context if token is None else await _signed(context, token)
-
-
-async def provide_caller(scope: Scope) -> RequestContext:
-    """For routes of people, machines and API keys.  The flow decides what each may do."""
-    return await provide_signed_in(scope)
+    return context if token is None else await _signed(context, token, authenticate_person)
 
 
 async def provide_by_cookie(scope: Scope) -> RequestContext:
@@ -93,7 +118,7 @@ async def provide_sign_out(scope: Scope) -> RequestContext:
     context = await provide_by_cookie(scope)
     try:
         token = bearer(scope)
-        return await _signed(context, token) if token is not None else context
+        return await _signed(context, token, authenticate_person) if token else context
     except Refused as refused:
         if refused.reason is not Reason.UNAUTHENTICATED:
             raise
@@ -111,7 +136,7 @@ async def provide_sign_in(scope: Scope) -> RequestContext:
 
 async def provide_password(scope: Scope) -> RequestContext:
     """For changing the password: a signed-in person, and the device cookie."""
-    context = await provide_signed_in(scope)
+    context = await provide_person(scope)
     return msgspec.structs.replace(
         context, device_token=cookies.read(scope["headers"], cookies.DEVICE)
     )
@@ -201,8 +226,17 @@ def _asked(scope: Scope, *, by_person: bool = False) -> RequestContext:
     return RequestContext(rt, call, state=scope["state"])
 
 
-async def _signed(context: RequestContext, token: str) -> RequestContext:
-    caller = await authenticate_bearer(context.rt, context.call, token)
+def _needed(scope: Scope) -> str:
+    token = bearer(scope)
+    if token is None:
+        raise Refused(Reason.UNAUTHENTICATED, private="no bearer token")
+    return token
+
+
+async def _signed(
+    context: RequestContext, token: str, authenticate: _Authenticate
+) -> RequestContext:
+    caller = await authenticate(context.rt, context.call, token)
     context.note(caller.actor_id, caller.tenant_id)
     return msgspec.structs.replace(
         context, call=msgspec.structs.replace(context.call, actor=caller)
@@ -222,12 +256,13 @@ def _agent(scope: Scope) -> str:
 __all__ = [
     "FromCaller",
     "RequestContext",
+    "provide_administrator",
     "provide_by_cookie",
     "provide_caller",
     "provide_open",
     "provide_optional",
     "provide_password",
+    "provide_person",
     "provide_sign_in",
     "provide_sign_out",
-    "provide_signed_in",
 ]

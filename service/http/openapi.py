@@ -12,14 +12,15 @@ from litestar.routes import BaseRoute, HTTPRoute
 from msgspec import UNSET, Struct, inspect
 
 from service.http.context import (
+    provide_administrator,
     provide_by_cookie,
     provide_caller,
     provide_open,
     provide_optional,
     provide_password,
+    provide_person,
     provide_sign_in,
     provide_sign_out,
-    provide_signed_in,
 )
 from service.http.cookies import REFRESH
 from service.http.dialect import Dialect, of_route
@@ -81,7 +82,8 @@ _ASKED: dict[Callable[..., object], list[_Requirement]] = {
     provide_open: [],
     provide_sign_in: [],
     provide_optional: [_NOTHING, _BEARER],
-    provide_signed_in: [_BEARER],
+    provide_person: [_BEARER],
+    provide_administrator: [_BEARER],
     provide_password: [_BEARER],
     provide_caller: [_BEARER, _API_KEY],
     provide_by_cookie: [_COOKIE],

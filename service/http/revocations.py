@@ -23,7 +23,7 @@ from service.flows.revocations.read import (
     read_feed,
 )
 from service.flows.revocations.revoke_by_hand import ToRevoke, revoke_by_hand
-from service.http.context import FromCaller, RequestContext, provide_caller
+from service.http.context import FromCaller, RequestContext, provide_administrator, provide_caller
 from service.http.field_types import Line, Moment
 from service.kernel.ids import TenantId
 from service.kernel.refusal import Refused
@@ -183,7 +183,7 @@ async def check(context: FromCaller, data: JSONBody[CheckForm]) -> CheckAnswer:
     return CheckAnswer(await find_revoked(context.rt, context.call, data.jtis))
 
 
-@post("/", status_code=201)
+@post("/", status_code=201, dependencies={"context": Provide(provide_administrator)})
 async def revoke(context: FromCaller, data: JSONBody[RevokeForm]) -> Response[EntryAnswer]:
     """Revoke tokens (administrators)."""
     there = TenantId(data.tenant_id) if data.tenant_id else None

@@ -8,10 +8,10 @@ from litestar.openapi import ResponseSpec
 from litestar.types import Scope
 from msgspec import Struct
 
+from service.flows.shared import permissions
 from service.http.context import header, runtime
 from service.http.oauth.endpoints import GRANTS
 from service.kernel.refusal import Reason, Refused
-from service.policy import SERVICE_SCOPES
 from service.runtime import Runtime
 
 _CACHED = {
@@ -60,7 +60,7 @@ def metadata(rt: Runtime) -> Metadata:
         introspection_endpoint_auth_signing_alg_values_supported=_ALGORITHMS,
         revocation_endpoint_auth_methods_supported=_METHODS,
         revocation_endpoint_auth_signing_alg_values_supported=_ALGORITHMS,
-        scopes_supported=(*rt.policy.scopes, *SERVICE_SCOPES),
+        scopes_supported=(*rt.policy.scopes, *permissions.Scope),
     )
 
 

@@ -39,13 +39,15 @@ class Person(Struct, frozen=True, kw_only=True):
     user_id: UserId
     tenant_id: TenantId
     session_id: SessionId
+    client_id: str
+    """The application that holds the token."""
     roles: tuple[str, ...]
     scopes: tuple[str, ...]
     expires_at: datetime
     kind: Literal["user"] = "user"
 
     @property
-    def actor_id(self) -> str | None:
+    def actor_id(self) -> str:
         """The user's id."""
         return str(self.user_id)
 
@@ -66,6 +68,10 @@ class Machine(Struct, frozen=True, kw_only=True):
     def actor_id(self) -> str:
         """The client's id."""
         return self.client_id
+
+    def crosses(self, tenant_id: TenantId | None) -> bool:
+        """Tell whether this is a service of the platform, at an organization."""
+        return self.tenant_id is None and tenant_id is not None
 
 
 class ApiKey(Struct, frozen=True, kw_only=True):

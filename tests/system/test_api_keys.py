@@ -73,6 +73,7 @@ async def a_world(rt: Runtime) -> World:
         user_id=made.user_id,
         tenant_id=made.tenant_id,
         session_id=SessionId(made.user_id),
+        client_id="console",
         roles=("owner", "platform_admin"),
         scopes=("agentes", "proxy-ollama"),
         expires_at=rt.clock.now() + timedelta(hours=1),

@@ -118,6 +118,7 @@ async def world() -> AsyncIterator[World]:
             user_id=made.user_id,
             tenant_id=made.tenant_id,
             session_id=SessionId(made.user_id),
+            client_id="console",
             roles=("owner",),
             scopes=("agentes",),
             expires_at=rt.clock.now() + timedelta(hours=1),

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from service.domain.audit.events import Event
 from service.kernel import ids
-from service.kernel.call import Call, Person
+from service.kernel.call import Call, Machine, Person
 from service.kernel.sql import Queries, Tx, Writes
 
 
@@ -78,8 +78,9 @@ def _told(call: Call, event: Event) -> tuple[str, str]:
     """
     told: dict[str, Any] = msgspec.to_builtins(event)
     detail = {name: value for name, value in told.items() if name not in _COLUMNS}
-    if isinstance(call.actor, Person) and call.actor.crosses(event.tenant_id):
-        detail["crossing_from"] = str(call.actor.tenant_id)
+    actor = call.actor
+    if isinstance(actor, (Person, Machine)) and actor.crosses(event.tenant_id):
+        detail["crossing_from"] = str(actor.tenant_id or "platform")
     return told["type"], msgspec.json.encode(detail).decode()
 
 

@@ -41,10 +41,11 @@ class Tokens:
         """Sign claims.  It takes tens of microseconds: call it outside of decisions."""
         return key.sign(self._encode(claims))
 
-    def verify(self, token: str, at: datetime) -> Claims:
+    def verify(self, token: str, at: datetime, *, any_audience: bool = False) -> Claims:
         """Return the claims of a genuine, unexpired token.  Refused(UNAUTHENTICATED) otherwise.
 
-        Does not check whether the token is revoked.
+        It is for this service, or (`any_audience`) for any whose tokens this issuer signs: then the
+        caller says what that means.  Does not check whether the token is revoked.
         """
         if len(token) > _LONGEST or not token.isascii():
             raise _no("too long, or not ASCII")
@@ -53,6 +54,8 @@ class Tokens:
         if claims is None:
             claims = self._check(token)
             self._remember(digest, claims)
+        if not any_audience and claims.aud != self.audience:
+            raise _no("issued for another")
         now = at.timestamp()
         if now >= claims.exp + LEEWAY:
             raise _no("expired")
@@ -79,8 +82,8 @@ class Tokens:
             claims = None
         if claims is None:
             raise _no("signature or claims")
-        if claims.iss != self._issuer or claims.aud != self.audience:
-            raise _no("issued by or for another")
+        if claims.iss != self._issuer:
+            raise _no("issued by another")
         if claims.cnf is not UNSET:
             raise _bound()
         return msgspec.structs.replace(claims, kid=key.kid)

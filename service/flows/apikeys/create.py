@@ -14,15 +14,15 @@ from service.flows.apikeys.issuing import (
     check_scopes,
     insert_key,
 )
-from service.flows.apikeys.visibility import find_key
+from service.flows.apikeys.visibility import lock_key
 from service.flows.shared import limiting
 from service.flows.shared.idempotency import find_made, keep_made
 from service.flows.shared.naming import check_known, check_name
-from service.flows.shared.permissions import Permission, may, require
-from service.flows.shared.reach import hold_oneself
+from service.flows.shared.permissions import Administrator, Permission, may, require
+from service.flows.shared.reach import hold_oneself, home
 from service.kernel import ids
-from service.kernel.call import Call
-from service.kernel.ids import ApiKeyId
+from service.kernel.call import Call, Machine
+from service.kernel.ids import ApiKeyId, UserId
 from service.kernel.refusal import Reason, Refused, check_all, wrong
 from service.runtime import Runtime
 
@@ -48,9 +48,10 @@ async def create_key(rt: Runtime, call: Call, new: NewKey) -> IssuedKey:
     Refused: UNAUTHENTICATED; FORBIDDEN for the caller's role, or for a scope that they do not hold;
     TOO_MANY; INVALID_REQUEST, which names the member at fault.
     """
-    person = require(call, Permission.WRITE_API_KEYS)
-    await limiting.spend_own(rt, call, "create_api_key", person)
-    if new.shared and not may(person, Permission.WRITE_ALL_API_KEYS):
+    administrator = require(call, Permission.WRITE_API_KEYS)
+    await limiting.spend_own(rt, call, "create_api_key", administrator)
+    owner_id = None if new.shared else _own(administrator)
+    if new.shared and not may(administrator, Permission.WRITE_ALL_API_KEYS):
         raise Refused(Reason.FORBIDDEN, "your role does not allow this", fields=("owner",))
     check_all(
         lambda: check_name(new.name),
@@ -60,11 +61,11 @@ async def create_key(rt: Runtime, call: Call, new: NewKey) -> IssuedKey:
     )
     key = ApiKey(
         key_id=ApiKeyId(ids.new(call.at)),
-        tenant_id=person.tenant_id,
-        owner_id=None if new.shared else person.user_id,
+        tenant_id=home(administrator),
+        owner_id=owner_id,
         public_id="",
         name=new.name,
-        scopes=check_scopes(rt, person, new.scopes),
+        scopes=check_scopes(rt, administrator, new.scopes),
         networks=_checked_networks(new.networks),
         created_at=call.at,
         expires_at=check_expiry(call, new.expires_at),
@@ -77,8 +78,8 @@ async def create_key(rt: Runtime, call: Call, new: NewKey) -> IssuedKey:
     async with rt.pg.decision() as tx:
         made = await find_made(rt, tx, call)
         if made is not None:
-            return IssuedKey(await find_key(tx, person, ApiKeyId(ids.read(made))))
-        await hold_oneself(tx, person)
+            return IssuedKey(await lock_key(tx, administrator, ApiKeyId(ids.read(made))))
+        await hold_oneself(tx, administrator)
         issued = await insert_key(rt, tx, key)
         await audit.record(
             tx,
@@ -94,6 +95,13 @@ async def create_key(rt: Runtime, call: Call, new: NewKey) -> IssuedKey:
         )
         await keep_made(rt, tx, call, key.key_id)
     return issued
+
+
+def _own(administrator: Administrator) -> UserId:
+    """Return the owner of a person's own key.  Refused(INVALID_REQUEST) for a machine."""
+    if isinstance(administrator, Machine):
+        raise wrong("owner", "must be organization: a client owns no key")
+    return administrator.user_id
 
 
 def _checked_networks(given: tuple[str, ...]) -> tuple[str, ...]:

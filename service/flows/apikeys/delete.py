@@ -15,9 +15,9 @@ async def delete_key(rt: Runtime, call: Call, key_id: ApiKeyId) -> None:
 
     Refused: UNAUTHENTICATED; FORBIDDEN; NOT_FOUND, also for a key of another organization.
     """
-    person = require(call, Permission.WRITE_API_KEYS)
+    administrator = require(call, Permission.WRITE_API_KEYS)
     async with rt.pg.decision() as tx:
-        key = await lock_key(tx, person, key_id)
+        key = await lock_key(tx, administrator, key_id)
         await apikeys.delete(tx, key_id)
         deleted = events.ApiKeyDeleted(
             tenant_id=key.tenant_id, user_id=key.owner_id, key_id=key_id, prefix=key.prefix

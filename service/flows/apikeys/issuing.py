@@ -8,10 +8,10 @@ from service.domain import apikeys
 from service.domain.apikeys import ApiKey, KeyText
 from service.domain.keyring import Usage
 from service.flows.shared.naming import check_held, check_known
-from service.kernel.call import Call, Person
+from service.flows.shared.permissions import KEY_SCOPES, Administrator
+from service.kernel.call import Call
 from service.kernel.refusal import wrong
 from service.kernel.sql import Tx
-from service.policy import KEY_SCOPES
 from service.runtime import Runtime
 
 _LONGEST = timedelta(days=36_525)
@@ -24,14 +24,16 @@ class IssuedKey(Struct, frozen=True):
     secret: str = ""
 
 
-def check_scopes(rt: Runtime, person: Person, scopes: tuple[str, ...]) -> tuple[str, ...]:
+def check_scopes(
+    rt: Runtime, administrator: Administrator, scopes: tuple[str, ...]
+) -> tuple[str, ...]:
     """Return the scopes, each once, after checking that they exist and the person holds them.
 
     Refused: INVALID_REQUEST for no scope or an unknown one; FORBIDDEN for a scope that the person
     does not hold.  A platform administrator may grant every scope of the catalogue.
     """
     known = check_known(scopes, catalogue(rt))
-    check_held(person, known, "scopes")
+    check_held(administrator, known, "scopes")
     return known
 
 

@@ -16,15 +16,15 @@ async def revoke_key(rt: Runtime, call: Call, key_id: ApiKeyId) -> ApiKey:
 
     Refused: UNAUTHENTICATED; FORBIDDEN; NOT_FOUND, also for a key of another organization.
     """
-    person = require(call, Permission.WRITE_API_KEYS)
+    administrator = require(call, Permission.WRITE_API_KEYS)
     async with rt.pg.decision() as tx:
-        key = await lock_key(tx, person, key_id)
+        key = await lock_key(tx, administrator, key_id)
         if key.revoked_at is None:
             await apikeys.revoke(tx, key_id, call.at)
             revoked = events.ApiKeyRevoked(
                 tenant_id=key.tenant_id, user_id=key.owner_id, key_id=key_id, prefix=key.prefix
             )
             await audit.record(tx, call, revoked)
-            key = await lock_key(tx, person, key_id)
+            key = await lock_key(tx, administrator, key_id)
             await close_keys(tx, call.at, [key_id], key.tenant_id, "api key revoked")
     return key

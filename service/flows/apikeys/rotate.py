@@ -8,7 +8,7 @@ from service.domain import apikeys, audit
 from service.domain.apikeys import ApiKey
 from service.domain.audit import events
 from service.flows.apikeys.issuing import IssuedKey, check_expiry, check_scopes, insert_key
-from service.flows.apikeys.visibility import find_key, lock_key
+from service.flows.apikeys.visibility import lock_key, owns
 from service.flows.shared import limiting
 from service.flows.shared.ending import close_keys
 from service.flows.shared.idempotency import find_made, keep_made
@@ -37,23 +37,23 @@ async def rotate_key(
     feed, which all caches follow.  Refused: UNAUTHENTICATED; FORBIDDEN; TOO_MANY; NOT_FOUND;
     CONFLICT for a key that has ended or already has a successor.
     """
-    person = require(call, Permission.WRITE_API_KEYS)
-    await limiting.spend_own(rt, call, "rotate_api_key", person)
+    administrator = require(call, Permission.WRITE_API_KEYS)
+    await limiting.spend_own(rt, call, "rotate_api_key", administrator)
     if not 0 <= overlap <= LONGEST_OVERLAP:
         raise wrong("overlap_seconds", f"must be a number of seconds from 0 to {LONGEST_OVERLAP}")
     check_expiry(call, expires_at)
     async with rt.pg.decision() as tx:
         made = await find_made(rt, tx, call)
         if made is not None:
-            return IssuedKey(await find_key(tx, person, ApiKeyId(ids.read(made))))
-        await hold_oneself(tx, person)
-        old = await lock_key(tx, person, key_id)
-        if old.owner_id not in (None, person.user_id):
+            return IssuedKey(await lock_key(tx, administrator, ApiKeyId(ids.read(made))))
+        await hold_oneself(tx, administrator)
+        old = await lock_key(tx, administrator, key_id)
+        if old.owner_id is not None and not owns(administrator, old):
             # The caller would get a key that acts in the owner's name.
             raise Refused(Reason.FORBIDDEN, "a person's key is rotated by that person; revoke it")
         if old.state(call.at) is not None or old.successor_id is not None:
             raise Refused(Reason.CONFLICT, "this key has ended, or has a successor already")
-        check_scopes(rt, person, old.scopes)
+        check_scopes(rt, administrator, old.scopes)
         successor = structs.replace(
             old,
             key_id=ApiKeyId(ids.new(call.at)),

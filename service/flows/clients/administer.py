@@ -12,9 +12,16 @@ from service.flows.shared.cutoff import cut_off
 from service.flows.shared.idempotency import find_made, keep_made
 from service.flows.shared.naming import check_held
 from service.flows.shared.new_client import Created, NewClient, check_client, insert_client
-from service.flows.shared.permissions import Permission, is_platform_admin, reach, reaches, require
-from service.flows.shared.reach import enter, own, record_look
-from service.kernel.call import Call, Person
+from service.flows.shared.permissions import (
+    Administrator,
+    Permission,
+    is_of_platform,
+    reach,
+    reaches,
+    require,
+)
+from service.flows.shared.reach import THE_PLATFORM, enter, own, record_look
+from service.kernel.call import Call
 from service.kernel.ids import TenantId
 from service.kernel.postgres import Decision
 from service.kernel.refusal import Reason, Refused, wrong
@@ -40,9 +47,9 @@ async def list_clients(
 
 async def read_client(rt: Runtime, call: Call, client_id: str) -> Client:
     """Return one.  Refused(NOT_FOUND) for another organization's as for none."""
-    person = require(call, Permission.READ_CLIENTS)
+    administrator = require(call, Permission.READ_CLIENTS)
     async with rt.pg.decision() as tx:
-        found = _reached(person, await clients.find(tx, client_id))
+        found = _reached(administrator, await clients.find(tx, client_id))
         await record_look(tx, call, found.tenant_id, Permission.READ_CLIENTS)
     return found
 
@@ -52,17 +59,18 @@ async def create(rt: Runtime, call: Call, tenant_id: TenantId | None, new: NewCl
 
     Refused: INVALID_REQUEST; FORBIDDEN for a scope the person does not hold; NOT_FOUND; TOO_MANY.
     """
-    person = require(call, Permission.KEEP_CLIENTS)
-    await limiting.spend_own(rt, call, "create_client", person)
-    check_client(rt, new)
-    check_held(person, new.scopes, "scopes")
+    administrator = require(call, Permission.KEEP_CLIENTS)
+    await limiting.spend_own(rt, call, "create_client", administrator)
+    tenant_id = own(call, tenant_id)
+    check_client(rt, new, of_platform=tenant_id == THE_PLATFORM)
+    check_held(administrator, new.scopes, "scopes")
     async with rt.pg.decision() as tx:
         made = await find_made(rt, tx, call)
         if made is not None:
-            found = _reached(person, await clients.find(tx, made))
+            found = _reached(administrator, await clients.find(tx, made))
             await record_look(tx, call, found.tenant_id, Permission.KEEP_CLIENTS)
             return Created(found, None)
-        there = await enter(tx, call, own(call, tenant_id), Permission.KEEP_CLIENTS)
+        there = await enter(tx, call, tenant_id, Permission.KEEP_CLIENTS)
         created = await insert_client(rt, call, tx, new, there)
         await keep_made(rt, tx, call, created.client.client_id)
     return created
@@ -88,8 +96,8 @@ async def enable(rt: Runtime, call: Call, client_id: str) -> None:
     Refused: NOT_FOUND; FORBIDDEN for a scope the person does not hold.
     """
     async with rt.pg.decision() as tx:
-        person, client = await _hold(tx, call, client_id)
-        check_held(person, client.scopes)
+        administrator, client = await _hold(tx, call, client_id)
+        check_held(administrator, client.scopes)
         if client.disabled_at is None:
             return
         await clients.set_disabled(tx, client, None)
@@ -105,16 +113,16 @@ async def rotate_secret(rt: Runtime, call: Call, client_id: str, overlap: int) -
     TOO_MANY; FORBIDDEN for a scope the person does not hold: a secret is what it grants; CONFLICT
     for a client that signs with a key of its own.
     """
-    person = require(call, Permission.KEEP_CLIENTS)
-    await limiting.spend_own(rt, call, "rotate_client", person)
+    administrator = require(call, Permission.KEEP_CLIENTS)
+    await limiting.spend_own(rt, call, "rotate_client", administrator)
     if overlap and not SHORTEST_OVERLAP <= overlap <= LONGEST_OVERLAP:
         raise wrong("overlap_seconds", f"must be {OVERLAPS}")
     secret = clients.new_secret()
     mac = clients.secret_mac(rt.keyring.derived(Usage.CLIENT), secret)
     until: datetime | None = call.at + seconds(overlap) if overlap else None
     async with rt.pg.decision() as tx:
-        person, client = await _hold(tx, call, client_id)
-        check_held(person, client.scopes)
+        administrator, client = await _hold(tx, call, client_id)
+        check_held(administrator, client.scopes)
         if client.secret_mac is None:
             raise Refused(Reason.CONFLICT, "this client signs with a key of its own")
         await clients.replace_secret(tx, client, mac, until)
@@ -127,17 +135,19 @@ async def rotate_secret(rt: Runtime, call: Call, client_id: str, overlap: int) -
     return secret
 
 
-async def _hold(tx: Tx, call: Call, client_id: str) -> tuple[Person, Client]:
-    person = require(call, Permission.KEEP_CLIENTS)
-    return person, _reached(person, await clients.lock(tx, client_id, reach(person)))
+async def _hold(tx: Tx, call: Call, client_id: str) -> tuple[Administrator, Client]:
+    administrator = require(call, Permission.KEEP_CLIENTS)
+    return administrator, _reached(
+        administrator, await clients.lock(tx, client_id, reach(administrator))
+    )
 
 
-def _reached(person: Person, client: Client | None) -> Client:
-    """Return a client that exists for this person.  Refused(NOT_FOUND) for any other alike."""
+def _reached(administrator: Administrator, client: Client | None) -> Client:
+    """Return a client that exists for them.  Refused(NOT_FOUND) for any other alike."""
     if client is not None:
-        if client.tenant_id is None and is_platform_admin(person):
+        if client.tenant_id is None and is_of_platform(administrator):
             return client
-        if client.tenant_id is not None and reaches(person, client.tenant_id):
+        if client.tenant_id is not None and reaches(administrator, client.tenant_id):
             return client
     raise Refused(Reason.NOT_FOUND, "no such client")
 

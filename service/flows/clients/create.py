@@ -13,7 +13,7 @@ async def create_client(
 
     Refused: INVALID_REQUEST; NOT_FOUND when there is no such organization.
     """
-    check_client(rt, new)
+    check_client(rt, new, of_platform=organization is None)
     async with rt.pg.decision() as tx:
         owner = await find_organization(tx, organization)
         return await insert_client(rt, call, tx, new, owner.tenant_id if owner else None)

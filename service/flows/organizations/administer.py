@@ -35,8 +35,8 @@ from service.runtime import Runtime
 
 async def create(rt: Runtime, call: Call, slug: str, name: str) -> Organization:
     """Create an organization.  Refused: FORBIDDEN, INVALID_REQUEST, CONFLICT, TOO_MANY."""
-    person = require_platform(call, Permission.KEEP_ORGANIZATIONS)
-    await limiting.spend_own(rt, call, "create_organization", person)
+    administrator = require_platform(call, Permission.KEEP_ORGANIZATIONS)
+    await limiting.spend_own(rt, call, "create_organization", administrator)
     return await create_organization(rt, call, slug, name)
 
 
@@ -52,8 +52,8 @@ async def list_all(rt: Runtime, call: Call, after: UUID | None, most: int) -> li
 
 async def read(rt: Runtime, call: Call, tenant_id: TenantId) -> Organization:
     """Return the caller's organization; for platform administrators, any.  Refused(NOT_FOUND)."""
-    person = require(call, Permission.READ_ORGANIZATION)
-    there = target(person, tenant_id)
+    administrator = require(call, Permission.READ_ORGANIZATION)
+    there = target(administrator, tenant_id)
     async with rt.pg.decision() as tx:
         found = await find_organization(tx, there)
         await record_look(tx, call, there, Permission.READ_ORGANIZATION)

@@ -24,8 +24,13 @@ from service.domain.sessions import Why
 from service.flows.shared import export_files
 from service.flows.shared.ending import close_sessions
 from service.flows.shared.permissions import Permission
-from service.flows.shared.reach import hold_account, require_platform, revoke_person
-from service.kernel.call import Call, Operator
+from service.flows.shared.reach import (
+    hold_account,
+    refuse_account_above,
+    require_platform,
+    revoke_person,
+)
+from service.kernel.call import Call, Machine, Operator, Person
 from service.kernel.ids import UserId
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
@@ -50,11 +55,13 @@ async def erase_person(rt: Runtime, call: Call, user_id: UserId) -> Erased:
     an organization, and when an export file of their data cannot be deleted.
     """
     if not isinstance(call.actor, Operator):
-        person = require_platform(call, Permission.ERASE_PEOPLE)
-        if person.user_id == user_id:
+        administrator = require_platform(call, Permission.ERASE_PEOPLE)
+        if isinstance(administrator, Person) and administrator.user_id == user_id:
             raise Refused(Reason.CONFLICT, "nobody erases their own account")
     async with rt.pg.decision() as tx:
         account = await hold_account(tx, user_id)
+        if isinstance(call.actor, Machine):
+            await refuse_account_above(tx, call.actor, user_id)
         await export_files.forget_person(
             rt, user_id
         )  # first, because a refusal does not undo what was written

@@ -17,8 +17,8 @@ async def list_open(
     rt: Runtime, call: Call, tenant_id: TenantId | None, after: UUID | None, most: int
 ) -> list[Open]:
     """Return a page of an organization's invitations that can be accepted, the oldest first."""
-    person = require(call, Permission.READ_PEOPLE)
-    there = target(person, tenant_id)
+    administrator = require(call, Permission.READ_PEOPLE)
+    there = target(administrator, tenant_id)
     async with rt.pg.decision() as tx:
         await find_organization(tx, there)
         await record_look(tx, call, there, Permission.READ_PEOPLE)
@@ -31,12 +31,12 @@ async def withdraw(rt: Runtime, call: Call, invitation_id: UUID) -> None:
     Refused: NOT_FOUND for a used, expired, unknown or other organization's invitation; FORBIDDEN
     for the invitation of an owner, unless the caller is an owner.
     """
-    person = require(call, Permission.KEEP_PEOPLE)
+    administrator = require(call, Permission.KEEP_PEOPLE)
     async with rt.pg.decision() as tx:
-        found = await invitations.lock_one(tx, invitation_id, reach(person), call.at)
+        found = await invitations.lock_one(tx, invitation_id, reach(administrator), call.at)
         if found is None:
             raise Refused(Reason.NOT_FOUND, "no such invitation")
-        refuse_above(person, found.role)
+        refuse_above(administrator, found.role)
         await invitations.use(tx, invitation_id, call.at)
         withdrawn = events.InvitationWithdrawn(
             tenant_id=found.tenant_id, invitation_id=invitation_id, role=found.role

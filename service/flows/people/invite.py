@@ -14,8 +14,14 @@ from service.flows.shared import limiting, password_attempts
 from service.flows.shared.idempotency import find_made, keep_made
 from service.flows.shared.mailing import send_mail
 from service.flows.shared.naming import check_name
-from service.flows.shared.permissions import Permission, reach, require
-from service.flows.shared.reach import hold_organization, record_look, refuse_above, target
+from service.flows.shared.permissions import Administrator, Permission, reach, require
+from service.flows.shared.reach import (
+    hold_organization,
+    record_look,
+    refuse_above,
+    refuse_giving,
+    target,
+)
 from service.kernel import ids
 from service.kernel.call import Call, Person
 from service.kernel.ids import TenantId, UserId
@@ -53,20 +59,20 @@ async def invite(
     INVALID_REQUEST; FORBIDDEN, as only owners invite owners or replace such an invitation;
     NOT_FOUND; CONFLICT for a member, also a suspended one; TOO_MANY.
     """
-    person = require(call, Permission.KEEP_PEOPLE)
-    there = target(person, tenant_id)
-    refuse_above(person, role)
+    administrator = require(call, Permission.KEEP_PEOPLE)
+    there = target(administrator, tenant_id)
+    refuse_giving(administrator, role)
     address = checked_email(email)
-    await limiting.spend_own(rt, call, "invite", person)
+    await limiting.spend_own(rt, call, "invite", administrator)
     token, expires_at = invitations.new_token(), call.at + _LASTS
     async with rt.pg.decision() as tx:
         made = await find_made(rt, tx, call)
         if made is not None:
-            return await _open(tx, call, person, UUID(made))
-        organization = await hold_organization(tx, person, there)
+            return await _open(tx, call, administrator, UUID(made))
+        organization = await hold_organization(tx, administrator, there)
         await _refuse_member(tx, there, address)
         before = await invitations.lock_sent(tx, there, address.spellings, call.at)
-        refuse_above(person, *(one.role for one in before))
+        refuse_above(administrator, *(one.role for one in before))
         invitation_id = ids.new(call.at)
         for one in before:
             await invitations.use(tx, one.invitation_id, call.at)
@@ -77,7 +83,7 @@ async def invite(
             email=address.identity,
             role=role,
             token_hash=invitations.digest(token),
-            invited_by=person.user_id,
+            invited_by=administrator.user_id if isinstance(administrator, Person) else None,
             at=call.at,
             expires_at=expires_at,
         )
@@ -127,9 +133,9 @@ def _replaced(before: Open, successor: UUID) -> events.InvitationWithdrawn:
     )
 
 
-async def _open(tx: Tx, call: Call, person: Person, invitation_id: UUID) -> Invited:
+async def _open(tx: Tx, call: Call, administrator: Administrator, invitation_id: UUID) -> Invited:
     """Return an invitation that the same request made before, without link.  Refused(NOT_FOUND)."""
-    found = await invitations.lock_one(tx, invitation_id, reach(person), call.at)
+    found = await invitations.lock_one(tx, invitation_id, reach(administrator), call.at)
     if found is None:
         raise Refused(Reason.NOT_FOUND, "this invitation is not open any more")
     await record_look(tx, call, found.tenant_id, Permission.KEEP_PEOPLE)

@@ -13,14 +13,18 @@ from service.domain.sessions import Why
 from service.domain.users import Member, Role
 from service.flows.shared import limiting
 from service.flows.shared.ending import close_keys, close_sessions
-from service.flows.shared.permissions import Permission, is_platform_admin, require
+from service.flows.shared.permissions import Administrator, Permission, require
 from service.flows.shared.reach import (
+    THE_PLATFORM,
     find_member,
     find_organization,
     hold_account,
     hold_organization,
+    own,
     record_look,
     refuse_above,
+    refuse_account_above,
+    refuse_giving,
     refuse_last_owner,
     refuse_last_way_in,
     require_platform,
@@ -39,8 +43,8 @@ async def list_members(
     rt: Runtime, call: Call, tenant_id: TenantId | None, after: UUID | None, most: int
 ) -> list[Member]:
     """Return a page of an organization's members, suspended ones too."""
-    person = require(call, Permission.READ_PEOPLE)
-    there = target(person, tenant_id)
+    administrator = require(call, Permission.READ_PEOPLE)
+    there = target(administrator, tenant_id)
     async with rt.pg.decision() as tx:
         await find_organization(tx, there)
         await record_look(tx, call, there, Permission.READ_PEOPLE)
@@ -51,8 +55,8 @@ async def read_member(
     rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: UserId
 ) -> Member:
     """Return a member.  Refused(NOT_FOUND)."""
-    person = require(call, Permission.READ_PEOPLE)
-    there = target(person, tenant_id)
+    administrator = require(call, Permission.READ_PEOPLE)
+    there = target(administrator, tenant_id)
     async with rt.pg.decision() as tx:
         found = await find_member(tx, there, user_id)
         await record_look(tx, call, there, Permission.READ_PEOPLE, user_id)
@@ -68,11 +72,11 @@ async def change_role(
     Refused: FORBIDDEN when the caller is no owner and the old or new role is owner; CONFLICT for
     the last owner.
     """
-    person = require(call, Permission.KEEP_PEOPLE)
-    there = target(person, tenant_id)
+    administrator = require(call, Permission.KEEP_PEOPLE)
+    there = target(administrator, tenant_id)
     async with rt.pg.decision() as tx:
-        member = await _hold_member(tx, person, there, user_id)
-        refuse_above(person, role)
+        member = await _hold_member(tx, administrator, there, user_id)
+        refuse_giving(administrator, role)
         if role != "owner":
             await refuse_last_owner(tx, there, member)
         if role == member.role:
@@ -96,13 +100,13 @@ async def disable(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: 
     in all.  Refused(CONFLICT) for the last owner, and for the last platform administrator who can
     sign in.
     """
-    person = require(call, Permission.KEEP_PEOPLE)
-    if tenant_id is None and is_platform_admin(person):
+    if own(call, tenant_id) == THE_PLATFORM:
         await _disable_account(rt, call, user_id)
         return
-    there = target(person, tenant_id)
+    administrator = require(call, Permission.KEEP_PEOPLE)
+    there = target(administrator, tenant_id)
     async with rt.pg.decision() as tx:
-        member = await _hold_member(tx, person, there, user_id)
+        member = await _hold_member(tx, administrator, there, user_id)
         await refuse_last_owner(tx, there, member)
         if member.platform_admin:
             await refuse_last_way_in(tx, user_id, there)
@@ -116,13 +120,13 @@ async def disable(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: 
 
 async def enable(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: UserId) -> None:
     """Resume a membership; a platform administrator enables the account."""
-    person = require(call, Permission.KEEP_PEOPLE)
-    if tenant_id is None and is_platform_admin(person):
+    if own(call, tenant_id) == THE_PLATFORM:
         await _enable_account(rt, call, user_id)
         return
-    there = target(person, tenant_id)
+    administrator = require(call, Permission.KEEP_PEOPLE)
+    there = target(administrator, tenant_id)
     async with rt.pg.decision() as tx:
-        await _hold_member(tx, person, there, user_id)
+        await _hold_member(tx, administrator, there, user_id)
         await users.suspend(tx, there, user_id, None)
         resumed = events.MembershipResumed(tenant_id=there, user_id=user_id)
         await audit.record(tx, call, resumed)
@@ -134,10 +138,10 @@ async def remove(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: U
     This cannot be undone: a person who is invited again starts without them.  Refused: NOT_FOUND;
     CONFLICT for the last owner, and for the last platform administrator who can sign in.
     """
-    person = require(call, Permission.KEEP_PEOPLE)
-    there = target(person, tenant_id)
+    administrator = require(call, Permission.KEEP_PEOPLE)
+    there = target(administrator, tenant_id)
     async with rt.pg.decision() as tx:
-        member = await _hold_member(tx, person, there, user_id)
+        member = await _hold_member(tx, administrator, there, user_id)
         await refuse_last_owner(tx, there, member)
         if member.platform_admin:
             await refuse_last_way_in(tx, user_id, there)
@@ -163,22 +167,24 @@ async def unlock(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: U
     Limited, because each time allows some more guesses at a password for all organizations.
     Refused: NOT_FOUND; FORBIDDEN for an owner's account, unless the caller is an owner; TOO_MANY.
     """
-    person = require(call, Permission.KEEP_PEOPLE)
-    there = target(person, tenant_id)
+    administrator = require(call, Permission.KEEP_PEOPLE)
+    there = target(administrator, tenant_id)
     await limiting.spend(rt, "unlock", rt.policy.limits.unlock, f"{there}:{user_id}")
     async with rt.pg.decision() as tx:
         member = await find_member(tx, there, user_id)
-        refuse_above(person, member.role)
+        refuse_above(administrator, member.role)
         await lockouts.unlock(tx, user_id)
         await audit.record(tx, call, events.Unlocked(tenant_id=there, user_id=user_id))
 
 
-async def _hold_member(tx: Tx, person: Person, tenant_id: TenantId, user_id: UserId) -> Member:
+async def _hold_member(
+    tx: Tx, administrator: Administrator, tenant_id: TenantId, user_id: UserId
+) -> Member:
     """Lock the organization, then the person: the lock order.  Return the member."""
-    await hold_organization(tx, person, tenant_id)
+    await hold_organization(tx, administrator, tenant_id)
     await users.lock_member(tx, tenant_id, user_id)
     member = await find_member(tx, tenant_id, user_id)
-    refuse_above(person, member.role)
+    refuse_above(administrator, member.role)
     return member
 
 
@@ -198,10 +204,11 @@ async def _end_here(
 
 
 async def _disable_account(rt: Runtime, call: Call, user_id: UserId) -> None:
-    person = require_platform(call, Permission.DISABLE_ACCOUNTS)
+    administrator = require_platform(call, Permission.DISABLE_ACCOUNTS)
     async with rt.pg.decision() as tx:
         await hold_account(tx, user_id)
-        if user_id == person.user_id:
+        await refuse_account_above(tx, administrator, user_id)
+        if isinstance(administrator, Person) and user_id == administrator.user_id:
             raise Refused(Reason.CONFLICT, "nobody disables their own account")
         await users.set_disabled(tx, user_id, call.at)
         await invitations.withdraw(tx, None, user_id, call.at)
@@ -212,11 +219,12 @@ async def _disable_account(rt: Runtime, call: Call, user_id: UserId) -> None:
 
 
 async def _enable_account(rt: Runtime, call: Call, user_id: UserId) -> None:
-    require_platform(call, Permission.DISABLE_ACCOUNTS)
+    administrator = require_platform(call, Permission.DISABLE_ACCOUNTS)
     async with rt.pg.decision() as tx:
         account = await users.lock(tx, user_id)
         if account is None:
             raise Refused(Reason.NOT_FOUND, "no such person")
+        await refuse_account_above(tx, administrator, user_id)
         if account.erased_at is not None:
             raise Refused(Reason.CONFLICT, "this person was erased")
         await users.set_disabled(tx, user_id, None)

@@ -22,15 +22,16 @@ from service.domain.sessions import Why
 from service.flows.shared.ending import LONGEST_TOKEN
 from service.flows.shared.idempotency import find_made, keep_made
 from service.flows.shared.permissions import (
+    Administrator,
     Permission,
-    is_platform_admin,
+    is_of_platform,
     may,
     reach,
     reaches,
     require,
 )
-from service.flows.shared.reach import find_member, refuse_above, target
-from service.kernel.call import Call, Person
+from service.flows.shared.reach import find_member, refuse_above, refuse_account_above, target
+from service.kernel.call import Call
 from service.kernel.ids import ApiKeyId, SessionId, TenantId, UserId
 from service.kernel.refusal import Reason, Refused
 from service.kernel.sql import Tx
@@ -63,19 +64,19 @@ async def revoke_by_hand(rt: Runtime, call: Call, asked: ToRevoke) -> Revocation
     organizations, or a single token.  Refused(NOT_FOUND), with nothing changed, for an object that
     is out of reach or does not exist.  Refused(FORBIDDEN) for an owner's, unless the caller is one.
     """
-    person = require(call, Permission.REVOKE)
+    administrator = require(call, Permission.REVOKE)
     asked = asked.canonical()
     async with rt.pg.decision() as tx:
         made = await find_made(rt, tx, call)
         if made is not None:
             return await _find(tx, int(made))
-        tenant_id = await _reachable(tx, person, asked)
+        tenant_id = await _reachable(tx, administrator, asked)
         ended = None
         if asked.kind is Kind.SID:
             session = await sessions.find(tx, SessionId(UUID(asked.value)))
             if session is not None:
                 member = await users.find_member(tx, session.tenant_id, session.user_id)
-                refuse_above(person, *([member.role] if member else []))
+                refuse_above(administrator, *([member.role] if member else []))
                 ended = await sessions.end_one(
                     tx, session.session_id, session.user_id, call.at, Why.ENDED_BY_ADMIN
                 )
@@ -108,33 +109,41 @@ async def _find(tx: Tx, seq: int) -> Revocation:
     return found
 
 
-async def _reachable(tx: Tx, person: Person, asked: ToRevoke) -> TenantId | None:
+async def _reachable(tx: Tx, administrator: Administrator, asked: ToRevoke) -> TenantId | None:
     """Return the object's organization; None: the platform.  Refused(NOT_FOUND) out of reach."""
     if asked.kind is Kind.KID:
         raise Refused(
             Reason.INVALID_REQUEST, "a signing key is killed, not revoked", fields=("kind",)
         )
-    if asked.kind is Kind.TENANT_ID and not may(person, Permission.END_ORGANIZATION_SESSIONS):
+    if asked.kind is Kind.TENANT_ID and not may(
+        administrator, Permission.END_ORGANIZATION_SESSIONS
+    ):
         raise Refused(Reason.FORBIDDEN, "your role does not allow this")
     if asked.tenant_id is not None:
-        return await _reach_member(tx, person, asked.tenant_id, asked)
-    exists, owner = await _find_owner(tx, person, asked)
-    within = is_platform_admin(person) if owner is None else reaches(person, owner)
+        return await _reach_member(tx, administrator, asked.tenant_id, asked)
+    exists, owner = await _find_owner(tx, administrator, asked)
+    within = is_of_platform(administrator) if owner is None else reaches(administrator, owner)
     if not (exists and within):
         raise Refused(Reason.NOT_FOUND, "no such object", fields=("value",))
+    if asked.kind is Kind.SUB:
+        await refuse_account_above(tx, administrator, UserId(_id(asked.value)))
     return owner
 
 
-async def _reach_member(tx: Tx, person: Person, tenant_id: TenantId, asked: ToRevoke) -> TenantId:
+async def _reach_member(
+    tx: Tx, administrator: Administrator, tenant_id: TenantId, asked: ToRevoke
+) -> TenantId:
     if asked.kind is not Kind.SUB:
         raise Refused(Reason.INVALID_REQUEST, "only for a person: kind sub", fields=("tenant_id",))
-    there = target(person, tenant_id)
+    there = target(administrator, tenant_id)
     member = await find_member(tx, there, UserId(_id(asked.value)))
-    refuse_above(person, member.role)
+    refuse_above(administrator, member.role)
     return there
 
 
-async def _find_owner(tx: Tx, person: Person, asked: ToRevoke) -> tuple[bool, TenantId | None]:
+async def _find_owner(
+    tx: Tx, administrator: Administrator, asked: ToRevoke
+) -> tuple[bool, TenantId | None]:
     match asked.kind:
         case Kind.SID:
             session = await sessions.find(tx, SessionId(_id(asked.value)))
@@ -143,7 +152,7 @@ async def _find_owner(tx: Tx, person: Person, asked: ToRevoke) -> tuple[bool, Te
             client = await clients.find(tx, asked.value)
             return client is not None, client.tenant_id if client else None
         case Kind.AKID:
-            key = await apikeys.lock(tx, ApiKeyId(_id(asked.value)), reach(person))
+            key = await apikeys.lock(tx, ApiKeyId(_id(asked.value)), reach(administrator))
             return key is not None, key.tenant_id if key else None
         case Kind.TENANT_ID:
             tenant_id = TenantId(_id(asked.value))

@@ -4,12 +4,13 @@ from service.domain import audit, sessions, users
 from service.domain.audit import events
 from service.domain.sessions import LiveSession, Why
 from service.flows.shared.ending import close_sessions
-from service.flows.shared.permissions import Permission, is_platform_admin, reach, reaches, require
+from service.flows.shared.permissions import Permission, is_of_platform, reach, reaches, require
 from service.flows.shared.reach import (
     find_member,
     find_organization,
     record_looks,
     refuse_above,
+    refuse_account_above,
     target,
 )
 from service.kernel.call import Call
@@ -23,15 +24,15 @@ async def list_sessions(rt: Runtime, call: Call, user_id: UserId) -> list[LiveSe
 
     Refused(NOT_FOUND) for a person outside the administrator's organization, as for an unknown one.
     """
-    person = require(call, Permission.READ_SESSIONS)
+    administrator = require(call, Permission.READ_SESSIONS)
     async with rt.pg.decision() as tx:
         memberships = await users.list_memberships(tx, user_id)
         account = await users.find(tx, user_id)
-        here = [m for m in memberships if reaches(person, m.tenant_id)]
-        if account is None or (not here and not is_platform_admin(person)):
+        here = [m for m in memberships if reaches(administrator, m.tenant_id)]
+        if account is None or (not here and not is_of_platform(administrator)):
             raise Refused(Reason.NOT_FOUND, "no such person")
         found = await sessions.list_live(tx, user_id, call.at)
-        live = [one for one in found if reaches(person, one.tenant_id)]
+        live = [one for one in found if reaches(administrator, one.tenant_id)]
         shown = {one.tenant_id for one in here} | {one.tenant_id for one in live}
         await record_looks(tx, call, sorted(shown), Permission.READ_SESSIONS, user_id)
     return live
@@ -43,13 +44,13 @@ async def end_session(rt: Runtime, call: Call, session_id: SessionId) -> None:
     Refused: NOT_FOUND for an ended, unknown or other organization's session; FORBIDDEN for an
     owner's session, unless the caller is an owner.
     """
-    person = require(call, Permission.END_SESSIONS)
+    administrator = require(call, Permission.END_SESSIONS)
     async with rt.pg.decision() as tx:
         found = await sessions.find(tx, session_id)
         ended = None
-        if found is not None and reaches(person, found.tenant_id):
+        if found is not None and reaches(administrator, found.tenant_id):
             member = await users.find_member(tx, found.tenant_id, found.user_id)
-            refuse_above(person, *([member.role] if member else []))
+            refuse_above(administrator, *([member.role] if member else []))
             ended = await sessions.end_one(
                 tx, session_id, found.user_id, call.at, Why.ENDED_BY_ADMIN
             )
@@ -64,17 +65,20 @@ async def end_person_sessions(rt: Runtime, call: Call, user_id: UserId) -> int:
 
     Refused: NOT_FOUND; FORBIDDEN for an owner's sessions, unless the caller is an owner.
     """
-    person = require(call, Permission.END_SESSIONS)
+    administrator = require(call, Permission.END_SESSIONS)
     async with rt.pg.decision() as tx:
-        within = reach(person)
+        within = reach(administrator)
         if within is None:
             if await users.lock(tx, user_id) is None:
                 raise Refused(Reason.NOT_FOUND, "no such person")
+            await refuse_account_above(tx, administrator, user_id)
         else:
             await users.lock_member(tx, within, user_id)
-            refuse_above(person, (await find_member(tx, within, user_id)).role)
+            refuse_above(administrator, (await find_member(tx, within, user_id)).role)
         ended = await sessions.end_all(tx, user_id, call.at, Why.ENDED_BY_ADMIN, tenant_id=within)
-        for tenant_id in sorted({one.tenant_id for one in ended} or {person.tenant_id}):
+        if not ended:
+            await audit.record(tx, call, _ended(administrator.tenant_id, user_id, count=0))
+        for tenant_id in sorted({one.tenant_id for one in ended}):
             count = sum(one.tenant_id == tenant_id for one in ended)
             await audit.record(tx, call, _ended(tenant_id, user_id, count=count))
         await close_sessions(call, tx, ended, "ended by an administrator")
@@ -93,7 +97,7 @@ async def end_organization_sessions(rt: Runtime, call: Call, tenant_id: TenantId
 
 
 def _ended(
-    tenant_id: TenantId,
+    tenant_id: TenantId | None,
     user_id: UserId | None = None,
     session_id: SessionId | None = None,
     *,

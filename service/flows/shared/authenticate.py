@@ -20,7 +20,14 @@ async def authenticate(rt: Runtime, token: str, at: datetime) -> Person | Machin
     Needs no query while the worker's revocations are fresh.  Refused: UNAUTHENTICATED when the
     token is not genuine, has expired or is revoked; UNAVAILABLE when its revocation is unknown.
     """
-    return _bearer(await verify(rt, token, at))
+    claims = await verify(rt, token, at)
+    if claims.aud != rt.tokens.audience:
+        raise Refused(
+            Reason.FORBIDDEN,
+            "this token was issued for another service: its aud names that one",
+            private="wall: audience",
+        )
+    return _bearer(claims)
 
 
 @lru_cache(_REMEMBERED)
@@ -36,6 +43,7 @@ def _bearer(claims: Claims) -> Person | Machine | ApiKey:
         user_id=UserId(ids.read(claims.sub)),
         tenant_id=tenant_id,
         session_id=SessionId(ids.read(claims.sid)),
+        client_id=claims.client_id,
         roles=claims.roles,
         scopes=scopes,
         expires_at=datetime.fromtimestamp(claims.exp, UTC),
@@ -45,7 +53,7 @@ def _bearer(claims: Claims) -> Person | Machine | ApiKey:
 async def verify(rt: Runtime, token: str, at: datetime) -> Claims:
     """Return the claims of a token that is genuine, not expired and not revoked."""
     await rt.keyring.learn(rt.pg, token)
-    claims = rt.tokens.verify(token, at)
+    claims = rt.tokens.verify(token, at, any_audience=True)
     if await rt.revocations.is_revoked(marks(claims)):
         raise Refused(Reason.UNAUTHENTICATED, private="access token: revoked")
     return claims

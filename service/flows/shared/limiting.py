@@ -1,8 +1,9 @@
 """Count requests against the rate limits of the policy."""
 
 from service.domain.ratelimits import Budget, subject_of
+from service.flows.shared.permissions import Administrator
 from service.kernel import metrics
-from service.kernel.call import Call, Person
+from service.kernel.call import Call
 from service.kernel.refusal import Reason, Refused
 from service.policy import Limit
 from service.runtime import Runtime
@@ -20,12 +21,12 @@ def refuse_barred(rt: Runtime, call: Call, bucket: str, limit: Limit) -> None:
         raise _too_many(bucket, wait)
 
 
-async def spend_own(rt: Runtime, call: Call, bucket: str, person: Person) -> None:
+async def spend_own(rt: Runtime, call: Call, bucket: str, administrator: Administrator) -> None:
     """Count a creation by a person, and note the state of that limit for the answer's headers.
 
     Refused(TOO_MANY) with the exact wait.
     """
-    limit, subject = rt.policy.limits.create, str(person.user_id)
+    limit, subject = rt.policy.limits.create, administrator.actor_id
     try:
         await spend(rt, bucket, limit, subject)
     finally:

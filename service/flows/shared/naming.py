@@ -2,9 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 
-from service.flows.shared.permissions import is_platform_admin
-from service.kernel.call import Person
+from service.flows.shared.permissions import (
+    MANAGEMENT_SCOPES,
+    OF_THE_PLATFORM,
+    Administrator,
+    Scope,
+    is_platform_admin,
+    may,
+)
+from service.kernel.call import Machine
 from service.kernel.refusal import Reason, Refused, wrong
+from service.runtime import Runtime
 
 _LONGEST_NAME = 200
 
@@ -23,10 +31,30 @@ def check_known(scopes: Sequence[str], catalogue: Iterable[str]) -> tuple[str, .
     return tuple(dict.fromkeys(scopes))
 
 
-def check_held(person: Person, scopes: Sequence[str], *fields: str) -> None:
-    """Refuse to grant a scope that the person does not hold: FORBIDDEN.
+def client_scopes(rt: Runtime, *, of_platform: bool) -> tuple[str, ...]:
+    """Return the scopes that a client may have: of the platform, or of an organization."""
+    management = (
+        scope
+        for scope, permission in MANAGEMENT_SCOPES.items()
+        if of_platform or permission not in OF_THE_PLATFORM
+    )
+    return (*rt.policy.scopes, *Scope, *management)
 
-    A platform administrator may grant every scope.
+
+def check_held(administrator: Administrator, scopes: Sequence[str], *fields: str) -> None:
+    """Refuse to grant a scope that the caller does not hold: FORBIDDEN.
+
+    A person holds the scopes of their role and the management scopes of its permissions; a platform
+    administrator holds every scope; a machine holds the scopes of its token.
     """
-    if not (is_platform_admin(person) or set(scopes) <= set(person.scopes)):
+    if not all(_holds(administrator, scope) for scope in scopes):
         raise Refused(Reason.FORBIDDEN, "you can only grant scopes that you hold", fields=fields)
+
+
+def _holds(administrator: Administrator, scope: str) -> bool:
+    if isinstance(administrator, Machine):
+        return scope in administrator.scopes
+    permission = MANAGEMENT_SCOPES.get(scope)
+    if permission is not None:
+        return may(administrator, permission)
+    return is_platform_admin(administrator) or scope in administrator.scopes

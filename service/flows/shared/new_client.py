@@ -8,13 +8,12 @@ from service.domain import audit, clients
 from service.domain.audit import events
 from service.domain.clients import AuthMethod, Client, GrantType
 from service.domain.keyring import Usage
-from service.flows.shared.naming import check_known, check_name
+from service.flows.shared.naming import check_known, check_name, client_scopes
 from service.kernel import jose
 from service.kernel.call import Call
 from service.kernel.ids import TenantId
 from service.kernel.refusal import check_all, wrong
 from service.kernel.sql import Tx
-from service.policy import SERVICE_SCOPES
 from service.runtime import Runtime
 
 
@@ -63,11 +62,11 @@ async def insert_client(
     return Created(client, secret)
 
 
-def check_client(rt: Runtime, new: NewClient) -> None:
-    """Check a new client.  Refused(INVALID_REQUEST)."""
+def check_client(rt: Runtime, new: NewClient, *, of_platform: bool) -> None:
+    """Check a new client, of the platform or of an organization.  Refused(INVALID_REQUEST)."""
     check_all(
         lambda: check_name(new.name),
-        lambda: check_known(new.scopes, (*rt.policy.scopes, *SERVICE_SCOPES)),
+        lambda: check_known(new.scopes, client_scopes(rt, of_platform=of_platform)),
         lambda: _check_keys(new.jwks),
     )
 

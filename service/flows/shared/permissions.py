@@ -1,6 +1,11 @@
-"""Who may do what: the permissions of each role, and the scopes of services."""
+"""Who may do what: the permissions of each role, and the scopes of services.
+
+A permission says what somebody may administer; a scope says what a token may do.  A management
+scope is the permission of a machine.
+"""
 
 from enum import StrEnum
+from typing import TypeAlias
 
 from service.kernel.call import PLATFORM_ADMIN, ApiKey, Call, Machine, Person
 from service.kernel.ids import TenantId
@@ -8,7 +13,7 @@ from service.kernel.refusal import Reason, Refused
 
 
 class Permission(StrEnum):
-    """What a role may administer."""
+    """What a role, or a machine by a management scope, may administer."""
 
     READ_SESSIONS = "sessions.read"
     END_SESSIONS = "sessions.end"
@@ -41,8 +46,12 @@ class Scope(StrEnum):
     """What a service's token may do, whatever its organization."""
 
     READ_REVOCATIONS = "revocations:read"
-    OPEN_SECRETS = "secrets:sealed"
     VERIFY_API_KEYS = "api-keys:verify"
+    OPEN_SECRETS = "secrets:sealed"
+
+
+KEY_SCOPES = (Scope.READ_REVOCATIONS, Scope.VERIFY_API_KEYS)
+"""Those of them that an API key may hold; only a platform administrator grants them."""
 
 
 ROLES: dict[Permission, frozenset[str]] = {
@@ -75,44 +84,89 @@ ROLES: dict[Permission, frozenset[str]] = {
 """The roles with each permission, in a person's own organization.  A platform administrator has
 every permission in every organization."""
 
-
 OWNER_ONLY = frozenset({"owner"})
 """Roles that only owners may grant and remove."""
 
+OF_THE_PLATFORM = frozenset(one for one, roles in ROLES.items() if not roles)
+"""Permissions that no role of an organization has: what they reach belongs to no organization."""
 
-def require(call: Call, permission: Permission) -> Person:
-    """Return the calling person if their role allows this in their own organization.
+OF_EVERYONE = {
+    Permission.READ_API_KEYS: Permission.READ_ALL_API_KEYS,
+    Permission.WRITE_API_KEYS: Permission.WRITE_ALL_API_KEYS,
+}
+"""Permissions on what is one's own, and those on everyone's.  A machine owns nothing: it needs the
+latter."""
 
-    Refused: UNAUTHENTICATED without credentials; FORBIDDEN for any other caller.
+MANAGEMENT_SCOPES: dict[str, Permission] = {
+    f"manage:{one.value}": one for one in Permission if one not in OF_EVERYONE
+}
+"""What a machine may administer: a scope for each permission, with the same name."""
+
+Administrator: TypeAlias = Person | Machine
+"""Who administers: a person by their role, a machine by its management scopes."""
+
+
+def require(call: Call, permission: Permission) -> Administrator:
+    """Return the caller if their role, or their management scope, allows this.
+
+    Refused: UNAUTHENTICATED without credentials; FORBIDDEN for any other person, and for an API
+    key, which administers nothing; INSUFFICIENT_SCOPE for any other machine.
     """
-    person = call.actor
-    if not isinstance(person, Person):
-        machine = isinstance(person, (Machine, ApiKey))
-        reason = Reason.FORBIDDEN if machine else Reason.UNAUTHENTICATED
-        raise Refused(reason, private=f"{permission}: not a person")
-    if may(person, permission):
-        return person
-    raise Refused(Reason.FORBIDDEN, "your role does not allow this", private=permission.value)
+    actor = call.actor
+    match actor:
+        case Person():
+            if may(actor, permission):
+                return actor
+            told = "your role does not allow this"
+            raise Refused(Reason.FORBIDDEN, told, private=permission.value)
+        case Machine():
+            if may(actor, permission):
+                return actor
+            raise Refused(
+                Reason.INSUFFICIENT_SCOPE, f"the scope {management_scope(permission)} is needed"
+            )
+        case ApiKey():
+            raise Refused(Reason.FORBIDDEN, "an API key administers nothing")
+        case _:
+            raise Refused(Reason.UNAUTHENTICATED, private=f"{permission}: nobody")
 
 
-def may(person: Person, permission: Permission) -> bool:
-    """Whether a person's role allows this in their own organization."""
-    return is_platform_admin(person) or bool(ROLES[permission] & set(person.roles))
+def may(administrator: Administrator, permission: Permission) -> bool:
+    """Whether the role or the scopes allow this, in the organizations within reach.
+
+    A client of an organization never has a permission of the platform, whatever its scopes say.
+    """
+    if isinstance(administrator, Machine):
+        within = administrator.tenant_id is None or permission not in OF_THE_PLATFORM
+        return within and management_scope(permission) in administrator.scopes
+    return is_platform_admin(administrator) or bool(ROLES[permission] & set(administrator.roles))
 
 
-def is_platform_admin(person: Person) -> bool:
-    """Whether the person may act in other organizations than their own."""
-    return PLATFORM_ADMIN in person.roles
+def management_scope(permission: Permission) -> str:
+    """Return the scope by which a machine has a permission."""
+    return f"manage:{OF_EVERYONE.get(permission, permission).value}"
 
 
-def reaches(person: Person, tenant_id: TenantId) -> bool:
-    """Whether this person may know that an organization's objects exist."""
-    return person.tenant_id == tenant_id or is_platform_admin(person)
+def is_platform_admin(administrator: Administrator) -> bool:
+    """Whether this is a person with every permission in every organization."""
+    return isinstance(administrator, Person) and PLATFORM_ADMIN in administrator.roles
 
 
-def reach(person: Person) -> TenantId | None:
-    """Return the only organization that is within this person's reach; None: every one is."""
-    return None if is_platform_admin(person) else person.tenant_id
+def is_of_platform(administrator: Administrator) -> bool:
+    """Whether every organization is within reach: of a platform administrator or platform client."""
+    if isinstance(administrator, Machine):
+        return administrator.tenant_id is None
+    return is_platform_admin(administrator)
+
+
+def reaches(administrator: Administrator, tenant_id: TenantId) -> bool:
+    """Whether the caller may know that an organization's objects exist."""
+    return administrator.tenant_id == tenant_id or is_of_platform(administrator)
+
+
+def reach(administrator: Administrator) -> TenantId | None:
+    """Return the only organization that is within reach; None: every one is."""
+    return None if is_of_platform(administrator) else administrator.tenant_id
 
 
 def require_scope(call: Call, scope: Scope) -> Machine | ApiKey:

@@ -3,18 +3,28 @@
 from collections.abc import Iterable
 from typing import Final
 
-from service.domain import audit, organizations, users
+from service.domain import audit, clients, organizations, users
 from service.domain.audit import events
 from service.domain.organizations import Organization
 from service.domain.revocations import Kind
 from service.domain.seals import PLATFORM
 from service.domain.users import Account, Member
 from service.flows.shared.cutoff import cut_off
-from service.flows.shared.permissions import OWNER_ONLY, Permission, is_platform_admin, require
-from service.kernel.call import Call, Person
+from service.flows.shared.permissions import (
+    OWNER_ONLY,
+    ROLES,
+    Administrator,
+    Permission,
+    is_of_platform,
+    is_platform_admin,
+    management_scope,
+    may,
+    require,
+)
+from service.kernel.call import Call, Machine, Person
 from service.kernel.ids import TenantId, UserId
 from service.kernel.postgres import Decision
-from service.kernel.refusal import Reason, Refused
+from service.kernel.refusal import Fault, Reason, Refused, faulty
 from service.kernel.sql import Tx
 from service.runtime import Runtime
 
@@ -22,24 +32,38 @@ THE_PLATFORM: Final = TenantId(PLATFORM)
 """Stands for an organization in requests for things of the platform."""
 
 
-def require_platform(call: Call, act: Permission) -> Person:
-    """Return the calling platform administrator.  Refused(FORBIDDEN) for any other person."""
-    person = require(call, act)
-    if not is_platform_admin(person):
+def require_platform(call: Call, act: Permission) -> Administrator:
+    """Return the calling platform administrator or platform client.
+
+    Refused(FORBIDDEN) for an administrator of one organization.
+    """
+    administrator = require(call, act)
+    if not is_of_platform(administrator):
         raise Refused(Reason.FORBIDDEN, "only for platform administrators", private=act.value)
-    return person
+    return administrator
 
 
-def target(person: Person, tenant_id: TenantId | None) -> TenantId:
+def target(administrator: Administrator, tenant_id: TenantId | None) -> TenantId:
     """Return the organization to act in: the caller's own, or another within reach.
 
-    Refused(NOT_FOUND) when it is out of reach.
+    Refused: NOT_FOUND when it is out of reach; INVALID_REQUEST when a platform client names none.
     """
-    if tenant_id is None or tenant_id == person.tenant_id:
-        return person.tenant_id
-    if not is_platform_admin(person):
+    if tenant_id is None or tenant_id == administrator.tenant_id:
+        return home(administrator)
+    if not is_of_platform(administrator):
         raise Refused(Reason.NOT_FOUND, "no such organization")
     return tenant_id
+
+
+def home(administrator: Administrator) -> TenantId:
+    """Return the caller's own organization.
+
+    Refused(INVALID_REQUEST) for a platform client, which has none.
+    """
+    if administrator.tenant_id is None:
+        told = "must name an organization: this client belongs to none"
+        raise faulty((Fault("tenant_id", told),))
+    return administrator.tenant_id
 
 
 def own(call: Call, tenant_id: TenantId | None) -> TenantId | None:
@@ -48,7 +72,8 @@ def own(call: Call, tenant_id: TenantId | None) -> TenantId | None:
     Without a named organization it is the platform for a platform administrator, and the caller's
     own organization for others.
     """
-    if tenant_id is None and isinstance(call.actor, Person) and is_platform_admin(call.actor):
+    actor = call.actor
+    if tenant_id is None and isinstance(actor, (Person, Machine)) and is_of_platform(actor):
         return THE_PLATFORM
     return tenant_id
 
@@ -87,7 +112,7 @@ async def record_looks(
 ) -> None:
     """Do the same for several organizations, with an event in each, in one round trip."""
     actor = call.actor
-    if isinstance(actor, Person):
+    if isinstance(actor, (Person, Machine)):
         looked = [
             events.Crossed(tenant_id=tenant_id, user_id=user_id, act=act.value)
             for tenant_id in tenant_ids
@@ -120,33 +145,43 @@ async def lock_out(tx: Tx, tenant_id: TenantId) -> Organization:
     return found
 
 
-async def hold_organization(tx: Tx, person: Person, tenant_id: TenantId) -> Organization:
+async def hold_organization(
+    tx: Tx, administrator: Administrator, tenant_id: TenantId
+) -> Organization:
     """Lock an organization to change its memberships, and check the caller's role again.
 
     Refused: NOT_FOUND; UNAUTHENTICATED when the caller's token is out of date.
     """
     found = await lock_organization(tx, tenant_id)
-    await refuse_outdated(tx, person)
+    await refuse_outdated(tx, administrator)
     return found
 
 
-async def hold_oneself(tx: Tx, person: Person) -> None:
+async def hold_oneself(tx: Tx, administrator: Administrator) -> None:
     """Lock the caller, who creates something that depends on their membership; check their role.
 
     Refused(UNAUTHENTICATED) when their token is out of date.
     """
-    await users.lock(tx, person.user_id)
-    await refuse_outdated(tx, person)
+    if isinstance(administrator, Machine):
+        await clients.lock(tx, administrator.client_id, administrator.tenant_id)
+    else:
+        await users.lock(tx, administrator.user_id)
+    await refuse_outdated(tx, administrator)
 
 
-async def refuse_outdated(tx: Tx, person: Person) -> None:
+async def refuse_outdated(tx: Tx, administrator: Administrator) -> None:
     """Refuse a caller who may no longer act or has another role by now: UNAUTHENTICATED.
 
     The caller may have waited for the lock of a transaction that took their role away.  Nothing may
     be created afterwards that the loss of the role should have ended.
     """
-    now = await users.find_member(tx, person.tenant_id, person.user_id)
-    if now is None or not now.acts() or now.roles() != person.roles:
+    if isinstance(administrator, Machine):
+        client = await clients.find_enabled(tx, administrator.client_id)
+        if client is None or not set(administrator.scopes) <= set(client.scopes):
+            raise Refused(Reason.UNAUTHENTICATED, private="fewer scopes than the token's")
+        return
+    now = await users.find_member(tx, administrator.tenant_id, administrator.user_id)
+    if now is None or not now.acts() or now.roles() != administrator.roles:
         raise Refused(Reason.UNAUTHENTICATED, private="another role than the token's")
 
 
@@ -179,13 +214,47 @@ async def refuse_last_way_in(
         )
 
 
-def refuse_above(person: Person, *roles: str) -> None:
-    """Refuse acts on owners unless the caller is an owner: FORBIDDEN.
+def refuse_above(administrator: Administrator, *roles: str) -> None:
+    """Refuse acts on owners unless the caller is an owner: FORBIDDEN.  A machine never is one.
 
     `roles` are the roles of the person concerned, before and after the act.
     """
-    if OWNER_ONLY & set(roles) and "owner" not in person.roles and not is_platform_admin(person):
+    if not OWNER_ONLY & set(roles) or is_platform_admin(administrator):
+        return
+    if isinstance(administrator, Machine) or "owner" not in administrator.roles:
         raise Refused(Reason.FORBIDDEN, "only an owner may do this to an owner")
+
+
+def refuse_giving(administrator: Administrator, role: str) -> None:
+    """Refuse to give a person a role that may do more than the caller: FORBIDDEN.
+
+    Only owners make owners.  A machine needs the management scopes of the role, beyond what every
+    member may do: otherwise it could get by an accomplice what it was not granted.
+    """
+    refuse_above(administrator, role)
+    if isinstance(administrator, Machine):
+        of_role = (one for one, roles in ROLES.items() if role in roles and "member" not in roles)
+        missing = sorted({management_scope(one) for one in of_role if not may(administrator, one)})
+        if missing:
+            told = f"for the role {role} a machine needs the scopes {' '.join(missing)} as well"
+            raise Refused(Reason.FORBIDDEN, told, fields=("role",))
+
+
+async def refuse_account_above(tx: Tx, administrator: Administrator, user_id: UserId) -> None:
+    """Refuse a machine's act on the whole account of an owner or a platform administrator.
+
+    FORBIDDEN.  The caller has locked the person.
+    """
+    if is_platform_admin(administrator):
+        return
+    account = await users.find(tx, user_id)
+    if account is None:
+        return
+    if account.platform_admin or await users.list_owned(tx, user_id):
+        raise Refused(
+            Reason.FORBIDDEN,
+            "only a platform administrator may do this to an owner or a platform administrator",
+        )
 
 
 async def hold_account(tx: Tx, user_id: UserId) -> Account:

@@ -12,10 +12,10 @@ from service.runtime import Runtime
 
 async def delete_secret(rt: Runtime, call: Call, given: TenantId | None, name: str) -> None:
     """Remove a secret with all its versions.  Refused(NOT_FOUND)."""
-    person, tenant_id = reach(call, Permission.KEEP_SECRETS, given)
+    administrator, tenant_id = reach(call, Permission.KEEP_SECRETS, given)
     check_name(name)
     async with rt.pg.decision() as tx:
-        await enter(tx, person, tenant_id)
+        await enter(tx, administrator, tenant_id)
         held = await vault.lock(tx, tenant_id, name)
         if held is None:
             raise not_found()
@@ -27,10 +27,10 @@ async def drop_version(
     rt: Runtime, call: Call, given: TenantId | None, name: str, version: int
 ) -> None:
     """Remove an old version.  Refused: NOT_FOUND; CONFLICT for the newest one."""
-    person, tenant_id = reach(call, Permission.KEEP_SECRETS, given)
+    administrator, tenant_id = reach(call, Permission.KEEP_SECRETS, given)
     check_name(name)
     async with rt.pg.decision() as tx:
-        await enter(tx, person, tenant_id)
+        await enter(tx, administrator, tenant_id)
         held = await vault.lock(tx, tenant_id, name)
         versions = await vault.list_versions(tx, held.secret_id) if held else []
         if held is None or version not in {one.version for one in versions}:

@@ -1,9 +1,15 @@
 """Checks that all acts on secrets share: which vault is meant, and whether it is within reach."""
 
 from service.domain import vault
-from service.flows.shared.permissions import Permission, reaches, require
-from service.flows.shared.reach import THE_PLATFORM, lock_organization, own, require_platform
-from service.kernel.call import Call, Person
+from service.flows.shared.permissions import Administrator, Permission, reaches, require
+from service.flows.shared.reach import (
+    THE_PLATFORM,
+    home,
+    lock_organization,
+    own,
+    require_platform,
+)
+from service.kernel.call import Call
 from service.kernel.ids import TenantId
 from service.kernel.refusal import Reason, Refused, wrong
 from service.kernel.sql import Tx
@@ -15,25 +21,27 @@ LARGEST = vault.LARGEST
 """The largest size of a value, in bytes."""
 
 
-def reach(call: Call, act: Permission, given: TenantId | None) -> tuple[Person, TenantId | None]:
+def reach(
+    call: Call, act: Permission, given: TenantId | None
+) -> tuple[Administrator, TenantId | None]:
     """Return the caller and the organization of the vault: the given one, or their own.
 
     None is the platform's vault.  Refused: FORBIDDEN for the platform's; NOT_FOUND out of reach.
     """
-    person = require(call, act)
+    administrator = require(call, act)
     given = own(call, given)
     if given == THE_PLATFORM:
         return require_platform(call, act), None
     if given is None:
-        return person, person.tenant_id
-    if not reaches(person, given):
+        return administrator, home(administrator)
+    if not reaches(administrator, given):
         raise not_found()
-    return person, given
+    return administrator, given
 
 
-async def enter(tx: Tx, person: Person, tenant_id: TenantId | None) -> None:
+async def enter(tx: Tx, administrator: Administrator, tenant_id: TenantId | None) -> None:
     """Check that an organization other than the caller's exists, and lock it."""
-    if tenant_id is not None and tenant_id != person.tenant_id:
+    if tenant_id is not None and tenant_id != administrator.tenant_id:
         await lock_organization(tx, tenant_id)
 
 

@@ -41,16 +41,16 @@ async def put_secret(rt: Runtime, call: Call, new: NewSecret) -> Secret:
 
     Refused: FORBIDDEN; NOT_FOUND out of reach; INVALID_REQUEST, which names the limit; TOO_MANY.
     """
-    person, tenant_id = reach(call, Permission.KEEP_SECRETS, new.tenant_id)
+    administrator, tenant_id = reach(call, Permission.KEEP_SECRETS, new.tenant_id)
     check_name(new.name)
     _check_value(new.value)
-    await limiting.spend_own(rt, call, "put_secret", person)
+    await limiting.spend_own(rt, call, "put_secret", administrator)
     looks = vault.recognise(new.name, new.value)
     async with rt.pg.decision() as tx:
         recipients = None
         if new.recipients is not None:
             recipients = await _find_recipients(tx, tenant_id, new.recipients)
-        await enter(tx, person, tenant_id)
+        await enter(tx, administrator, tenant_id)
         held = await vault.put(
             tx,
             ids.new(call.at),

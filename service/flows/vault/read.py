@@ -16,19 +16,19 @@ async def list_secrets(
     rt: Runtime, call: Call, given: TenantId | None, after: UUID | None, most: int
 ) -> list[Secret]:
     """Return a page of the secrets of one vault."""
-    person, tenant_id = reach(call, Permission.READ_SECRETS, given)
+    administrator, tenant_id = reach(call, Permission.READ_SECRETS, given)
     async with rt.pg.decision() as tx:
-        await enter(tx, person, tenant_id)
+        await enter(tx, administrator, tenant_id)
         await record_look(tx, call, tenant_id, Permission.READ_SECRETS)
         return await vault.list_page(tx, tenant_id, after, most)
 
 
 async def read_secret(rt: Runtime, call: Call, given: TenantId | None, name: str) -> Secret:
     """Return one secret.  Refused(NOT_FOUND)."""
-    person, tenant_id = reach(call, Permission.READ_SECRETS, given)
+    administrator, tenant_id = reach(call, Permission.READ_SECRETS, given)
     check_name(name)
     async with rt.pg.decision() as tx:
-        await enter(tx, person, tenant_id)
+        await enter(tx, administrator, tenant_id)
         await record_look(tx, call, tenant_id, Permission.READ_SECRETS)
         found = await vault.find(tx, tenant_id, name)
         if found is None:

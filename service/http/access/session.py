@@ -16,9 +16,9 @@ from service.http.context import (
     FromCaller,
     RequestContext,
     provide_by_cookie,
+    provide_person,
     provide_sign_in,
     provide_sign_out,
-    provide_signed_in,
 )
 from service.http.field_types import Email, Password, Slug
 from service.kernel.refusal import Reason, Refused
@@ -77,7 +77,7 @@ async def logout_all(context: FromCaller) -> Response[None]:
     return _signed_out()
 
 
-@post("/organization", status_code=200, dependencies={"context": Provide(provide_signed_in)})
+@post("/organization", status_code=200, dependencies={"context": Provide(provide_person)})
 async def switch(context: FromCaller, data: JSONBody[OrganizationForm]) -> Response[SignedInAnswer]:
     """Switch to another of the person's organizations."""
     granted = await switch_organization(context.rt, context.call, context.person, data.organization)

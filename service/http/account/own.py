@@ -10,10 +10,10 @@ from service.flows.account.me import describe_me
 from service.flows.account.password import change_password
 from service.flows.sessions.own import end_own_session, list_own_sessions
 from service.http.access.answers import OrganizationAnswer, UserAnswer
-from service.http.context import FromCaller, provide_password, provide_signed_in
+from service.http.context import FromCaller, provide_password, provide_person
 from service.http.field_types import Id, Moment, Password, PathId
 from service.http.path_parameters import path_id
-from service.kernel.call import Person
+from service.kernel.call import Actor, Person
 from service.kernel.ids import SessionId
 
 
@@ -100,8 +100,8 @@ async def put_password(context: FromCaller, data: JSONBody[PasswordForm]) -> Res
     return Response(None, status_code=204)
 
 
-def render_session(session: LiveSession, person: Person) -> SessionAnswer:
-    """Render a session for the calling person."""
+def render_session(session: LiveSession, asker: Actor) -> SessionAnswer:
+    """Render a session for the caller."""
     return SessionAnswer(
         id=str(session.session_id),
         tenant_id=str(session.tenant_id),
@@ -110,12 +110,12 @@ def render_session(session: LiveSession, person: Person) -> SessionAnswer:
         expires_at=session.expires_at,
         address=session.last_ip,
         agent=session.last_agent,
-        current=session.session_id == person.session_id,
+        current=isinstance(asker, Person) and session.session_id == asker.session_id,
     )
 
 
 router = Router(
     "/auth",
     route_handlers=[me, list_sessions, end_session, put_password],
-    dependencies={"context": Provide(provide_signed_in)},
+    dependencies={"context": Provide(provide_person)},
 )

@@ -20,7 +20,7 @@ from service.flows.trail.exports import ToExport
 from service.flows.trail.read import read_checkpoints, read_trail
 from service.http.address import given_address
 from service.http.admin.progress import written
-from service.http.context import FromCaller, provide_signed_in
+from service.http.context import FromCaller, provide_administrator
 from service.http.field_types import (
     Cursor,
     EventType,
@@ -146,7 +146,7 @@ async def events(  # noqa: PLR0913 - one per filter
         address=given_address(address),
         request_id=request_id,
     )
-    most, list_name = limit, f"audit-events {there or context.person.tenant_id}"
+    most, list_name = limit, f"audit-events {there or context.administrator.tenant_id}"
     before = read_cursor(context.rt, list_name, cursor)
     found = await read_trail(context.rt, context.call, there, wanted, before, most)
     return EventsAnswer(
@@ -164,7 +164,7 @@ async def checkpoints(
 ) -> CheckpointsAnswer:
     """List signed checkpoints, the newest first.  Kept elsewhere, they prove what was recorded."""
     there = organization(tenant_id)
-    most, list_name = limit, f"checkpoints {there or context.person.tenant_id}"
+    most, list_name = limit, f"checkpoints {there or context.administrator.tenant_id}"
     before = read_cursor(context.rt, list_name, cursor)
     found = await read_checkpoints(context.rt, context.call, there, before, most)
     return CheckpointsAnswer(
@@ -277,5 +277,5 @@ def _utc(name: str, given: datetime | None) -> datetime | None:
 router = Router(
     "/admin",
     route_handlers=[events, checkpoints, export, exports, download, remove],
-    dependencies={"context": Provide(provide_signed_in)},
+    dependencies={"context": Provide(provide_administrator)},
 )

@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 from service.domain.clients import Client
 from service.flows.clients import administer as clients
 from service.flows.shared.new_client import NewClient
-from service.http.context import FromCaller, provide_signed_in
+from service.http.context import FromCaller, provide_administrator
 from service.http.field_types import (
     ClientId,
     Cursor,
@@ -198,5 +198,5 @@ def _client(one: Client) -> ClientAnswer:
 router = Router(
     "/admin",
     route_handlers=[list_all, read, create, disable, enable, rotate],
-    dependencies={"context": Provide(provide_signed_in)},
+    dependencies={"context": Provide(provide_administrator)},
 )

@@ -9,7 +9,7 @@ from litestar.params import FromPath, FromQuery
 from msgspec import Struct
 
 from service.flows.people import invitations
-from service.http.context import FromCaller, provide_signed_in
+from service.http.context import FromCaller, provide_administrator
 from service.http.field_types import Cursor, Id, Limit, Moment, PathId, RoleName
 from service.http.paging import USUAL, next_cursor, read_cursor
 from service.http.path_parameters import organization, path_id
@@ -69,5 +69,5 @@ async def withdraw(context: FromCaller, invitation_id: FromPath[PathId]) -> None
 router = Router(
     "/admin",
     route_handlers=[list_open, withdraw],
-    dependencies={"context": Provide(provide_signed_in)},
+    dependencies={"context": Provide(provide_administrator)},
 )

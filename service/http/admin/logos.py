@@ -13,7 +13,7 @@ from service.flows.organizations.logos import (
     put_logo,
     read_logo,
 )
-from service.http.context import FromCaller, provide_signed_in
+from service.http.context import FromCaller, provide_administrator
 from service.http.field_types import PathId
 from service.http.path_parameters import path_id
 from service.kernel.ids import TenantId
@@ -56,5 +56,5 @@ async def delete_one(context: FromCaller, tenant_id: FromPath[PathId]) -> None:
 router = Router(
     "/admin",
     route_handlers=[put_one, read_one, delete_one],
-    dependencies={"context": Provide(provide_signed_in)},
+    dependencies={"context": Provide(provide_administrator)},
 )

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from service.domain.organizations import Organization
 from service.flows.organizations import administer as flows
-from service.http.context import FromCaller, provide_signed_in
+from service.http.context import FromCaller, provide_administrator
 from service.http.field_types import Cursor, Id, Limit, Line, Moment, PathId, Slug
 from service.http.paging import USUAL, next_cursor, read_cursor
 from service.http.path_parameters import path_id
@@ -112,5 +112,5 @@ def _record(one: Organization) -> OrganizationRecord:
 router = Router(
     "/admin",
     route_handlers=[create, list_all, read, change, disable, enable],
-    dependencies={"context": Provide(provide_signed_in)},
+    dependencies={"context": Provide(provide_administrator)},
 )

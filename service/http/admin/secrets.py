@@ -15,7 +15,7 @@ from service.flows.vault.drop import delete_secret, drop_version
 from service.flows.vault.hand_over import hand_over
 from service.flows.vault.owner import LARGEST
 from service.flows.vault.put import NewSecret, put_secret
-from service.http.context import FromCaller, provide_caller
+from service.http.context import FromCaller, provide_administrator, provide_caller
 from service.http.field_types import (
     Base64,
     Cursor,
@@ -202,7 +202,7 @@ async def drop(
     await drop_version(context.rt, context.call, there, name, int(version))
 
 
-@get("/secrets/{name:str}/sealed")
+@get("/secrets/{name:str}/sealed", dependencies={"context": Provide(provide_caller)})
 async def sealed(
     context: FromCaller,
     name: FromPath[SecretName],
@@ -259,5 +259,5 @@ def _record(secret: Secret) -> SecretRecord:
 router = Router(
     "/admin",
     route_handlers=[store, list_all, read_one, versions, remove, drop, sealed],
-    dependencies={"context": Provide(provide_caller)},
+    dependencies={"context": Provide(provide_administrator)},
 )

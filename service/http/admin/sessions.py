@@ -12,7 +12,7 @@ from service.flows.sessions.administer import (
     list_sessions,
 )
 from service.http.account.own import SessionAnswer, SessionsAnswer, render_session
-from service.http.context import FromCaller, provide_signed_in
+from service.http.context import FromCaller, provide_administrator
 from service.http.field_types import Id, PathId
 from service.http.path_parameters import path_id
 from service.kernel.ids import SessionId, TenantId, UserId
@@ -28,7 +28,7 @@ class EndedAnswer(Struct, frozen=True):
 async def sessions_of(context: FromCaller, user_id: FromQuery[Id]) -> SessionsAnswer:
     """Return the live sessions of a person."""
     live = await list_sessions(context.rt, context.call, UserId(path_id(user_id)))
-    items: list[SessionAnswer] = [render_session(one, context.person) for one in live]
+    items: list[SessionAnswer] = [render_session(one, context.call.actor) for one in live]
     return SessionsAnswer(items)
 
 
@@ -57,5 +57,5 @@ async def end_of_organization(context: FromCaller, tenant_id: FromPath[PathId]) 
 router = Router(
     "/admin",
     route_handlers=[sessions_of, end_one, end_of_person, end_of_organization],
-    dependencies={"context": Provide(provide_signed_in)},
+    dependencies={"context": Provide(provide_administrator)},
 )

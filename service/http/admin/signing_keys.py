@@ -11,7 +11,7 @@ from service.domain.keyring import Described, State
 from service.flows.keys.kill import kill_key
 from service.flows.keys.read import list_keys
 from service.flows.keys.rotate import rotate_keys
-from service.http.context import FromCaller, provide_signed_in
+from service.http.context import FromCaller, provide_administrator
 from service.http.field_types import KeyId, Moment
 from service.kernel.jose import Algorithm
 
@@ -72,5 +72,5 @@ def _record(key: Described, at: datetime) -> SigningKeyRecord:
 router = Router(
     "/admin",
     route_handlers=[read, rotate, kill],
-    dependencies={"context": Provide(provide_signed_in)},
+    dependencies={"context": Provide(provide_administrator)},
 )

@@ -17,7 +17,7 @@ from service.flows.people.erase_person import erase_person
 from service.flows.people.invite import invite
 from service.flows.trail.exports import begin_person
 from service.http.admin.progress import written
-from service.http.context import FromCaller, provide_signed_in
+from service.http.context import FromCaller, provide_administrator
 from service.http.field_types import Address, Cursor, Id, Limit, Moment, PathId, RoleName
 from service.http.paging import USUAL, next_cursor, read_cursor
 from service.http.path_parameters import organization, path_id
@@ -211,5 +211,5 @@ router = Router(
         export,
         erase,
     ],
-    dependencies={"context": Provide(provide_signed_in)},
+    dependencies={"context": Provide(provide_administrator)},
 )

@@ -49,6 +49,7 @@ async def test_an_event_carries_its_call_and_itself(rt: Runtime, call: Callable[
         user_id=user,
         tenant_id=tenant,
         session_id=session,
+        client_id="console",
         roles=("member",),
         scopes=(),
         expires_at=datetime(2030, 1, 1, tzinfo=UTC),

@@ -10,13 +10,13 @@ from msgspec.structs import replace
 
 from service.domain import apikeys
 from service.domain.apikeys import KeyText, Why
-from service.flows.apikeys.bearer import authenticate_bearer
 from service.flows.apikeys.create import NewKey, create_key
 from service.flows.apikeys.issuing import IssuedKey
 from service.flows.apikeys.revoke import revoke_key
 from service.flows.apikeys.rotate import rotate_key
 from service.flows.people.erase_person import erase_person
 from service.flows.shared.api_key_check import UNKNOWN, Shown, check_key
+from service.flows.shared.bearer import authenticate_caller
 from service.flows.upkeep.api_keys import end_expired_keys, settle_keys
 from service.kernel.call import Call, Operator, Person
 from service.kernel.ids import SessionId, TenantId
@@ -39,6 +39,7 @@ async def owner(rt: Runtime, call: Calls) -> Person:
         user_id=made.user_id,
         tenant_id=made.tenant_id,
         session_id=SessionId(made.user_id),
+        client_id="console",
         roles=("owner",),
         scopes=("agentes", "proxy-ollama"),
         expires_at=rt.clock.now() + timedelta(hours=1),
@@ -184,14 +185,14 @@ async def test_whoever_presents_bad_keys_as_their_own_is_held_up_and_others_are_
         reasons = []
         for _ in range(8):
             with pytest.raises(Refused) as refused:
-                await authenticate_bearer(door, call(), apikeys.new_text().written())
+                await authenticate_caller(door, call(), apikeys.new_text().written())
             reasons.append(refused.value.reason)
         assert reasons == [Reason.UNAUTHENTICATED] * 5 + [Reason.TOO_MANY] * 3
         assert refused.value.retry_after in range(1, 61)
         elsewhere = call(ip="198.51.100.7")
-        assert await authenticate_bearer(door, elsewhere, issued.secret)
+        assert await authenticate_caller(door, elsewhere, issued.secret)
         # What is remembered as good is let in from the same address as well.
-        assert await authenticate_bearer(door, call(), issued.secret)
+        assert await authenticate_caller(door, call(), issued.secret)
 
 
 async def test_creations_are_limited_by_person(

@@ -123,6 +123,7 @@ async def test_an_act_that_began_before_leaves_nothing_personal_after(
         user_id=ada.user_id,
         tenant_id=ada.tenant_id,
         session_id=SessionId(ids.new(rt.clock.now())),
+        client_id="console",
         roles=("owner",),
         scopes=(),
         expires_at=rt.clock.now(),

@@ -1,0 +1,72 @@
+"""Who presents this bearer token, and is it good at this door?
+
+An access token must have been issued for this service: its `aud` is the service's own.  Behind the
+wall, where people manage themselves and others, a person's token must also be held by a first-party
+client: else any application that signs people in could administer as them.
+"""
+
+from service.domain.clients import CONSOLE
+from service.flows.shared.api_key_check import PREFIX, Shown, check_key
+from service.flows.shared.authenticate import authenticate
+from service.flows.shared.permissions import MANAGEMENT_SCOPES, Administrator
+from service.kernel.call import ApiKey, Call, Machine, Person
+from service.kernel.refusal import Reason, Refused
+from service.runtime import Runtime
+
+
+async def authenticate_caller(rt: Runtime, call: Call, token: str) -> Person | Machine | ApiKey:
+    """Return who it is: what each may do, their scopes say.
+
+    Refused: UNAUTHENTICATED, which never says why; FORBIDDEN for a token that was issued for
+    another service; TOO_MANY; UNAVAILABLE.
+    """
+    if not token.startswith(PREFIX):
+        return await authenticate(rt, token, call.at)
+    checked = await check_key(rt, call, Shown(text=token, address=call.ip, limited=True))
+    key = checked.good
+    if key is None:
+        raise Refused(Reason.UNAUTHENTICATED, private=f"api key: {checked.why}")
+    return ApiKey(key_id=key.key_id, tenant_id=key.tenant_id, scopes=key.scopes)
+
+
+async def authenticate_administrator(rt: Runtime, call: Call, token: str) -> Administrator:
+    """Return who may administer at all: a person behind the wall, or a machine with a scope for it.
+
+    Refused: as for a caller; FORBIDDEN for a person's token of another application, and for an API
+    key; INSUFFICIENT_SCOPE for a machine without any management scope.
+    """
+    actor = await authenticate_caller(rt, call, token)
+    match actor:
+        case Person():
+            _refuse_foreign(actor)
+            return actor
+        case Machine():
+            if not MANAGEMENT_SCOPES.keys() & set(actor.scopes):
+                raise Refused(Reason.INSUFFICIENT_SCOPE, "a management scope is needed")
+            return actor
+        case ApiKey():
+            raise Refused(Reason.FORBIDDEN, "an API key administers nothing")
+
+
+async def authenticate_person(rt: Runtime, call: Call, token: str) -> Person:
+    """Return the person behind the wall.
+
+    Refused: as for a caller; FORBIDDEN for a person's token of another application, and for
+    machines.
+    """
+    actor = await authenticate_caller(rt, call, token)
+    if not isinstance(actor, Person):
+        raise Refused(Reason.FORBIDDEN, "only a signed-in person may do this")
+    _refuse_foreign(actor)
+    return actor
+
+
+def _refuse_foreign(person: Person) -> None:
+    """Refuse the token of a person that another application holds: FORBIDDEN."""
+    if person.client_id != CONSOLE:
+        raise Refused(
+            Reason.FORBIDDEN,
+            "this token was issued to another application: it opens nothing here, whatever its"
+            " person may do",
+            private=f"wall: client {person.client_id}",
+        )
