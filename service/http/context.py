@@ -69,7 +69,7 @@ async def provide_open(scope: Scope) -> RequestContext:
 async def provide_person(scope: Scope) -> RequestContext:
     """For routes on which people manage their own account: a person's bearer token.
 
-    Refused: UNAUTHENTICATED for nobody; FORBIDDEN for a machine, and for a person's token that was
+    Refused: UNAUTHENTICATED for nobody and for a machine; FORBIDDEN for a person's token that was
     issued to or for another application.
     """
     return await _signed(_asked(scope), _needed(scope), authenticate_person)
@@ -78,7 +78,8 @@ async def provide_person(scope: Scope) -> RequestContext:
 async def provide_administrator(scope: Scope) -> RequestContext:
     """For routes of administration: a person, or a machine with a management scope.
 
-    Refused: as `provide_person`; INSUFFICIENT_SCOPE for a machine without such a scope.
+    Refused: as `provide_person` for people; INSUFFICIENT_SCOPE for a machine without such a scope;
+    FORBIDDEN for an API key.
     """
     return await _signed(_asked(scope), _needed(scope), authenticate_administrator)
 

@@ -106,7 +106,7 @@ async def test_a_key_is_known_where_the_document_says_and_a_stranger_nowhere(
         answer = await stranger.request(method, where, **sent, headers=shown)
         assert answer.status_code in (400, 403, 404), path
         tried += 1
-    assert tried > 10
+    assert tried >= 5
 
 
 def test_the_document_of_a_grant_is_of_each_that_works() -> None:

@@ -51,12 +51,12 @@ async def authenticate_administrator(rt: Runtime, call: Call, token: str) -> Adm
 async def authenticate_person(rt: Runtime, call: Call, token: str) -> Person:
     """Return the person behind the wall.
 
-    Refused: as for a caller; FORBIDDEN for a person's token of another application, and for
-    machines.
+    Refused: as for a caller; UNAUTHENTICATED for a machine, which is nobody's sign-in; FORBIDDEN
+    for a person's token of another application.
     """
     actor = await authenticate_caller(rt, call, token)
     if not isinstance(actor, Person):
-        raise Refused(Reason.FORBIDDEN, "only a signed-in person may do this")
+        raise Refused(Reason.UNAUTHENTICATED, "only a signed-in person may do this")
     _refuse_foreign(actor)
     return actor
 

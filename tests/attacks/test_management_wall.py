@@ -1,0 +1,167 @@
+"""The management API is walled off: a token of or for another application opens nothing.
+
+Every route of openapi/ that manages something, tried with every kind of token that is good
+somewhere else.  And what a machine opens by each management scope: its routes, and no other.
+"""
+
+from collections.abc import Callable, Iterator
+
+import httpx2
+import msgspec
+import pytest
+
+from service.domain.tokens import Claims
+from service.domain.users import ROLES
+from service.flows.shared.permissions import (
+    MANAGEMENT_SCOPES,
+    OF_THE_PLATFORM,
+    Scope,
+    management_scope,
+)
+from service.kernel import ids
+from service.kernel.call import PLATFORM_ADMIN
+from service.runtime import Runtime
+from tests import given
+from tests.attacks.doors import an_organization, everything, fresh_slug, signed_in
+from tests.attacks.management import (
+    NEEDS,
+    OF_PEOPLE,
+    OF_SERVICES,
+    WITHOUT_A_TOKEN,
+    ask,
+    routes,
+)
+from tests.clients import a_service
+from tests.keys import Owner, exchange
+from tests.world import ISSUER
+
+Browser = Callable[..., httpx2.AsyncClient]
+EVERY_ROLE = (*ROLES, PLATFORM_ADMIN)
+OTHERS = ("https://api.example", f"{ISSUER}/", ISSUER.upper(), ISSUER[:-1], "")
+"""What `aud` may be that is not ours."""
+
+
+REFUSED_OF_PEOPLE = {"POST /auth/logout": {204}, "POST /auth/logout-all": {204, 401}}
+"""Who is nobody is signed out already: nothing happens."""
+
+
+def token_of(http: httpx2.AsyncClient) -> str:
+    return http.headers["authorization"].removeprefix("Bearer ")
+
+
+def minted(rt: Runtime, token: str, **claims: object) -> str:
+    """Return a genuine token like another, but for these claims."""
+    found = msgspec.convert(given.claims(token), Claims)
+    changed = msgspec.structs.replace(found, jti=str(ids.new(rt.clock.now())), **claims)
+    return rt.tokens.mint(rt.keyring.signing(rt.clock.now()), changed)
+
+
+def foreign(rt: Runtime, token: str, client_id: str) -> Iterator[tuple[str, str]]:
+    """Return tokens of a person that another application holds, or another service is meant by."""
+    for roles in ((), *((role,) for role in EVERY_ROLE), EVERY_ROLE):
+        yield f"client, {roles}", minted(rt, token, client_id=client_id, roles=roles)
+        yield f"audience, {roles}", minted(rt, token, aud=OTHERS[0], roles=roles)
+    both = {"aud": OTHERS[0], "client_id": client_id, "roles": EVERY_ROLE}
+    yield "both", minted(rt, token, **both)
+    yield "no such client", minted(rt, token, client_id="nobody", roles=EVERY_ROLE)
+    for audience in OTHERS:
+        yield f"audience {audience!r}", minted(rt, token, aud=audience, roles=EVERY_ROLE)
+
+
+def test_every_route_stands_in_one_list() -> None:
+    lists = [*NEEDS, *OF_PEOPLE, *OF_SERVICES]
+    assert sorted(lists) == sorted(routes())
+    assert not WITHOUT_A_TOKEN.keys() & set(lists)
+
+
+async def test_a_token_of_or_for_another_application_opens_nothing(
+    rt: Runtime, browser: Browser
+) -> None:
+    objects = await an_organization(rt, inside := browser(), browser())
+    platform = browser()
+    await signed_in(rt, platform, email="root@top.example", slug="top", platform_admin=True)
+    other = await a_service(rt, browser(), "agentes", organization="acme")
+    before, tried = await everything(rt), 0
+    http = browser()
+    tokens = [*foreign(rt, token_of(platform), other.client_id)]
+    tokens += [*foreign(rt, token_of(inside), other.client_id)][-8:]
+    for what, token in tokens:
+        for route in routes():
+            answer = await ask(http, route, objects, token)
+            assert answer.status_code == 403, f"{route}, {what}: {answer.text}"
+            if route not in OF_SERVICES:
+                assert "another" in answer.json()["detail"], answer.text
+            tried += 1
+    assert tried >= 25 * 65
+    assert await everything(rt) == before
+    for who in (inside, platform):
+        assert (await who.get("/auth/me")).status_code == 200
+
+
+async def test_a_machine_without_a_management_scope_and_an_api_key_open_nothing(
+    rt: Runtime, browser: Browser
+) -> None:
+    objects = await an_organization(rt, inside := browser(), browser())
+    await given.a_person(rt, "root@top.example", slug="top", platform_admin=True)
+    owner = Owner(inside, await given.a_person(rt, "eve@acme.example"))
+    key = (await owner.create(owner="organization"))["secret"]
+    tokens = {
+        "of the platform": (await a_service(rt, browser(), "agentes", *Scope)).token,
+        "of the organization": (
+            await a_service(rt, browser(), "agentes", *Scope, organization="acme")
+        ).token,
+        "key": key,
+        "exchanged": (await exchange(browser(), key)).json()["access_token"],
+    }
+    every = await a_service(rt, browser(), *Scope, *MANAGEMENT_SCOPES)
+    tokens["for another service"] = minted(rt, every.token, aud=OTHERS[0])
+    before = await everything(rt, but=("auth_api_keys",))
+    for what, token in tokens.items():
+        for route in routes():
+            answer = await ask(browser(), route, objects, token)
+            told = f"{route}, {what}: {answer.status_code} {answer.text}"
+            if what == "for another service" or route in NEEDS:
+                assert answer.status_code == 403, told
+            elif route in OF_PEOPLE:
+                assert answer.status_code in REFUSED_OF_PEOPLE.get(route, {401}), told
+    assert await everything(rt, but=("auth_api_keys",)) == before
+    answer = await ask(browser(), "GET /auth/me", objects, every.token)
+    assert "person" in answer.json()["detail"]
+
+
+HOMELESS = {"GET /api-keys", "POST /api-keys"}
+"""Routes of one's own organization, which a client of the platform has not: 400."""
+
+ORDER = ("GET", "PUT", "POST", "DELETE")
+"""What is gone, or has ended, is asked for last."""
+
+
+@pytest.mark.parametrize("of_platform", [False, True])
+async def test_a_machine_opens_by_a_management_scope_its_routes_and_no_other(
+    rt: Runtime, browser: Browser, *, of_platform: bool
+) -> None:
+    tried = 0
+    for scope, permission in MANAGEMENT_SCOPES.items():
+        if permission in OF_THE_PLATFORM and not of_platform:
+            continue
+        slug = fresh_slug()
+        objects = await an_organization(rt, browser(), browser(), slug)
+        await given.no_pending_key(rt)
+        organization = None if of_platform else slug
+        machine = await a_service(rt, browser(), scope, "agentes", organization=organization)
+        opened = set()
+        for route in sorted(NEEDS, key=lambda route: ORDER.index(route.split()[0])):
+            answer = await ask(machine.http, route, objects, machine.token)
+            told = f"{scope} at {route}: {answer.status_code} {answer.text}"
+            if of_platform and route in HOMELESS and NEEDS[route] is permission:
+                assert answer.status_code == 400, told
+                opened.add(route)
+            elif answer.status_code == 403:
+                assert "insufficient_scope" in answer.json()["type"], told
+                assert management_scope(NEEDS[route]) in answer.json()["detail"], told
+            else:
+                assert answer.status_code in {200, 201, 204, 404, 409}, told
+                opened.add(route)
+            tried += 1
+        assert opened == {route for route, needed in NEEDS.items() if needed is permission}, scope
+    assert tried >= 18 * 50
