@@ -1,8 +1,8 @@
-"""Who presents this bearer token, and is it good at this door?
+"""Authenticate a bearer credential, an access token or an API key, for one kind of route.
 
-An access token must have been issued for this service: its `aud` is the service's own.  Behind the
-wall, where people manage themselves and others, a person's token must also be held by a first-party
-client: else any application that signs people in could administer as them.
+An access token must be issued for this service: `aud` is the service's own.  Where people manage
+their account or an organization, a person's token must also be issued to a first-party client.
+Otherwise every application that signs people in could administer in their name.
 """
 
 from service.domain.clients import CONSOLE
@@ -15,7 +15,7 @@ from service.runtime import Runtime
 
 
 async def authenticate_caller(rt: Runtime, call: Call, token: str) -> Person | Machine | ApiKey:
-    """Return who it is: what each may do, their scopes say.
+    """Return the caller, for routes that check scopes.
 
     Refused: UNAUTHENTICATED, which never says why; FORBIDDEN for a token that was issued for
     another service; TOO_MANY; UNAVAILABLE.
@@ -30,7 +30,7 @@ async def authenticate_caller(rt: Runtime, call: Call, token: str) -> Person | M
 
 
 async def authenticate_administrator(rt: Runtime, call: Call, token: str) -> Administrator:
-    """Return who may administer at all: a person behind the wall, or a machine with a scope for it.
+    """Return the person or the machine, for routes of administration.
 
     Refused: as for a caller; FORBIDDEN for a person's token of another application, and for an API
     key; INSUFFICIENT_SCOPE for a machine without any management scope.
@@ -49,10 +49,10 @@ async def authenticate_administrator(rt: Runtime, call: Call, token: str) -> Adm
 
 
 async def authenticate_person(rt: Runtime, call: Call, token: str) -> Person:
-    """Return the person behind the wall.
+    """Return the person, for routes on which people manage their own account.
 
-    Refused: as for a caller; UNAUTHENTICATED for a machine, which is nobody's sign-in; FORBIDDEN
-    for a person's token of another application.
+    Refused: as for a caller; UNAUTHENTICATED for a machine; FORBIDDEN for a person's token of
+    another application.
     """
     actor = await authenticate_caller(rt, call, token)
     if not isinstance(actor, Person):
@@ -62,7 +62,7 @@ async def authenticate_person(rt: Runtime, call: Call, token: str) -> Person:
 
 
 def _refuse_foreign(person: Person) -> None:
-    """Refuse the token of a person that another application holds: FORBIDDEN."""
+    """Refuse a token that was issued to another application: FORBIDDEN."""
     if person.client_id != CONSOLE:
         raise Refused(
             Reason.FORBIDDEN,

@@ -153,7 +153,7 @@ def is_platform_admin(administrator: Administrator) -> bool:
 
 
 def is_of_platform(administrator: Administrator) -> bool:
-    """Whether every organization is within reach: of a platform administrator or platform client."""
+    """Whether every organization is within reach: of platform administrators and clients."""
     if isinstance(administrator, Machine):
         return administrator.tenant_id is None
     return is_platform_admin(administrator)
