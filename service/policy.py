@@ -45,9 +45,8 @@ class Tokens(Struct, frozen=True, forbid_unknown_fields=True):
     """How long a superseded refresh token still gets the current one.  At 0 a second use is a
     replay, and `lost_answer_grace` has no effect."""
     lost_answer_grace: Annotated[int, _between(0, 600)] = 60
-    """How long the previous refresh token still gets the current one, if nobody has used the
-    current one and the request comes from where the session was last seen: the answer may have been
-    lost."""
+    """How long the previous refresh token still gets the current one after a lost answer.  Only if
+    nobody has used the current one, and the request comes from where the session was last seen."""
     audience: Annotated[str, Meta(max_length=200)] = ""
     """The `aud` of access tokens; empty means the issuer."""
     algorithm: Algorithm = "ES256"

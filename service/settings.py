@@ -35,8 +35,8 @@ _INJECTED = tuple(
         (rf"PORT_[0-9]+_{_PROTOCOL}_ADDR", _IP),
     )
 )
-"""Names and values of the variables that Kubernetes puts into every pod for a Service named `auth`
-or `auth-...` (see "Service", "Environment variables" in its documentation)."""
+"""Variables that Kubernetes puts into every pod for a Service named `auth` or `auth-...`.  See
+"Service", "Environment variables" in its documentation."""
 
 
 class SettingsError(Exception):

@@ -61,7 +61,7 @@ LOST = (
     asyncpg.TransactionTimeoutError,
     *_OUTDATED,
 )
-"""Errors that are answered with 503, never with 500: the server is gone, full or only a replica,
+"""Errors that are answered with 503, never with 500.  The server is gone, full or only a replica,
 our role lacks a privilege (`migrate --grant-to`), or another transaction was in the way."""
 
 _UNWRITABLE = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)

@@ -9,8 +9,8 @@ ON CONFLICT (public_id) DO NOTHING
 RETURNING key_id;
 
 -- name: list_presented(public_ids)
--- What a check decides on, many keys in one round trip.  `standing`: organization and owner may act;
--- `cutoff`: up to when tokens for it are cut off.
+-- The facts that a check needs, for many keys in one round trip.  `standing`: organization and owner may
+-- act.  `cutoff`: tokens issued for the key up to then are revoked.
 SELECT k.key_id, k.tenant_id, k.owner_id, k.public_id, k.secret_mac, k.scopes,
        k.networks::text[] AS networks, k.created_at, k.expires_at, k.revoked_at,
        o.disabled_at IS NULL AND (k.owner_id IS NULL OR m.user_id IS NOT NULL) AS standing,
@@ -39,8 +39,8 @@ SELECT key_id, tenant_id, owner_id, public_id, name, scopes, networks::text[] AS
  WHERE key_id = $1;
 
 -- name: lock(key_id, tenant_id, owner_id)
--- Whoever revokes, rotates or deletes holds the key: of two, one acts.  Rows out of reach are not locked
--- (NULL: every organization's, every owner's): a caller cannot learn by waiting that one exists.
+-- A transaction that revokes, rotates or deletes a key locks its row, so that only one of two acts.  Rows
+-- out of reach are not locked (NULL: any organization, any owner): the time shows nothing about them.
 SELECT key_id, tenant_id, owner_id, public_id, name, scopes, networks::text[] AS networks,
        created_at, expires_at, revoked_at, ended_at, successor_id, last_used_at, use_count
   FROM auth_api_keys
@@ -50,7 +50,7 @@ SELECT key_id, tenant_id, owner_id, public_id, name, scopes, networks::text[] AS
    FOR UPDATE;
 
 -- name: list_page(tenant_id, before, most)
--- An organization's, the newest first, older than a cursor.
+-- The keys of an organization, the newest first, older than a cursor.
 SELECT key_id, tenant_id, owner_id, public_id, name, scopes, networks::text[] AS networks,
        created_at, expires_at, revoked_at, ended_at, successor_id, last_used_at, use_count
   FROM auth_api_keys
@@ -60,7 +60,7 @@ SELECT key_id, tenant_id, owner_id, public_id, name, scopes, networks::text[] AS
  LIMIT $3;
 
 -- name: list_own(tenant_id, owner_id, before, most)
--- One person's in it, by their own index: there may be few of them among very many.
+-- The keys of one person there, by an index of their own, since they may be few among very many.
 SELECT key_id, tenant_id, owner_id, public_id, name, scopes, networks::text[] AS networks,
        created_at, expires_at, revoked_at, ended_at, successor_id, last_used_at, use_count
   FROM auth_api_keys
@@ -76,7 +76,7 @@ UPDATE auth_api_keys
  WHERE key_id = $1;
 
 -- name: revoke_own(tenant_id, owner_id, revoked_at)
--- One person's in an organization, held in one order; those that have ended are over as they are.
+-- All keys of one person in an organization that have not ended, locked in a fixed order.
 WITH doomed AS (
     SELECT key_id
       FROM auth_api_keys
@@ -93,8 +93,8 @@ UPDATE auth_api_keys k
 RETURNING k.key_id, k.tenant_id, k.public_id;
 
 -- name: succeed(key_id, successor_id, expires_at)
--- It goes on until the overlap ends, and no longer than it would have.  Clocks of two workers may
--- differ by a hair: what one makes, the other does not end before it began.
+-- The old key works until the overlap ends, and not longer than it would have.  The clocks of two workers
+-- may differ a little: the end is never before the key was made.
 UPDATE auth_api_keys
    SET successor_id = $2, expires_at = GREATEST(created_at, LEAST(expires_at, $3))
  WHERE key_id = $1;
@@ -104,7 +104,7 @@ DELETE FROM auth_api_keys
  WHERE key_id = $1;
 
 -- name: erase(owner_id)
--- What their owner called them goes too.  Held in one order, as by whoever counts their uses.
+-- Their names, which the owner chose, are removed too.  Locked in the same order as by `add_uses`.
 WITH doomed AS (
     SELECT key_id
       FROM auth_api_keys
@@ -118,8 +118,8 @@ DELETE FROM auth_api_keys k
 RETURNING k.key_id, k.tenant_id, k.public_id;
 
 -- name: any_ending(at)
--- By the first that ends: of a third of all keys, as a plan that knows no value takes it, one would be
--- looked for in the table.
+-- Asks for the key that expires first.  A plan without known values expects a third of all keys to match,
+-- and would then search the table for one.
 SELECT coalesce((SELECT expires_at <= $1
                    FROM auth_api_keys
                   WHERE ended_at IS NULL
@@ -128,7 +128,7 @@ SELECT coalesce((SELECT expires_at <= $1
                   LIMIT 1), false) AS found;
 
 -- name: end_expired(at, most)
--- Every worker looks; each key falls to one of them.
+-- Every worker runs this; each key is returned to one of them.
 WITH due AS (
     SELECT key_id
       FROM auth_api_keys
@@ -145,7 +145,7 @@ UPDATE auth_api_keys k
 RETURNING k.key_id, k.tenant_id;
 
 -- name: add_uses(key_ids, counts, times)
--- Rows are held in one order, so that two workers never wait for each other in a circle.
+-- Rows are locked in a fixed order, so that two workers never deadlock.
 WITH used AS (
     SELECT *
       FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[]) AS u (key_id, uses, used_at)
@@ -164,7 +164,7 @@ UPDATE auth_api_keys k
  WHERE k.key_id = held.key_id;
 
 -- name: export_member(tenant_id, user_id)
--- One person's in an organization, without what a secret is checked by.  As lines of JSON.
+-- The keys of one person in an organization, without the MAC of the secret, as lines of JSON.
 SELECT json_build_object(
            'kind', 'api_key', 'id', key_id, 'prefix', 'tsk_' || public_id, 'name', name,
            'scopes', scopes, 'networks', networks::text[], 'created_at', created_at,

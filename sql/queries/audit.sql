@@ -15,8 +15,8 @@ SELECT e.event_id, $2, e.tenant_id, $4, $5, e.user_id, e.session_id,
     AS e (event_id, tenant_id, user_id, session_id, event_type, detail);
 
 -- name: make_partitions(first, months)
--- One at a time: every worker tends to them, and two would collide over a table's name.  It makes none
--- while another transaction holds the months.  Waiting here would block every event.
+-- Runs once at a time: every worker calls it, and two would make the same table.  It makes none while
+-- another transaction has locked the months.  Waiting for that here would block every event.
 WITH turn AS MATERIALIZED (
     SELECT pg_try_advisory_xact_lock(hashtext(current_schema() || ' auth_eventos_partitions')) AS mine
 )
@@ -24,21 +24,21 @@ SELECT CASE WHEN mine THEN auth_eventos_partitions($1, $2) ELSE 0 END AS made
   FROM turn;
 
 -- name: lock_months()
--- Before the first SELECT of a snapshot: a month that is dropped later is gone from the snapshot too.
+-- Call it before the first SELECT of a snapshot: a month that is dropped later is missing there too.
 LOCK TABLE auth_eventos, auth_event_seals IN ACCESS SHARE MODE;
 
 -- name: keep_months()
--- Shared by all who read every month for long: nobody drops or makes one until they have ended, and
--- nobody waits for that with a lock that all events wait behind.
+-- A shared lock, for transactions that read every month for long: no month is dropped or made until they
+-- have ended.  It fails instead of waiting, since all events would wait behind that lock.
 SELECT pg_try_advisory_xact_lock_shared(hashtext(current_schema() || ' auth_eventos_partitions')) AS held;
 
 -- name: change_months()
 SELECT pg_try_advisory_xact_lock(hashtext(current_schema() || ' auth_eventos_partitions')) AS held;
 
--- Pages of events, the newest first.  One statement per leading filter, each with an index of its
--- own; the other filters look at what it finds.  `first` and `until` keep other months out; within a
--- month the ids do, which begin with the time.  A pair of columns is how the lower end is said: a span
--- of event_id would be taken for a narrow one, and its index for a better one than the filter's.
+-- Pages of events, the newest first.  There is one statement for each filter to search by, with an index
+-- for it; the other filters are applied to what it finds.  `first` and `until` exclude other months; within
+-- a month the ids do, since they begin with the time.  The lower end is a comparison of two columns: the
+-- planner would take a range of event_id for a narrow one, and prefer its index to the filter's.
 
 -- name: page(chain_id, after, before, first, until, most, event_type, user_id, session_id, address, request_id)
 SELECT event_id, occurred_at, tenant_id, actor_kind, actor_id, user_id, session_id, event_type,
@@ -142,9 +142,9 @@ SELECT event_id, occurred_at, tenant_id, actor_kind, actor_id, user_id, session_
  ORDER BY event_id DESC
  LIMIT $6;
 
--- How many events one filter leaves, counted to a thousand and in its index alone.  What is common
--- leads no page: of an address that half of the events come from, of a type, or of an id that somebody
--- bears in all their requests, the others would be looked at one by one.
+-- How many events match one filter, counted up to a thousand and in its index only.  A common value is not
+-- used to search a page.  If half of the events came from one address, they would be read one by one to
+-- apply the other filters.
 
 -- name: count_by_request(chain_id, after, before, value)
 SELECT count(*) AS events
@@ -197,7 +197,7 @@ SELECT count(*) AS events
          LIMIT 1000) AS found;
 
 -- name: export_page(chain_id, after, before, first, until, event_type, most)
--- The oldest first, as lines of JSON.  What the filter leaves out comes without a line, so that
+-- The oldest first, as lines of JSON.  Events that do not match the filter come without a line, so that
 -- every page reads the same number of rows.
 SELECT event_id, occurred_at,
        CASE WHEN $6::text IS NULL OR event_type = $6 THEN json_build_object(
@@ -219,8 +219,8 @@ SELECT event_id, occurred_at,
  ORDER BY event_id;
 
 -- name: export_member_page(chain_id, after, before, first, until, user_id, most)
--- What concerns a person, and what they did to others, as erasure takes it; the oldest first, as lines
--- of JSON beside others.  From where somebody else did it is that person's and stays out.
+-- Events about a person, and their acts on others, as for an erasure; the oldest first, as lines of JSON.
+-- The address and agent of another actor are that person's data and are left out.
 SELECT event_id, occurred_at,
        json_build_object(
            'kind', 'event', 'id', event_id, 'occurred_at', occurred_at, 'type', event_type,
@@ -271,7 +271,7 @@ SELECT min(occurred_at) AS at
   ) AS oldest;
 
 -- name: list_months(before)
--- Whole months that have ended by then, and the newest transaction that wrote in each.
+-- The months that have ended by then, and the newest transaction that wrote to each.
 SELECT c.relname AS name
   FROM pg_inherits i
   JOIN pg_class c ON c.oid = i.inhrelid
@@ -281,8 +281,8 @@ SELECT c.relname AS name
  ORDER BY c.relname;
 
 -- name: has_unsealed(before, recorded_xid)
--- Is an event from before then still to be sealed?  What a restored database brought along is past
--- the mark for years, sealed or not.
+-- Is there an event from before then without a seal?  In a restored database, old events are beyond the
+-- stored progress for years, sealed or not.
 SELECT EXISTS (
     SELECT FROM auth_eventos e
      WHERE e.occurred_at < $1
@@ -294,5 +294,5 @@ SELECT EXISTS (
 SELECT auth_eventos_drop($1) AS dropped;
 
 -- name: erase(user_id, personal_keys)
--- Through a function of the schema's owner: nothing else changes an event.
+-- By a function that runs as the schema's owner: nothing else changes an event.
 SELECT chain_id FROM auth_eventos_erase($1, $2) AS chain_id;

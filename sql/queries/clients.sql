@@ -18,7 +18,7 @@ SELECT client_id, tenant_id, name, scopes, secret_mac, jwks::text AS jwks, creat
  WHERE client_id = $1;
 
 -- name: find_enabled(client_id)
--- Who may act: neither it nor its organization is disabled.
+-- A client that may act: neither it nor its organization is disabled.
 SELECT c.client_id, c.tenant_id, c.name, c.scopes, c.secret_mac, c.jwks::text AS jwks, c.created_at,
        c.disabled_at, c.previous_mac, c.previous_until, c.token_endpoint_auth_method, c.grant_types,
        c.redirect_uris, c.post_logout_redirect_uris, c.origins, c.first_party, c.require_pkce,
@@ -31,8 +31,8 @@ SELECT c.client_id, c.tenant_id, c.name, c.scopes, c.secret_mac, c.jwks::text AS
    AND o.disabled_at IS NULL;
 
 -- name: lock(client_id, tenant_id)
--- Whoever disables, enables or rotates holds the client: of two, one acts.  Only within reach (NULL:
--- everywhere): nothing else is held.
+-- A transaction that disables, enables or rotates a client locks its row, so that only one of two acts.
+-- Rows out of reach are not locked (NULL: any organization, or the platform).
 SELECT client_id, tenant_id, name, scopes, secret_mac, jwks::text AS jwks, created_at, disabled_at,
        previous_mac, previous_until, token_endpoint_auth_method, grant_types, redirect_uris,
        post_logout_redirect_uris, origins, first_party, require_pkce, profile,
@@ -43,7 +43,7 @@ SELECT client_id, tenant_id, name, scopes, secret_mac, jwks::text AS jwks, creat
    FOR UPDATE;
 
 -- name: list_page(tenant_id, after, most)
--- An organization's; NULL: the platform's own.
+-- The clients of an organization; NULL: those of the platform.
 SELECT client_id, tenant_id, name, scopes, secret_mac, jwks::text AS jwks, created_at, disabled_at,
        previous_mac, previous_until, token_endpoint_auth_method, grant_types, redirect_uris,
        post_logout_redirect_uris, origins, first_party, require_pkce, profile,
@@ -61,7 +61,7 @@ UPDATE auth_clients
    AND tenant_id IS NOT DISTINCT FROM $2::uuid;
 
 -- name: replace_secret(client_id, tenant_id, secret_mac, previous_mac, previous_until)
--- Without an overlap the old one is gone with this.
+-- Without an overlap, the old secret stops working with this.
 UPDATE auth_clients
    SET secret_mac = $3, previous_mac = $4, previous_until = $5
  WHERE client_id = $1

@@ -18,7 +18,7 @@ UPDATE auth_devices
  WHERE device_id = $1;
 
 -- name: forget_oldest(user_id, most)
--- A bounded number per account beside one to come, the longest unused go first.
+-- Keeps at most `most` devices of an account, with one to be added; the longest unused are dropped.
 DELETE FROM auth_devices
  WHERE device_id IN (
         SELECT device_id FROM auth_devices WHERE user_id = $1

@@ -75,10 +75,10 @@ RETURNING f.handle_hash, f.absolute_expires_at, s.session_id, s.tenant_id, s.use
             WHERE r.tenant_id IS NULL OR r.tenant_id = s.tenant_id) AS cutoff;
 
 -- name: settle(handle_hashes, generations, ats)
--- The rotation of these generations, asked at `ats`, hung before it took effect, so that nobody could
--- have the successor until now: the token is counted as superseded now.  Where the successor has been
--- used meanwhile, as superseded then.  What was superseded before the request arrived is left alone:
--- that was somebody else.  Locks first and looks then, since who hangs holds the row.
+-- The rotation of these generations, requested at `ats`, hung before its commit, so that nobody could have
+-- the successor until now.  The token counts as superseded now; if the successor was used meanwhile, as
+-- superseded then.  A token that was superseded before the request arrived is left alone: another request
+-- did that.  Locks first and reads afterwards, since the rotation that hangs has locked the row.
 WITH asked AS (
     SELECT * FROM unnest($1::bytea[], $2::integer[], $3::timestamptz[]) AS a (handle_hash, generation, at)
 ), found AS (
@@ -102,11 +102,11 @@ UPDATE auth_families f
    AND coalesce(f.superseded[place], f.rotated_at) >= found.at;
 
 -- name: commit_locally()
--- For a hint that may be lost: this transaction does not wait for a standby.
+-- This transaction does not wait for a standby: what it writes may be lost.
 SET LOCAL synchronous_commit = local;
 
 -- name: find(handle_hash)
--- All a decision about a presented token is made on.
+-- All facts for deciding about a presented token.
 SELECT f.handle_hash, f.absolute_expires_at, s.session_id, s.tenant_id, s.user_id, s.client_id, s.amr,
        s.auth_time, f.status, f.generation, f.token_hash, f.rotated_at, f.superseded,
        f.idle_ttl, f.idle_expires_at, f.last_network, f.last_agent, f.recorded,
@@ -116,7 +116,7 @@ SELECT f.handle_hash, f.absolute_expires_at, s.session_id, s.tenant_id, s.user_i
  WHERE f.handle_hash = $1;
 
 -- name: lock(handle_hash)
--- The same, session first, then family, both held.
+-- The same, with both rows locked: first the session, then the family.
 SELECT f.handle_hash, f.absolute_expires_at, s.session_id, s.tenant_id, s.user_id, s.client_id, s.amr,
        s.auth_time, f.status, f.generation, f.token_hash, f.rotated_at, f.superseded,
        f.idle_ttl, f.idle_expires_at, f.last_network, f.last_agent, f.recorded,
@@ -127,7 +127,7 @@ SELECT f.handle_hash, f.absolute_expires_at, s.session_id, s.tenant_id, s.user_i
    FOR UPDATE OF s, f;
 
 -- name: find_owner(handle_hash)
--- Whose token it is, without deciding anything: to take the person's lock first.
+-- The owner of a token, read without a lock: the person must be locked first.
 SELECT s.user_id, s.session_id, s.tenant_id, s.client_id, f.status,
        least(f.idle_expires_at, f.absolute_expires_at) AS expires_at
   FROM auth_families f
@@ -135,7 +135,7 @@ SELECT s.user_id, s.session_id, s.tenant_id, s.client_id, f.status,
  WHERE f.handle_hash = $1;
 
 -- name: find_standing(session_id)
--- Who a session stands for today: name, role, organization; and up to when its tokens are cut off.
+-- The name, role and organization of a session's person as they are now, and the cutoff of its tokens.
 -- No one when the person, the organization or the client may not act.
 SELECT u.email, u.name, u.platform_admin, m.role, o.slug, o.name AS organization,
        o.policy::text AS policy,

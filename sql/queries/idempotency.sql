@@ -1,7 +1,7 @@
--- Requests that may come again.  Writes auth_idempotency.
+-- Requests with an Idempotency-Key.  Writes auth_idempotency.
 
 -- name: hold(lock_id)
--- Until the transaction ends.  A lock and not a row: it goes with whoever holds it, however that ends.
+-- An advisory lock until the transaction ends.  Unlike a row, it goes away however the transaction ends.
 SELECT pg_try_advisory_xact_lock($1) AS held;
 
 -- name: find(slot, at)
@@ -11,7 +11,7 @@ SELECT request_mac, made
    AND expires_at > $2;
 
 -- name: keep(slot, request_mac, made, expires_at)
--- In the place of one that has expired.
+-- Replaces an entry that has expired.
 INSERT INTO auth_idempotency (slot, request_mac, made, expires_at)
 VALUES ($1, $2, $3, $4)
 ON CONFLICT (slot) DO UPDATE

@@ -6,7 +6,7 @@ INSERT INTO auth_invitations (invitation_id, tenant_id, email, role, token_hash,
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
 
 -- name: lock_open(token_hash, at)
--- Of two who follow one link at once, the second finds it used.
+-- When two requests use one link at the same time, the second finds it used.
 SELECT i.invitation_id, i.tenant_id, i.email, i.role, o.slug, o.name AS organization
   FROM auth_invitations i
   JOIN auth_organizations o USING (tenant_id)
@@ -17,8 +17,7 @@ SELECT i.invitation_id, i.tenant_id, i.email, i.role, o.slug, o.name AS organiza
    FOR UPDATE OF i;
 
 -- name: lock_one(invitation_id, tenant_id, at)
--- Open ones alone: there is nothing to withdraw in the others.  Only within reach (NULL: every
--- organization's): nothing else is held.
+-- Only open invitations can be withdrawn.  Rows out of reach are not locked (NULL: any organization).
 SELECT invitation_id, tenant_id, email, role, invited_by, created_at, expires_at
   FROM auth_invitations
  WHERE invitation_id = $1
@@ -28,7 +27,7 @@ SELECT invitation_id, tenant_id, email, role, invited_by, created_at, expires_at
    FOR UPDATE;
 
 -- name: lock_sent(tenant_id, emails, at)
--- What is open for one address, in all its spellings.
+-- The open invitations to one address, in all its spellings.
 SELECT invitation_id, tenant_id, email, role, invited_by, created_at, expires_at
   FROM auth_invitations
  WHERE tenant_id = $1
@@ -54,7 +53,7 @@ UPDATE auth_invitations
  WHERE invitation_id = $1;
 
 -- name: withdraw(tenant_id, invited_by, at)
--- Whoever may not invite any more leaves no door open behind them; NULL: in no organization at all.
+-- The invitations of a person who may no longer invite; NULL: in all organizations.
 UPDATE auth_invitations
    SET used_at = $3
  WHERE invited_by = $2
@@ -62,7 +61,7 @@ UPDATE auth_invitations
    AND used_at IS NULL;
 
 -- name: withdraw_to(tenant_id, emails, at)
--- Whoever was removed does not come back by a link they have from before.
+-- A person who was removed cannot come back by an older link.
 UPDATE auth_invitations
    SET used_at = $3
  WHERE tenant_id = $1
@@ -70,7 +69,7 @@ UPDATE auth_invitations
    AND used_at IS NULL;
 
 -- name: forget(emails)
--- Whoever is erased was invited by an address that is theirs.
+-- The address of an invitation is personal data: an erasure removes it.
 DELETE FROM auth_invitations
  WHERE email = ANY ($1::text[]);
 
@@ -91,7 +90,7 @@ SELECT count(*)::integer AS rows, max(expires_at) AS upto
   FROM gone;
 
 -- name: export_sent(tenant_id, email)
--- What an organization sent to an address, as lines of JSON.
+-- The invitations of an organization to an address, as lines of JSON.
 SELECT json_build_object(
            'kind', 'invitation', 'id', invitation_id, 'email', email, 'role', role,
            'created_at', created_at, 'expires_at', expires_at, 'used_at', used_at)::text AS line

@@ -1,8 +1,8 @@
 -- The root secret and the signing keys.  Writes auth_root, auth_signing_keys.
 
 -- name: insert_root(sealed, created_at)
--- Of two that start at once, one makes it.  None is made where there was one: all that was derived
--- from it would be lost.
+-- When two processes start at once, one makes it.  None is made if there are keys already: a root that was
+-- lost must not be replaced, since all keys derived from it would be lost.
 INSERT INTO auth_root (sealed, created_at)
 SELECT $1::bytea, $2::timestamptz
  WHERE NOT EXISTS (SELECT FROM auth_signing_keys)
@@ -13,7 +13,7 @@ SELECT sealed
   FROM auth_root;
 
 -- name: lock_root()
--- Whoever changes the key ring holds this row.
+-- A transaction that changes the key ring locks this row.
 SELECT sealed
   FROM auth_root
    FOR UPDATE;
@@ -28,7 +28,7 @@ INSERT INTO auth_signing_keys (kid, algorithm, public_jwk, sealed, created_at, a
 VALUES ($1, $2, $3::text::jsonb, $4, $5, $6);
 
 -- name: retire_others(kid, retires_at, removes_at)
--- Each key that would still sign when `kid` begins to.
+-- All other keys that would still sign when `kid` begins to sign.
 UPDATE auth_signing_keys
    SET retires_at = greatest($2, activates_at), removes_at = greatest($3, activates_at)
  WHERE kid <> $1
@@ -36,19 +36,19 @@ UPDATE auth_signing_keys
    AND (retires_at IS NULL OR retires_at > $2);
 
 -- name: keep_on(kid)
--- Its successor is gone: it signs until there is another.
+-- Its successor is gone: it signs until there is another one.
 UPDATE auth_signing_keys
    SET retires_at = NULL, removes_at = NULL
  WHERE kid = $1;
 
 -- name: kill(kid, killed_at)
--- Its private half is of no more use to anybody but a thief.
+-- The private half is dropped, since only a thief could use it.
 UPDATE auth_signing_keys
    SET killed_at = $2, sealed = ''
  WHERE kid = $1;
 
 -- name: list_published(at)
--- Everything that is not removed yet, those to come included.
+-- All keys that are not removed, including those that do not sign yet.
 SELECT kid, algorithm, created_at, activates_at, retires_at, removes_at, killed_at, sealed
   FROM auth_signing_keys
  WHERE killed_at IS NULL
@@ -77,7 +77,7 @@ UPDATE auth_signing_keys
    AND sealed = $2;
 
 -- name: count_seals()
--- How much each master key has sealed: its name stands before the dot.  None: it is damaged there.
+-- How many ciphertexts each master key has sealed: its id is before the dot.  NULL: the id is damaged.
 SELECT substring(encode(substring(sealed FROM 1 FOR 9), 'escape') FROM '^([0-9a-f]{8})\.') AS key_id,
        count(*) AS count
   FROM (SELECT sealed FROM auth_root
@@ -86,7 +86,7 @@ SELECT substring(encode(substring(sealed FROM 1 FOR 9), 'escape') FROM '^([0-9a-
  GROUP BY 1;
 
 -- name: prune(before)
--- The private half of keys that were removed long ago; the public one proves what they signed.
+-- Drops the private half of keys that were removed long ago; the public half still verifies checkpoints.
 UPDATE auth_signing_keys
    SET sealed = ''
  WHERE (removes_at < $1 OR killed_at < $1)

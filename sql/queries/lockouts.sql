@@ -1,8 +1,8 @@
 -- Strikes and lockouts, per account and device.  Writes auth_lockouts.
 
 -- name: reserve_first(subject_id, device_id, attempt_id, at)
--- The routine attempt in one round trip: nothing is held against the account, and it is not locked.
--- Whoever is not answered here is decided by `hold` and model.py.
+-- The routine attempt in one round trip: the counter is empty and the account is not locked.  When no row
+-- is returned, `hold` and model.py decide.
 INSERT INTO auth_lockouts AS l (subject_id, device_id, under_way, touched_at)
 VALUES ($1, $2, ARRAY[$3::uuid], $4)
 ON CONFLICT (subject_id, device_id) DO UPDATE
@@ -12,7 +12,7 @@ ON CONFLICT (subject_id, device_id) DO UPDATE
    AND (l.locked_until IS NULL OR l.locked_until <= $4);
 
 -- name: hold(subject_id, device_id, touched_at)
--- The row, made if it is not there, and held: parallel guesses queue here, each sees those before it.
+-- Locks the row, and makes it if needed.  Parallel guesses wait here, and each sees those before it.
 INSERT INTO auth_lockouts AS l (subject_id, device_id, touched_at)
 VALUES ($1, $2, $3)
 ON CONFLICT (subject_id, device_id) DO UPDATE SET touched_at = greatest(l.touched_at, $3)
@@ -45,7 +45,7 @@ UPDATE auth_lockouts
    AND $3 = ANY (under_way);
 
 -- name: clear(subject_id, device_id, attempt_id, at)
--- No row: the attempt is not held any more.
+-- No row: the attempt has lost its place.
 UPDATE auth_lockouts
    SET attempts = '{}', under_way = array_remove(under_way, $3::uuid), locked_until = NULL,
        touched_at = $4

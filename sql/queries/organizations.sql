@@ -18,23 +18,24 @@ SELECT tenant_id, slug, name, policy::text AS policy, created_at, disabled_at
  WHERE tenant_id = $1;
 
 -- name: lock(tenant_id)
--- Whoever changes who owns an organization holds it: before user, session and family.  Sign-ins go
--- on meanwhile: they hold it by its key alone.
+-- A transaction that changes the owners of an organization locks its row, before user, session and family.
+-- Sign-ins can go on meanwhile: they lock the row FOR KEY SHARE only.
 SELECT tenant_id, slug, name, policy::text AS policy, created_at, disabled_at
   FROM auth_organizations
  WHERE tenant_id = $1
    FOR NO KEY UPDATE;
 
 -- name: lock_out(tenant_id)
--- Whoever disables an organization waits for those who open a session there, and they wait for them:
--- no session slips between, to live again when the organization is enabled.
+-- A transaction that disables an organization waits for transactions that open a session there, and they
+-- wait for it.  So no session is opened in between, which would work again after the organization is
+-- enabled.
 SELECT tenant_id, slug, name, policy::text AS policy, created_at, disabled_at
   FROM auth_organizations
  WHERE tenant_id = $1
    FOR UPDATE;
 
 -- name: list_page(after, most)
--- The platform's own list, over all organizations.
+-- All organizations, for the platform.
 SELECT tenant_id, slug, name, policy::text AS policy, created_at, disabled_at
   FROM auth_organizations
  WHERE tenant_id > coalesce($1::uuid, '00000000-0000-0000-0000-000000000000')

@@ -1,8 +1,8 @@
 -- Revocations.  Writes auth_revocations, auth_revocation_head.
 
 -- name: insert(kinds, values, cutoffs, tenant_id, reason, revoked_at, expires_at)
--- Takes the counter's row and keeps it until commit: readers see entries in the order of `seq`,
--- without a hole.  The last lock a transaction takes, so that it is held for one round trip.
+-- Locks the counter's row until the commit, so that readers see the entries in the order of `seq`, without
+-- gaps.  It is the last lock of a transaction, so that it is held for one round trip.
 WITH asked AS (
     SELECT *
       FROM unnest($1::text[], $2::text[], $3::timestamptz[]) WITH ORDINALITY
@@ -18,8 +18,8 @@ SELECT head.base + asked.place, asked.kind, asked.value, asked.cutoff, $4, $5, $
 RETURNING seq, kind, value, cutoff, tenant_id, reason, revoked_at, expires_at;
 
 -- name: head()
--- The newest number, and the epoch it counts in.  What a restore or a failover brings back is another
--- table, database or server process than before, and gives out numbers again.
+-- The newest number and its epoch.  After a restore or a failover, the table, database or server process is
+-- another one, and gives out the same numbers again.
 SELECT seq,
        left(encode(sha256(concat_ws(' ',
            extract(epoch FROM pg_postmaster_start_time()),
@@ -28,7 +28,7 @@ SELECT seq,
   FROM auth_revocation_head;
 
 -- name: list_after(after, at, most)
--- What is in force and newer than a cursor.
+-- The revocations in force that are newer than a cursor.
 SELECT seq, kind, value, cutoff, tenant_id, reason, revoked_at, expires_at
   FROM auth_revocations
  WHERE seq > $1
@@ -37,13 +37,13 @@ SELECT seq, kind, value, cutoff, tenant_id, reason, revoked_at, expires_at
  LIMIT $3;
 
 -- name: find(seq)
--- In force or not, as long as it is here.
+-- A revocation, in force or not, until it is pruned.
 SELECT seq, kind, value, cutoff, tenant_id, reason, revoked_at, expires_at
   FROM auth_revocations
  WHERE seq = $1;
 
 -- name: find_any(kinds, values, at)
--- The direct question, for a worker that cannot vouch for its memory.
+-- Looks up a token directly, for a worker whose memory is not fresh.
 SELECT r.seq, r.kind, r.value, r.cutoff, r.tenant_id, r.reason, r.revoked_at, r.expires_at
   FROM unnest($1::text[], $2::text[]) AS a (kind, value)
   JOIN auth_revocations r USING (kind, value)

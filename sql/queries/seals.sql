@@ -2,29 +2,29 @@
 -- Writes auth_event_seals, auth_event_chains, auth_event_checkpoints, auth_sealing.
 
 -- name: find_progress()
--- How far the sealer is, and how far it may go: below the horizon every transaction has ended.
+-- How far the sealer is, and how far it may go: all transactions below the horizon have ended.
 SELECT recorded_xid::text::bigint AS recorded_xid, event_id,
        pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon
   FROM auth_sealing;
 
 -- name: try_lock_progress()
--- One sealer at a time; the others find no row and go away.
+-- One sealer at a time; the others get no row.
 SELECT recorded_xid::text::bigint AS recorded_xid, event_id,
        pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon
   FROM auth_sealing
    FOR UPDATE SKIP LOCKED;
 
 -- name: lock_progress()
--- Nothing is sealed meanwhile.
+-- While this lock is held, nothing is sealed.
 SELECT recorded_xid::text::bigint AS recorded_xid, event_id,
        pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon
   FROM auth_sealing
    FOR UPDATE;
 
 -- name: list_unsealed(recorded_xid, event_id, horizon, most)
--- In the order of transactions, none of which can still commit.  Never one that has a seal.  OFFSET
--- keeps that a look for each event: a plan that knows no value takes them for a ninth of the trail, and
--- would read all the seals there are to join them.
+-- Events without a seal, in the order of their transactions, which have all ended.  OFFSET makes PostgreSQL
+-- search the seal of each event by itself.  Without known values, the planner would expect a ninth of the
+-- trail here, and would read all seals for a join.
 SELECT e.event_id, e.occurred_at, e.tenant_id, e.actor_kind, e.actor_id, e.user_id, e.session_id,
        e.event_type, e.ip::text AS ip, e.user_agent, e.detail::text AS detail, e.request_id,
        e.chain_id, e.recorded_xid::text::bigint AS recorded_xid
@@ -36,8 +36,8 @@ SELECT e.event_id, e.occurred_at, e.tenant_id, e.actor_kind, e.actor_id, e.user_
  LIMIT $4;
 
 -- name: list_unsealed_after_restore(recorded_xid, horizon, most)
--- A restored database counts transactions anew: what it brought along is at or past our mark, what
--- happened since is below the horizon, and all of that has ended.
+-- A restored database counts its transactions anew.  Its old events are at or beyond the stored progress;
+-- newer events are below the horizon, and their transactions have ended.
 SELECT e.event_id, e.occurred_at, e.tenant_id, e.actor_kind, e.actor_id, e.user_id, e.session_id,
        e.event_type, e.ip::text AS ip, e.user_agent, e.detail::text AS detail, e.request_id,
        e.chain_id, e.recorded_xid::text::bigint AS recorded_xid
@@ -77,7 +77,7 @@ SELECT greatest($1::timestamptz, occurred_at), $2, chain_id, position, event_id,
     AS s (chain_id, position, event_id, occurred_at, salt, personal, leaf, previous, hash);
 
 -- name: list_due(before, behind)
--- Chains that grew since their last checkpoint, and that it was long ago for or much.
+-- Chains that have grown since their last checkpoint, if that is old or they have grown much.
 SELECT chain_id, position, hash, checkpoint_position, checkpoint_at
   FROM auth_event_chains
  WHERE position > checkpoint_position
@@ -106,12 +106,12 @@ SELECT checkpoint_id, chain_id, position, kind, signed_at, kid, public_jwk::text
  LIMIT $3;
 
 -- name: drop_checkpoints(before)
--- Through a function of the schema's owner: the service drops none on its own.
+-- By a function that runs as the schema's owner: the service's role cannot drop any.
 SELECT auth_checkpoints_drop($1) AS dropped;
 
 -- name: find_beginning(chain_id, before)
--- The place before the first seal that stays when those of earlier months go.  Not the last one that
--- goes: a seal from the middle, dated back, would take all before it out of what is checked.
+-- The place before the first seal that stays when earlier months are dropped.  It is not taken from the
+-- last seal that is dropped: a backdated seal from the middle would exclude all before it from checks.
 SELECT position - 1 AS position, previous AS hash
   FROM auth_event_seals
  WHERE chain_id = $1
@@ -120,7 +120,7 @@ SELECT position - 1 AS position, previous AS hash
  LIMIT 1;
 
 -- name: list_links(chain_id, after, upto, most)
--- Seals in their order, each beside its event as it is now.
+-- Seals in their order, each with its event as it is now.
 SELECT s.position, s.event_id, s.occurred_at, s.form, s.salt, s.personal, s.leaf, s.previous, s.hash,
        EXISTS (
             SELECT FROM auth_event_seals d
@@ -139,11 +139,11 @@ SELECT s.position, s.event_id, s.occurred_at, s.form, s.salt, s.personal, s.leaf
  LIMIT $4;
 
 -- name: list_strays(chain_id, beginning, recorded_xid, event_id, after, after_at, most)
--- Of the next events of a chain those that should have a seal and have none: what the sealer has
--- passed, what a transaction wrote that has not begun yet, and what bears the id of a sealed event,
--- which no sealer will ever take.  A seal that nobody checks, of another chain or beyond this one's
--- ends, is none.  And the last one, to go on behind it; a copy shares the id of what it copies, so
--- that the place is told by both columns.
+-- Among the next events of a chain, those that should have a seal and have none: events that the sealer has
+-- passed, events of a transaction number that does not exist yet, and events with the id of a sealed event,
+-- which no sealer will take.  A seal of another chain, or beyond the checked part of this one, does not
+-- count.  The last event is returned too, as the place to go on from.  A copied event has the same id, so
+-- the place has two columns.
 WITH stretch AS (
     SELECT e.event_id, e.occurred_at, e.recorded_xid
       FROM auth_eventos e
@@ -176,8 +176,8 @@ SELECT event_id, occurred_at, stray
  ORDER BY event_id, occurred_at;
 
 -- name: list_waiting(recorded_xid, event_id)
--- Events that the sealer has not come to, by chain: how many, since when.  What a restored database
--- brought along is past its mark, as is what a transaction wrote that has not begun.
+-- Events that the sealer has not reached, by chain: how many, and since when.  That includes old events of
+-- a restored database, and events of a transaction number that does not exist yet.
 SELECT e.chain_id, count(*)::integer AS events, min(e.occurred_at) AS since,
        coalesce(array_agg(e.user_id) FILTER (
            WHERE e.event_type = 'trail.erased' AND e.user_id IS NOT NULL), '{}') AS erased
@@ -188,7 +188,7 @@ SELECT e.chain_id, count(*)::integer AS events, min(e.occurred_at) AS since,
  GROUP BY e.chain_id;
 
 -- name: list_recorded()
--- Every chain that has events, by hopping over the index: the platform's own list.
+-- All chains that have events, found by skipping through the index.
 WITH RECURSIVE hop AS (
     (SELECT chain_id FROM auth_eventos ORDER BY chain_id LIMIT 1)
     UNION ALL
@@ -202,12 +202,12 @@ SELECT chain_id
  WHERE chain_id IS NOT NULL;
 
 -- name: list_signed()
--- Chains that were ever signed, the platform's own list.
+-- All chains that have a checkpoint.
 SELECT DISTINCT chain_id
   FROM auth_event_checkpoints;
 
 -- name: find_public_jwk(kid)
--- Its id is its thumbprint: where it was found does not matter.
+-- The id of a key is its thumbprint, so it does not matter where the key was found.
 SELECT public_jwk::text AS public_jwk
   FROM auth_signing_keys
  WHERE kid = $1

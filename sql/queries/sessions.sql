@@ -6,7 +6,7 @@ INSERT INTO auth_sessions (session_id, tenant_id, user_id, device_id, client_id,
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
 
 -- name: lock_live(session_id, user_id, at)
--- For an act that needs the session to be there still.
+-- For acts that need a live session.
 SELECT session_id, tenant_id, device_id, amr, auth_time, expires_at
   FROM auth_sessions
  WHERE session_id = $1
@@ -16,7 +16,7 @@ SELECT session_id, tenant_id, device_id, amr, auth_time, expires_at
    FOR UPDATE;
 
 -- name: list_live(user_id, at)
--- A person's own, over all organizations, the newest first.
+-- The live sessions of a person in all organizations, the newest first.
 SELECT s.session_id, s.tenant_id, s.created_at, s.expires_at,
        f.rotated_at AS last_seen_at, f.last_ip, f.last_agent
   FROM auth_sessions s
@@ -28,7 +28,7 @@ SELECT s.session_id, s.tenant_id, s.created_at, s.expires_at,
  ORDER BY s.session_id DESC;
 
 -- name: end_one(session_id, user_id, ended_at, why)
--- No row: not this person's, or ended before.
+-- No row: the session is another person's, or has ended before.
 UPDATE auth_sessions
    SET ended_at = $3, ended_why = $4
  WHERE session_id = $1
@@ -57,8 +57,8 @@ UPDATE auth_sessions s
 RETURNING s.session_id, s.tenant_id;
 
 -- name: end_all(user_id, kept, tenant_id, ended_at, why)
--- All of a person's but one, in one organization or in all; the caller holds the person's lock, so
--- none is opened meanwhile.
+-- All sessions of a person but one, in one organization or in all.  The caller has locked the person, so
+-- that none is opened meanwhile.
 WITH doomed AS (
     SELECT session_id
       FROM auth_sessions
@@ -76,12 +76,12 @@ UPDATE auth_sessions s
 RETURNING s.session_id, s.tenant_id;
 
 -- name: erase(user_id)
--- With them go the families, and where they were last used from.
+-- This also drops the families, with the addresses they were last used from.
 DELETE FROM auth_sessions
  WHERE user_id = $1;
 
 -- name: prune(after, before, most)
--- Long after the end: `GET /auth/sessions` never showed them again, the audit trail still does.
+-- Long after their end.  `GET /auth/sessions` no longer shows them; the audit trail does.
 WITH gone AS (
     DELETE FROM auth_sessions
      WHERE ctid = ANY (ARRAY (
@@ -98,7 +98,7 @@ SELECT count(*)::integer AS rows, max(expires_at) AS upto
   FROM gone;
 
 -- name: export_member(tenant_id, user_id)
--- Those that have ended, too, until they are pruned.  As lines of JSON, the oldest first.
+-- Ended sessions too, until they are pruned.  As lines of JSON, the oldest first.
 SELECT json_build_object(
            'kind', 'session', 'id', s.session_id, 'client_id', s.client_id, 'amr', s.amr,
            'created_at', s.created_at, 'expires_at', s.expires_at, 'ended_at', s.ended_at,

@@ -15,8 +15,8 @@ ON CONFLICT (user_id, tenant_id) DO NOTHING
 RETURNING user_id;
 
 -- name: find_by_email(emails, folded_before)
--- Of several spellings the first that somebody has.  What folding made of another address finds an
--- account of before alone.
+-- The first of several spellings under which there is an account.  `folded_before` only finds accounts from
+-- before addresses followed IDNA 2008.
 SELECT user_id, email, name, password_hash, password_changed_at, platform_admin, disabled_at,
        erased_at
   FROM auth_users
@@ -32,10 +32,11 @@ SELECT user_id, email, name, password_hash, password_changed_at, platform_admin,
  WHERE user_id = $1;
 
 -- name: lock(user_id)
--- First in the lock order user, session, family: whoever ends all sessions of a person and whoever
--- opens one take this lock, so that none slips between.  Other rows of the person follow (devices,
--- lockouts, invitations, API keys, memberships), then the sealer's progress (for an erasure), then the
--- advisory lock of the person's events (migration 0025), and the counter of the revocations last.
+-- First in the lock order user, session, family.  A transaction that ends all sessions of a person and one
+-- that opens a session both take this lock, so that no session is opened in between.  Next are other rows
+-- of the person (devices, lockouts, invitations, API keys, memberships), then the sealer's progress (for an
+-- erasure), then the advisory lock of the person's events (migration 0025), and last the counter of the
+-- revocations.
 SELECT user_id, email, name, password_hash, password_changed_at, platform_admin, disabled_at,
        erased_at
   FROM auth_users
@@ -43,7 +44,7 @@ SELECT user_id, email, name, password_hash, password_changed_at, platform_admin,
    FOR UPDATE;
 
 -- name: lock_member(tenant_id, user_id)
--- The same for whoever acts on a member: nobody else is held.
+-- The same for acts on a member.  A person who is not a member is not locked.
 SELECT u.user_id
   FROM auth_users u
   JOIN auth_memberships m USING (user_id)
@@ -63,7 +64,7 @@ UPDATE auth_users
  WHERE user_id = $1;
 
 -- name: list_memberships(user_id)
--- The oldest first: where a sign-in that names no organization goes.
+-- The oldest first: a sign-in without an organization uses that one.
 SELECT m.tenant_id, m.role, o.slug, o.name, o.policy::text AS policy
   FROM auth_memberships m
   JOIN auth_organizations o USING (tenant_id)
@@ -90,7 +91,7 @@ SELECT m.tenant_id, m.role, o.slug, o.name, o.policy::text AS policy,
    FOR KEY SHARE OF o;
 
 -- name: find_member(tenant_id, user_id)
--- As an administrator sees a person: suspended or disabled ones too.
+-- A member as administrators see them, suspended and disabled ones too.
 SELECT u.user_id, u.email, u.name, u.platform_admin, m.role, m.created_at AS member_since,
        u.disabled_at, m.disabled_at AS suspended_at, u.password_hash IS NOT NULL AS has_password
   FROM auth_memberships m
@@ -99,7 +100,7 @@ SELECT u.user_id, u.email, u.name, u.platform_admin, m.role, m.created_at AS mem
    AND m.user_id = $2;
 
 -- name: list_members(tenant_id, after, most)
--- Both begin behind the cursor: a merge of the two would read all people up to it.
+-- Both parts begin after the cursor.  Otherwise a merge of the two would read all people up to it.
 SELECT u.user_id, u.email, u.name, u.platform_admin, m.role, m.created_at AS member_since,
        u.disabled_at, m.disabled_at AS suspended_at, u.password_hash IS NOT NULL AS has_password
   FROM auth_memberships m
@@ -111,7 +112,7 @@ SELECT u.user_id, u.email, u.name, u.platform_admin, m.role, m.created_at AS mem
  LIMIT $3;
 
 -- name: count_owners(tenant_id)
--- Those who can act; the caller holds the organization's lock.
+-- Owners who can act.  The caller has locked the organization.
 SELECT count(*)::integer AS owners
   FROM auth_memberships m
   JOIN auth_users u USING (user_id)
@@ -121,8 +122,8 @@ SELECT count(*)::integer AS owners
    AND u.disabled_at IS NULL;
 
 -- name: hold_platform()
--- Of two who each close a way of platform administrators in, the second waits for the first, after every
--- lock on organizations and people.
+-- When two transactions each close access of a platform administrator, the second waits for the first.  This
+-- lock comes after all locks on organizations and people.
 SELECT true AS held
   FROM pg_advisory_xact_lock(hashtextextended(current_schema() || ': platform administrators', 0));
 
@@ -140,7 +141,7 @@ SELECT count(*) > 0 AND count(*) FILTER (WHERE user_id <> $1 OR tenant_id <> $2)
    AND o.disabled_at IS NULL;
 
 -- name: list_joined(user_id)
--- Every organization where this person is something, suspended or not.
+-- Every organization of which this person is a member, suspended or not.
 SELECT tenant_id
   FROM auth_memberships
  WHERE user_id = $1
@@ -183,14 +184,14 @@ DELETE FROM auth_memberships
 RETURNING tenant_id, role;
 
 -- name: erase(user_id, email, erased_at)
--- What is left names nobody, and nobody signs in to it.
+-- The rest of the row names nobody, and nobody can sign in to it.
 UPDATE auth_users
    SET email = $2, name = '', password_hash = NULL, password_changed_at = NULL,
        platform_admin = false, disabled_at = coalesce(disabled_at, $3), erased_at = $3
  WHERE user_id = $1;
 
 -- name: list_schemes()
--- Each password scheme on file with one example, by jumps through its index and not a scan.
+-- Each stored password scheme with one example hash, found by skipping through its index.
 WITH RECURSIVE scheme AS (
     (SELECT password_scheme FROM auth_users WHERE password_scheme IS NOT NULL
       ORDER BY password_scheme LIMIT 1)
@@ -206,7 +207,7 @@ SELECT s.password_scheme AS scheme,
  WHERE s.password_scheme IS NOT NULL;
 
 -- name: export_member(tenant_id, user_id)
--- What an organization keeps of a person, as a line of JSON.
+-- The account of a member, as a line of JSON.
 SELECT json_build_object(
            'kind', 'account', 'id', u.user_id, 'email', u.email, 'name', u.name, 'role', m.role,
            'member_since', m.created_at, 'suspended_at', m.disabled_at,

@@ -1,8 +1,8 @@
--- Secrets, their versions, and the services that may be handed them.
+-- Secrets, their versions, and the services that may get them.
 -- Writes auth_secrets, auth_secret_versions, auth_recipients, auth_secret_recipients.
 
 -- name: hold(secret_id, tenant_id, name, created_at)
--- A secret, made if it is not there, and held: it cannot go between the one and the other.
+-- Locks a secret, and makes it if needed, so that it cannot be deleted in between.
 INSERT INTO auth_secrets (secret_id, tenant_id, name, created_at)
 VALUES ($1, $2, $3, $4)
 ON CONFLICT (tenant_id, name) DO UPDATE
@@ -99,7 +99,7 @@ ON CONFLICT DO NOTHING
 RETURNING recipient_id;
 
 -- name: lock_recipients()
--- One is made at a time: none of two of a name leaves its client behind.
+-- Recipients are made one at a time, so that a refused one of two leaves no client behind.
 LOCK TABLE auth_recipients IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: find_recipient(client_id)
@@ -120,8 +120,7 @@ DELETE FROM auth_recipients
 RETURNING recipient_id;
 
 -- name: assign(secret_id, recipient_ids)
--- Exactly these: whoever is not named any more is not handed it any more.  Who was removed
--- meanwhile is left out.
+-- Makes exactly these the recipients.  A recipient that was removed meanwhile is left out.
 WITH gone AS (
     DELETE FROM auth_secret_recipients
      WHERE secret_id = $1
@@ -152,7 +151,7 @@ UPDATE auth_secret_versions
    AND sealed = $3;
 
 -- name: count_seals()
--- How much each master key has sealed: its name stands before the dot.  None: it is damaged there.
+-- How many ciphertexts each master key has sealed: its id is before the dot.  NULL: the id is damaged.
 SELECT substring(encode(substring(sealed FROM 1 FOR 9), 'escape') FROM '^([0-9a-f]{8})\.') AS key_id,
        count(*) AS count
   FROM auth_secret_versions

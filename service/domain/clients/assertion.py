@@ -1,4 +1,4 @@
-"""A client that proves itself with a signed assertion (`private_key_jwt`, RFC 7523)."""
+"""Checks the signed assertion of a client (`private_key_jwt`, RFC 7523)."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ from service.domain.clients.model import Client
 from service.kernel import jose
 
 LONGEST = 300
-"""Seconds an assertion may live."""
+"""The longest lifetime of an assertion, in seconds."""
 
 _LEEWAY = 10
 
@@ -29,7 +29,7 @@ class AssertionRefusedError(Exception):
 def check_assertion(
     client: Client, assertion: str, audience: str, at: datetime
 ) -> tuple[str, float]:
-    """Return `jti` and `exp` of a genuine assertion; the caller refuses a second use of a `jti`.
+    """Return `jti` and `exp` of a good assertion; the caller refuses a second use of a `jti`.
 
     AssertionRefusedError: another's signature, audience or subject, expired, or too long a life.
     """
@@ -65,7 +65,7 @@ def _check_times(claims: dict[str, object], now: float) -> float:
 
 
 def _moment(claims: dict[str, object], name: str) -> float | None:
-    """Read a NumericDate, whole or not (RFC 7519 section 2); None when it is left out."""
+    """Read a NumericDate, which may have a fraction (RFC 7519 section 2); None when missing."""
     value = claims.get(name)
     if value is None:
         return None

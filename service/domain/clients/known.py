@@ -14,7 +14,7 @@ from service.domain.clients.model import Client
 from service.kernel.postgres import Postgres
 
 BELIEVED = timedelta(seconds=60)
-"""How long what is known of a client is believed."""
+"""How long an entry is used."""
 
 _DOUBTED = timedelta(seconds=1)
 _NOT_AT_ALL = timedelta(0)

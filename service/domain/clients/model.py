@@ -83,7 +83,7 @@ class Client(Struct, frozen=True, kw_only=True):
         return self.token_endpoint_auth_method is AuthMethod.NONE
 
     def has_secret(self, key: bytes, secret: str, at: datetime) -> bool:
-        """Tell in constant time whether this is its secret, or its last one during the overlap."""
+        """Whether this is its secret or, during the overlap, its old one.  Constant time."""
         mac = secret_mac(key, secret)
         current = hmac.compare_digest(mac, self.secret_mac or bytes(32))
         previous = hmac.compare_digest(mac, self.previous_mac or bytes(32))
@@ -98,5 +98,5 @@ def new_secret() -> str:
 
 
 def secret_mac(key: bytes, secret: str) -> bytes:
-    """Return what is stored of a secret.  256 random bits need no slow hash."""
+    """Return the MAC that is stored for a secret.  256 random bits need no slow hash."""
     return hmac_sha256(key, secret.encode())

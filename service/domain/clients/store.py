@@ -55,7 +55,7 @@ async def find_enabled(tx: Tx, client_id: str) -> Client | None:
 
 
 async def lock(tx: Tx, client_id: str, tenant_id: TenantId | None) -> Client | None:
-    """Return a client of an organization (None: of any, or the platform) and hold it."""
+    """Lock a client of an organization (None: any, or the platform's) and return it."""
     return await _lock.maybe(tx, client_id=client_id, tenant_id=tenant_id)
 
 
@@ -67,7 +67,7 @@ async def list_page(
 
 
 async def set_disabled(tx: Tx, client: Client, at: datetime | None) -> None:
-    """Disable or enable it; the caller revokes its `client_id` in the same transaction."""
+    """Disable or enable a client; the caller revokes its `client_id` in the same transaction."""
     await _set_disabled.run(
         tx, client_id=client.client_id, tenant_id=client.tenant_id, disabled_at=at
     )
@@ -76,7 +76,7 @@ async def set_disabled(tx: Tx, client: Client, at: datetime | None) -> None:
 async def replace_secret(
     tx: Tx, client: Client, secret_mac: bytes, previous_until: datetime | None
 ) -> None:
-    """Give it another secret; the old one is good until `previous_until`, or (None) no more."""
+    """Give a client a new secret.  The old one works until `previous_until`; None: no more."""
     await _replace_secret.run(
         tx,
         client_id=client.client_id,

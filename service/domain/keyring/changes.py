@@ -1,4 +1,4 @@
-"""How the ring changes: a successor comes, or a key is killed.  The caller holds the ring."""
+"""Changes of the key ring: publish a successor, or kill a key.  The caller has locked the ring."""
 
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from service.kernel.sql import Tx
 
 
 class Killed(Struct, frozen=True):
-    """What a kill did: the state the key had, and the key that was made to sign instead, if any."""
+    """The result of a kill: the key's former state, and the new key, if one had to be made."""
 
     key: Described
     state: State
@@ -20,13 +20,13 @@ class Killed(Struct, frozen=True):
 
 
 async def find_pending(tx: Tx, at: datetime) -> Described | None:
-    """Return the key that is published and does not sign yet."""
+    """Return the key that is published and does not sign yet; None when there is none."""
     published = await store.list_published(tx, at)
     return next((key for key in published if key.state(at) == "pending"), None)
 
 
 async def publish(tx: Tx, seal: Seal, fresh: Fresh, at: datetime, times: Times) -> Described:
-    """Publish a successor; at its time it begins to sign and the others retire."""
+    """Publish a successor.  When its time comes, it begins to sign and the others retire."""
     made = await store.insert_key(tx, seal, fresh, at, at + times.publish_ahead)
     await store.retire_others(
         tx, made.kid, made.activates_at, made.activates_at + times.retired_for

@@ -12,7 +12,7 @@ State: TypeAlias = Literal["pending", "active", "retired", "removed"]
 
 
 class Usage(StrEnum):
-    """What else is derived from the root secret, one key each."""
+    """The keys that are derived from the root secret."""
 
     REFRESH = "refresh-token"
     DEVICE = "device-cookie"
@@ -41,7 +41,7 @@ class Described(Struct, frozen=True, kw_only=True):
     killed_at: datetime | None
 
     def state(self, at: datetime) -> State:
-        """Return its state at a moment."""
+        """Return the state of the key at a moment."""
         if self.killed_at is not None:
             return "removed"
         if self.removes_at is not None and at >= self.removes_at:
@@ -53,14 +53,14 @@ class Described(Struct, frozen=True, kw_only=True):
         return "active"
 
     def changes(self) -> list[datetime]:
-        """Return the moments at which its state changes."""
+        """Return the times at which the state of the key changes."""
         ends = (self.retires_at, self.removes_at)
         return [self.activates_at, *(end for end in ends if end is not None)]
 
     def signs(self, at: datetime) -> bool:
-        """Tell whether it may sign.
+        """Whether the key may sign at a moment.
 
-        A key that was made to sign at once signs also for a call that began just before.
+        A key that was made to sign at once also signs for a call that began just before.
         """
         return self.state(max(at, self.created_at)) == "active"
 
@@ -75,13 +75,13 @@ class Times(Struct, frozen=True):
     """When keys change, by policy."""
 
     publish_ahead: timedelta
-    """How long a key is published before it signs: verifiers keep what they know of the keys."""
+    """How long a key is published before it signs, because verifiers cache the keys."""
     rotate_every: timedelta
     retired_for: timedelta
-    """How long one is published after it signed: the longest token's life, and then some."""
+    """How long a key stays published after it last signed: longer than any token lives."""
 
     def successor_due(self, keys: "list[Described]", at: datetime) -> bool:
-        """Tell whether it is time to publish the next key."""
+        """Whether it is time to publish the next key."""
         living = [key for key in keys if key.state(at) in ("pending", "active")]
         if not living or any(key.state(at) == "pending" for key in living):
             return False

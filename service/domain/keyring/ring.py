@@ -1,4 +1,4 @@
-"""The key ring as a worker holds it."""
+"""The key ring in the memory of a worker."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,7 +21,7 @@ _ORDER = {"ES256": 0, "RS256": 1, "EdDSA": 2}
 """RSA and EC before OKP: some verifiers reject a whole set that begins with an OKP key."""
 
 _COOLDOWN = 1.0
-"""Seconds between two looks for a `kid` that is not known: anyone can make one up."""
+"""The least seconds between two searches for an unknown `kid`, since anybody can invent one."""
 
 _Pair = tuple[Stored, jose.Key]
 
@@ -64,7 +64,7 @@ class KeyRing:
         self._shown = _NOTHING
         self._reading = asyncio.Lock()
         self.broken: list[str] = []
-        """What is wrong with keys that are published and do not open: they are left out."""
+        """Why published keys cannot be decrypted.  Such keys are left out of the ring."""
         self._asked = float("-inf")
 
     def derived(self, usage: Usage) -> bytes:
@@ -91,7 +91,7 @@ class KeyRing:
         )
 
     async def refresh(self, pg: Postgres) -> None:
-        """Read the ring.  A key that does not open changes nothing for the others."""
+        """Read the ring from the database.  A key that cannot be decrypted is left out."""
         async with self._reading:  # else an older reading could replace a newer one
             async with pg.reading() as tx:
                 published = await store.list_published(tx, self._clock.now())
@@ -152,14 +152,14 @@ class KeyRing:
         return max(active, key=lambda pair: pair[0].activates_at)[1]
 
     def find(self, header: str) -> jose.Key | None:
-        """Return the key whose header this is, to verify with; not one that is removed."""
+        """Return the key with this token header, for verifying; None: unknown or removed."""
         found = self._by_header.get(header)
         if found is None or not self._lives(found[0], self._clock.now()):
             return None
         return found[1]
 
     def described(self) -> list[Described]:
-        """Return what this worker knows of the published keys."""
+        """Return the published keys that this worker knows."""
         return [stored for stored, _ in self._keys.values()]
 
     def _lives(self, stored: Stored, at: datetime) -> bool:
@@ -172,7 +172,7 @@ class KeyRing:
         return await asyncio.to_thread(jose.Key, stored.algorithm, pem)
 
     def _may_be_ours(self, header: str) -> bool:
-        """Tell whether it is a header as we write it, of a `kid` that was not killed."""
+        """Whether a header has the form that we write, with a `kid` that was not killed."""
         try:
             told = jose.read_json(jose.decode(header), _Header)
         except ValueError:
@@ -183,6 +183,6 @@ class KeyRing:
         )
 
     def _place(self, stored: Stored, at: datetime) -> tuple[int, int, float]:
-        """By key type, then the active one first, then the youngest."""
+        """Return the sort key: by key type, then the active one first, then the youngest."""
         active = stored.state(at) == "active"
         return _ORDER[stored.algorithm], 0 if active else 1, -stored.activates_at.timestamp()

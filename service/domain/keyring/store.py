@@ -32,7 +32,7 @@ class Fresh(Struct, frozen=True):
 
     @classmethod
     def generate(cls, algorithm: jose.Algorithm) -> "Fresh":
-        """Make one: a good deal of work for RSA, so before the ring is held."""
+        """Make a signing key.  It is slow for RSA: call it before the ring is locked."""
         pem = jose.generate(algorithm)
         return cls(jose.Key(algorithm, pem), pem)
 
@@ -55,14 +55,14 @@ _prune = queries.command("prune")
 
 
 async def make_root(tx: Tx, seal: Seal, at: datetime) -> None:
-    """Make the root secret, once for the life of a deployment."""
+    """Make the root secret, if there is none: once in the life of a deployment."""
     if await _find_root.maybe(tx) is None:
         sealed = seal.seal(PURPOSE_ROOT, "root", os.urandom(32))
         await _insert_root.run(tx, sealed=sealed, created_at=at)
 
 
 async def open_root(tx: Tx, seal: Seal) -> bytes:
-    """Return the root secret.  SealBrokenError when it does not open, or is gone."""
+    """Return the root secret.  SealBrokenError when it is missing or cannot be decrypted."""
     found = await _find_root.maybe(tx)
     if found is None:
         raise SealBrokenError("root: it is gone, though there are signing keys")
@@ -70,7 +70,7 @@ async def open_root(tx: Tx, seal: Seal) -> bytes:
 
 
 async def lock(tx: Tx) -> bytes:
-    """Hold the key ring: one change at a time.  Return the root's ciphertext."""
+    """Lock the key ring, so that it changes once at a time; return the root's ciphertext."""
     return (await _lock_root.one(tx)).sealed
 
 
@@ -100,17 +100,17 @@ async def insert_key(
 
 
 async def retire_others(tx: Tx, kid: str, retires_at: datetime, removes_at: datetime) -> None:
-    """Let every other key stop signing when `kid` begins."""
+    """Set every other key to stop signing when `kid` begins."""
     await _retire_others.run(tx, kid=kid, retires_at=retires_at, removes_at=removes_at)
 
 
 async def keep_on(tx: Tx, kid: str) -> None:
-    """Let a key sign until it gets another successor."""
+    """Let a key go on signing until it gets another successor."""
     await _keep_on.run(tx, kid=kid)
 
 
 async def kill(tx: Tx, kid: str, at: datetime) -> None:
-    """Take a key out; the caller revokes its `kid` in the same transaction."""
+    """Remove a key from use; the caller revokes its `kid` in the same transaction."""
     await _kill.run(tx, kid=kid, killed_at=at)
 
 
@@ -120,30 +120,30 @@ async def list_published(tx: Tx, at: datetime) -> list[Stored]:
 
 
 async def list_all(tx: Tx) -> list[Described]:
-    """Return every key, the removed ones that are not pruned yet included."""
+    """Return every key, including removed ones that are not pruned yet."""
     return await _list_all.all(tx)
 
 
 async def count_seals(tx: Tx) -> list[Seals]:
-    """Return how much each master key has sealed here."""
+    """Return how many ciphertexts each master key has sealed here."""
     return await _count_seals.all(tx)
 
 
 async def reseal_root(tx: Tx, before: bytes, sealed: bytes) -> None:
-    """Put another ciphertext of the same root in its place."""
+    """Replace the root's ciphertext by another one of the same value."""
     await _reseal_root.run(tx, before=before, sealed=sealed)
 
 
 async def list_sealed_keys(tx: Tx, after: str, most: int) -> Sequence[tuple[str, bytes]]:
-    """Return (kid, ciphertext) of signing keys, in the order of kid, and hold them."""
+    """Lock a page of signing keys in the order of `kid`; return (kid, ciphertext)."""
     return [(row.row_id, row.sealed) for row in await _list_sealed.all(tx, after=after, most=most)]
 
 
 async def reseal_key(tx: Tx, kid: str, before: bytes, sealed: bytes) -> None:
-    """Put another ciphertext of the same key in its place."""
+    """Replace a key's ciphertext by another one of the same value."""
     await _reseal.run(tx, kid=kid, before=before, sealed=sealed)
 
 
 async def prune(tx: Tx, before: datetime) -> int:
-    """Drop the private half of keys that were removed before then; return of how many."""
+    """Drop the private half of keys that were removed before `before`; return how many."""
     return await _prune.run(tx, before=before)

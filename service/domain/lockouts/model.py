@@ -22,8 +22,9 @@ from service.kernel.mac import hmac_sha256
 ANY_DEVICE = UUID(int=0)
 
 _HELD = timedelta(seconds=15)
-"""How long an attempt without a verdict keeps its place: 2 s in the queue for hashing, 3 s for a
-connection, 10 s for a statement.  If its worker or PostgreSQL died, that is not a failure."""
+"""How long an attempt without a verdict keeps its place.  It is the sum of 2 s in the queue for
+hashing, 3 s for a connection and 10 s for a statement.  If its worker or PostgreSQL died, that is
+not a failure."""
 
 
 class Rules(Struct, frozen=True):

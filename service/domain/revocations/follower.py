@@ -79,7 +79,7 @@ class Follower:
         return self._clock.monotonic() - self._fresh_as_of
 
     def is_fresh(self) -> bool:
-        """Tell whether the memory alone may decide."""
+        """Whether the memory is fresh, so that it alone may decide."""
         return self.staleness() <= STALE_SECONDS
 
     async def is_revoked(self, marks: Marks) -> bool:
@@ -142,12 +142,12 @@ class Follower:
         return self.memory.find_mark(kind, value)
 
     async def announce(self, entries: Sequence[Revocation]) -> None:
-        """Spread what a decision has committed: here at once, elsewhere by the stream.
+        """Spread committed revocations: to this worker at once, to the others by the stream.
 
-        Whatever fails of that is made up for by every worker's own look at the table.  What was to
-        outlast its commit and did not is cut off again: a commit may wait for longer than anybody
-        reckons, for the counter of the revocations or for a disk.  Refused(UNAVAILABLE) when it
-        cannot be: what was done is not acknowledged.
+        A failure here does no harm: every worker reads the table by itself.  A commit may take
+        long, when it waits for the counter of the revocations or for a disk.  If a cutoff was over
+        before its commit, it is repeated with a later time.  Refused(UNAVAILABLE) when that fails:
+        then the act is not acknowledged.
         """
         with contextlib.suppress(Refused):
             await self.catch_up()

@@ -52,7 +52,7 @@ class Revocation(Struct, frozen=True, kw_only=True):
     expires_at: datetime
 
     def missed(self, at: datetime) -> bool:
-        """Tell whether it was to outlast its commit, and `at`, after the commit, it did not."""
+        """Whether its cutoff was over before the commit.  `at` is a time after the commit."""
         return self.cutoff is not None and self.revoked_at < self.cutoff <= at
 
     @property

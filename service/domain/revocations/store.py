@@ -17,8 +17,8 @@ _find_any = queries.rows("find_any", Revocation)
 _prune = queries.rows("prune", Batch)
 
 UNTIL_COMMITTED = timedelta(seconds=1)
-"""How far ahead a cutoff lies that is to outlast its commit: a refresh, or a key's exchange, that
-reads the old state meanwhile is not held up by the transaction that changes it."""
+"""How far in the future a cutoff is set, since the change commits later.  A refresh or an exchange
+that reads the old state meanwhile need not wait for that transaction."""
 
 
 async def revoke(
@@ -34,9 +34,10 @@ async def revoke(
 ) -> list[Revocation]:
     """Revoke, as the last statement in the transaction of the act that causes it.
 
-    From here to the commit every other revocation of the deployment waits.  The decision announces
-    it.  `expires_at` is when the last token concerned has expired; `cutoff`, of the kinds that have
-    one, is `at` unless it is given.  With a `tenant_id` a person is cut off there alone.
+    From here to the commit, all other revocations of the deployment wait.  The decision announces
+    it after its commit.  `expires_at` is when the last token it applies to has expired.  `cutoff`,
+    for kinds that have one, is `at` unless given.  With `tenant_id`, a person (`sub`) loses only
+    the tokens of that organization.
     """
     if not values:
         return []

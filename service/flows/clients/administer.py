@@ -1,4 +1,4 @@
-"""Administrators keep the services of an organization, the platform's the platform's."""
+"""Administrators manage the clients of an organization; platform administrators all clients."""
 
 from datetime import datetime
 
@@ -77,9 +77,9 @@ async def create(rt: Runtime, call: Call, tenant_id: TenantId | None, new: NewCl
 
 
 async def disable(rt: Runtime, call: Call, client_id: str) -> None:
-    """Disable it: it authenticates no more, and its tokens die everywhere within a second.
+    """Disable a client: it cannot authenticate, and its tokens are refused within a second.
 
-    Asked again it revokes again, whatever got a token meanwhile.
+    Repeating it revokes again, in case a token was issued meanwhile.
     """
     async with rt.pg.decision() as tx:
         _, client = await _hold(tx, call, client_id)
@@ -91,7 +91,7 @@ async def disable(rt: Runtime, call: Call, client_id: str) -> None:
 
 
 async def enable(rt: Runtime, call: Call, client_id: str) -> None:
-    """Take that back; it fetches new tokens with the secret it has.
+    """Enable a client again.  It gets new tokens with the secret it has.
 
     Refused: NOT_FOUND; FORBIDDEN for a scope the person does not hold.
     """
@@ -106,7 +106,7 @@ async def enable(rt: Runtime, call: Call, client_id: str) -> None:
 
 
 async def rotate_secret(rt: Runtime, call: Call, client_id: str, overlap: int) -> str:
-    """Return a new secret, this once; the old one works for `overlap` seconds more.
+    """Return a new secret, shown only once.  The old one works for `overlap` seconds more.
 
     None (0) is for a secret that leaked: the tokens it got die as well.  Else a minute to 7 days:
     a worker believes what it knows of a client for a minute.  Refused: INVALID_REQUEST; NOT_FOUND;
@@ -153,5 +153,5 @@ def _reached(administrator: Administrator, client: Client | None) -> Client:
 
 
 async def _revoke(rt: Runtime, tx: Decision, client: Client, reason: str) -> None:
-    """Kill what it holds and is granted until this commits, and what workers remember of it."""
+    """Revoke all tokens issued to it until this commits, and end its cache entries."""
     await cut_off(rt, tx, Kind.CLIENT_ID, client.client_id, client.tenant_id, reason)

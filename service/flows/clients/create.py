@@ -9,7 +9,7 @@ from service.runtime import Runtime
 async def create_client(
     rt: Runtime, call: Call, new: NewClient, organization: str | None = None
 ) -> Created:
-    """Create it, in the organization of that slug or (None) for the platform.
+    """Create a client in the organization with that slug, or (None) for the platform.
 
     Refused: INVALID_REQUEST; NOT_FOUND when there is no such organization.
     """

@@ -64,9 +64,9 @@ async def after_cutoffs(
 async def cut_off(
     rt: Runtime, tx: Decision, kind: Kind, value: str, tenant_id: TenantId | None, reason: str
 ) -> None:
-    """Kill what was issued until this commits.
+    """Revoke all tokens that are issued until this transaction commits.
 
-    As of now and not of the call, which waited for its locks.
+    It counts from now, not from the time of the call, which may have waited for locks.
     """
     await revocations.cut_off(
         tx,

@@ -1,4 +1,4 @@
-"""How sessions and API keys end: what was issued for them is revoked with them."""
+"""End sessions and API keys, and revoke all tokens that were issued for them."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,7 +13,7 @@ from service.kernel.postgres import Decision
 from service.policy import seconds
 
 LONGEST_TOKEN = 3600
-"""Seconds; what policy allows an access token at most, whatever an organization overrides."""
+"""The longest lifetime of an access token that any policy allows, in seconds."""
 
 
 async def close_sessions(
@@ -25,7 +25,7 @@ async def close_sessions(
 ) -> None:
     """End the families of ended sessions and revoke their `sid`.
 
-    The last thing a transaction does: it takes the revocations' counter.
+    Call it last in a transaction: it locks the counter of the revocations.
     """
     if not ended:
         return
@@ -48,10 +48,10 @@ async def close_sessions(
 async def close_keys(
     tx: Decision, at: datetime, key_ids: Sequence[ApiKeyId], tenant_id: TenantId, reason: str
 ) -> None:
-    """Revoke keys of one organization on the feed.
+    """Put API keys of one organization on the revocation feed.
 
-    Kills the tokens they were exchanged for, and every verdict held in a worker's or a verifier's
-    memory.  The last thing a transaction does: it takes the revocations' counter.
+    That also revokes tokens that they were exchanged for, and ends all cached results of checks, in
+    workers and verifiers.  Call it last in a transaction: it locks the counter of the revocations.
     """
     await revocations.revoke(
         tx,

@@ -282,7 +282,7 @@ async def hold_account(tx: Tx, user_id: UserId) -> Account:
 async def revoke_person(
     rt: Runtime, tx: Decision, tenant_id: TenantId | None, user_id: UserId, reason: str
 ) -> None:
-    """Kill what they hold, and what they are granted until this commits: see `shared.cutoff`.
+    """Revoke all tokens of a person that are issued until this commits: see `shared.cutoff`.
 
     In one organization, or (None) everywhere.
     """
