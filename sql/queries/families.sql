@@ -6,16 +6,15 @@ INSERT INTO auth_families (handle_hash, session_id, token_hash, rotated_at, idle
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 
 -- name: rotate(handle_hashes, generations, token_hashes, successor_hashes, ats, ips, networks, agents, client_ids, roles)
--- The routine rotation of many families in one round trip and one commit: the current token, in time,
--- of a person, organization and client in good standing, from where it was last seen, presented by
--- the client it was issued to.  `roles`: those that hold the scopes asked for, with spaces between;
--- null when none was asked for.  A family that is not answered here is none of that, and is decided
--- by `lock` and model.py.  Locks in one order, so that two batches never deadlock; the verdict is
--- taken on the locked row.
+-- The routine rotation of many families in one round trip and one commit.  Routine is: the current token,
+-- not expired, of a person, organization and client that may act, from where it was last seen, presented by
+-- its own client.  `roles`: the roles that hold the requested scopes, separated by spaces; NULL without a
+-- request.  Families that are not returned are not routine: `lock` and model.py decide them.  Rows are
+-- locked in a fixed order, so that two batches never deadlock.  The conditions are checked on the locked row.
 --
--- `rotated_at` is when the token was superseded: now, by this server's clock, and never before the
--- request arrived.  `superseded` keeps the times before it: 127 of them while the family rotates more
--- often than every 30 s, the longest grace, and otherwise one, so that the routine row stays small.
+-- `rotated_at` is when the token was superseded: now, by this server's clock, and never before the request
+-- arrived.  `superseded` has the times before it.  It has up to 127 while the family rotates more often than
+-- every 30 s, the longest grace, and otherwise one, so that the usual row stays small.
 WITH asked AS (
     SELECT *
       FROM unnest($1::bytea[], $2::integer[], $3::bytea[], $4::bytea[], $5::timestamptz[],

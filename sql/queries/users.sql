@@ -74,8 +74,8 @@ SELECT m.tenant_id, m.role, o.slug, o.name, o.policy::text AS policy
  ORDER BY m.created_at, m.tenant_id;
 
 -- name: lock_memberships(user_id, client_id)
--- The same for whoever opens a session of a client: the organizations stay as they are until it is
--- there.  With it, up to when tokens for it are cut off.
+-- The same, before a session of a client is opened: the organizations are locked FOR KEY SHARE.  `cutoff`:
+-- tokens issued up to then are revoked.
 SELECT m.tenant_id, m.role, o.slug, o.name, o.policy::text AS policy,
        (SELECT max(r.cutoff)
           FROM (VALUES ('sub', m.user_id::text), ('tenant_id', m.tenant_id::text), ('client_id', $2::text))
