@@ -62,9 +62,9 @@ _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "Makes the request one that may come again: for 24 hours the same one makes"
-    " nothing more and is told of what it made, without its secret. 409 while the first is under"
-    " way, 422 for another request under the same key.",
+    "description": "Makes the request repeatable: for 24 hours a repetition creates nothing and"
+    " gets what the first one created, without its secret. 409 while the first is being processed,"
+    " 422 for another request with the same key.",
     "schema": {"type": "string", "pattern": "^[ -~]{1,255}$"},
 }
 _JWKS_SCHEMA = {
@@ -90,7 +90,7 @@ _ASKED: dict[Callable[..., object], list[_Requirement]] = {
     provide_sign_out: [_NOTHING, _COOKIE, _BEARER],
     provide_form: [_CLIENT, _NOTHING],
 }
-"""What whoever calls a route shows, any one of it, by what the route has them provided by."""
+"""The credentials that a route accepts, any one of them, by the dependency of its handler."""
 
 _SCHEMES = {
     "bearer": {
@@ -103,7 +103,7 @@ _SCHEMES = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "tsk_",
-        "description": "An API key, where a scope of it reaches.",
+        "description": "An API key, on routes that one of its scopes opens.",
     },
     "client": {
         "type": "http",

@@ -21,10 +21,10 @@ _SECRET_BYTES = 32
 
 
 class AuthMethod(StrEnum):
-    """How a client proves who it is (RFC 7591 section 2).
+    """How a client authenticates (RFC 7591 section 2).
 
-    A secret is taken by HTTP Basic and in the form, whichever of the two is registered: they are
-    one credential, and clients disagree about the default.  A client with keys has no secret.
+    A secret is accepted by HTTP Basic and in the form, whichever of the two is registered: it is
+    the same credential, and clients disagree about the default.  A client with keys has no secret.
     """
 
     NONE = "none"
@@ -34,9 +34,9 @@ class AuthMethod(StrEnum):
 
 
 class GrantType(StrEnum):
-    """What a client may be registered for.
+    """The grant types that a client may be registered for.
 
-    An API key is exchanged by whoever holds it, so token exchange is not among them.
+    Token exchange is not among them: an API key can be exchanged without a client.
     """
 
     AUTHORIZATION_CODE = "authorization_code"
@@ -79,7 +79,7 @@ class Client(Struct, frozen=True, kw_only=True):
 
     @property
     def public(self) -> bool:
-        """Tell whether it has nothing to prove itself with: its id alone says who it is."""
+        """Whether it is a public client: it has no credentials and only names its id."""
         return self.token_endpoint_auth_method is AuthMethod.NONE
 
     def has_secret(self, key: bytes, secret: str, at: datetime) -> bool:

@@ -27,9 +27,10 @@ class Usage(StrEnum):
 
 
 class Described(Struct, frozen=True, kw_only=True):
-    """A key without its key material.  Its state is a matter of time: all workers change at once.
+    """A key without its key material.
 
-    Only a kill comes without notice, and is told to all by a revocation of the `kid`.
+    Its state depends on the time only, so that it changes on all workers at once.  Only a kill
+    comes unannounced; a revocation of the `kid` tells all workers.
     """
 
     kid: str

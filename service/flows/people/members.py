@@ -114,7 +114,7 @@ async def disable(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: 
         suspended = events.MembershipSuspended(tenant_id=there, user_id=user_id)
         await _end_here(tx, call, there, user_id, [suspended], "membership suspended")
         if await apikeys.list_page(tx, there, user_id, None, 1):
-            # what memories hold of a key, and what it begot
+            # also ends cached API keys of theirs, and tokens that these were exchanged for
             await revoke_person(rt, tx, there, user_id, "membership suspended")
 
 
