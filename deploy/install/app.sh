@@ -11,7 +11,7 @@ install_app() {
     packages python3 python3-venv ca-certificates
     local release
     release=$(cd "$source_root" &&
-        find service sql requirements/serve.txt deploy/bin/tesserra-auth -type f \
+        find service sql pyproject.toml requirements/serve.txt deploy/bin/tesserra-auth -type f \
             ! -path '*/__pycache__/*' ! -path 'service/embedded/*' -print0 |
         LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c1-12)
     if [ ! -d "$opt/releases/$release" ]; then
