@@ -1,4 +1,4 @@
-"""docs/reference/: what the code says of settings, policy, commands, events and metrics.
+"""docs/reference/: what the code says of settings, policy, commands, permissions, events, metrics.
 
 `./dev docs --reference` writes the pages, `./dev check` compares them.
 """
@@ -18,6 +18,15 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from service.cli import main as commands
 from service.domain.audit import events
+from service.domain.users import ROLES as EVERY_ROLE
+from service.flows.shared.permissions import (
+    KEY_SCOPES,
+    MANAGEMENT_SCOPES,
+    OF_THE_PLATFORM,
+    ROLES,
+    Permission,
+    Scope,
+)
 from service.kernel import metrics
 from service.policy import Limit, Policy
 from service.settings import PREFIX, Settings
@@ -51,6 +60,7 @@ def pages() -> dict[Path, str]:
         "reference/settings.md": settings(),
         "reference/policy.md": policy(),
         "reference/commands.md": command_line(),
+        "reference/permissions.md": permissions(),
         "reference/events.md": audit_events(),
         "reference/metrics.md": figures(),
         "decisions/README.md": decisions(),
@@ -233,6 +243,45 @@ def _walk(path: str, command: click.Command) -> Iterator[tuple[str, click.Comman
     if isinstance(command, click.Group):
         for name in sorted(command.commands):
             yield from _walk(f"{path} {name}", command.commands[name])
+
+
+# --- permissions ------------------------------------------------------------------------------
+
+_SCOPES = {
+    Scope.READ_REVOCATIONS: "read the revocation feed",
+    Scope.VERIFY_API_KEYS: "check API keys",
+    Scope.OPEN_SECRETS: "be handed the secrets that are assigned to it",
+}
+
+
+def permissions() -> str:
+    """Return the page of what roles and scopes allow."""
+    lines = [f"| permission | {' | '.join(EVERY_ROLE)} | scope of a machine |"]
+    lines.append("|---" * (len(EVERY_ROLE) + 2) + "|")
+    scopes = {permission: f"`{scope}`" for scope, permission in MANAGEMENT_SCOPES.items()}
+    for one in sorted(Permission, key=lambda permission: permission.value):
+        marks = ["yes" if role in ROLES[one] else "" for role in EVERY_ROLE]
+        scope = scopes.get(one, "")
+        if scope and one in OF_THE_PLATFORM:
+            scope += ", of the platform only"
+        lines.append(f"| `{one}` | {' | '.join(marks)} | {scope} |")
+    lines += ["", "## Scopes of the service itself", ""]
+    lines += ["| scope | allows a client to | an API key may have it |", "|---|---|---|"]
+    for each in Scope:
+        lines.append(f"| `{each}` | {_SCOPES[each]} | {'yes' if each in KEY_SCOPES else ''} |")
+    return _page(
+        "Permissions",
+        """
+        A permission says what somebody may administer. A person has the permissions of their role,
+        in the organization that the access token names. A platform administrator has every
+        permission in every organization.
+
+        A scope says what a token may do. A machine administers by management scopes, which are
+        named after permissions. A client of an organization administers that organization; a client
+        of the platform, every one. An API key administers nothing.
+        """,
+        lines,
+    )
 
 
 # --- events and metrics -----------------------------------------------------------------------

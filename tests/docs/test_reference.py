@@ -8,6 +8,7 @@ from msgspec.inspect import StructType, type_info
 
 from docs import reference
 from service.domain.audit.events import TYPES
+from service.flows.shared.permissions import Permission, Scope
 from service.policy import Policy
 from service.settings import Settings
 
@@ -44,6 +45,12 @@ def test_every_field_says_what_it_is(kind: type[Struct]) -> None:
 def test_every_event_type_is_on_its_page() -> None:
     page = reference.audit_events()
     assert [name for name in TYPES if f"\n| `{name}` | " not in page] == []
+
+
+def test_every_permission_and_scope_is_on_its_page() -> None:
+    page = reference.permissions()
+    names = [*Permission, *Scope]
+    assert [name for name in names if f"\n| `{name}` | " not in page] == []
 
 
 def test_a_decision_of_another_form_is_told(
