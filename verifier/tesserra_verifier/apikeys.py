@@ -1,8 +1,8 @@
-"""API keys: how one is written, what the service said of it, and for how long that counts.
+"""API keys: their form, the service's answers about them, and how long an answer counts.
 
-The service decides; its answer is remembered while the feed would tell of anything that changes it.
-The service answers from knowledge that may be a second old, so an answer counts only if it was
-asked for more than that second after the last entry that could concern it.
+The service decides.  Its answer is cached as long as the feed would report every change of it.  The
+service may answer from data that is one second old.  So an answer counts only if it was requested
+more than one second after the last feed entry that may apply to it.
 """
 
 import binascii
@@ -19,7 +19,7 @@ from tesserra_verifier.errors import InsufficientScopeError
 from tesserra_verifier.remote import RemoteError, read_moment, read_text
 
 KEY_PATTERN: Final = r"tsk_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}\b"
-"""Every API key matches this: for scanners of secrets."""
+"""Every API key matches this; for secret scanners."""
 
 _KEY = re.compile(r"tsk_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}")
 _LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -30,7 +30,7 @@ _SERVICE_LAG = 1.0
 
 @dataclass(frozen=True, slots=True)
 class KeyClaims:
-    """What the service says of a good API key; `expires_at` is seconds since 1970, if ever."""
+    """The service's answer for a good API key.  `expires_at` is in seconds since 1970, or None."""
 
     key_id: str
     tenant_id: str
@@ -44,7 +44,7 @@ class KeyClaims:
 
 
 def is_written(text: str) -> bool:
-    """Tell whether this is an API key to the letter, its checksum (CRC-32, base62) included."""
+    """Whether a text has the form of an API key, with the right checksum (CRC-32, base62)."""
     if _KEY.fullmatch(text) is None:
         return False
     number, letters = binascii.crc32(text[:-_CHECKSUM].encode()), ""
@@ -82,12 +82,12 @@ def _read(told: Any) -> KeyClaims | str:
 
 
 def digest(key: str, scope: str | None, address: str | None) -> bytes:
-    """Return what an answer is remembered by: the key itself is not kept."""
+    """Return the cache key of an answer, so that the API key itself is not stored."""
     return hashlib.sha256(json.dumps([key, scope, address]).encode()).digest()
 
 
 class Verdicts:
-    """Good keys by digest, and when the feed last told of something that may have ended them."""
+    """Cached good keys, and when the feed last reported something that may have ended them."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -98,8 +98,9 @@ class Verdicts:
     def heard(self, kind: str, value: str, tenant_id: str | None = None) -> None:
         """Note an entry of the feed.
 
-        The service does not tell whose a key is, so an entry on anybody (`sub`) ends every answer,
-        of their organization if it names one; `akid` is found among the revocations themselves.
+        The service does not say who owns a key.  So an entry on any person (`sub`) ends all cached
+        answers, or those of one organization if it names one.  Entries on keys (`akid`) are found
+        among the revocations.
         """
         if kind == "sub" and tenant_id is not None:
             kind, value = "tenant_id", tenant_id
@@ -114,7 +115,7 @@ class Verdicts:
                 self.heard("sub", "")
 
     def find(self, one: bytes) -> KeyClaims | None:
-        """Return an answer that still counts."""
+        """Return a cached answer that still counts; None when there is none."""
         held = self._held.get(one)
         if held is None:
             return None
@@ -128,7 +129,7 @@ class Verdicts:
         return None
 
     def put(self, one: bytes, claims: KeyClaims, asked: float) -> None:
-        """Remember an answer, and when (monotonic) it was asked for."""
+        """Cache an answer, with the monotonic time at which it was requested."""
         self._held[one] = claims, asked
         self._held.move_to_end(one)
         if len(self._held) > self._size:

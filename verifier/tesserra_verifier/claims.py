@@ -1,4 +1,4 @@
-"""What a verified access token says (RFC 9068 section 2.2)."""
+"""The claims of a verified access token (RFC 9068 section 2.2)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _END_OF_TIME = 2**53
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """The claims of a verified token; times are seconds since 1970."""
+    """The claims of a verified token.  Times are in seconds since 1970."""
 
     iss: str
     sub: str
@@ -32,7 +32,7 @@ class Claims:
     auth_time: float | None
     nbf: float | None
     payload: Mapping[str, Any]
-    """Every claim as it was signed."""
+    """All claims, as they were signed."""
 
     def require(self, *scopes: str) -> None:
         """Raise InsufficientScopeError unless the token has all these scopes."""
@@ -41,7 +41,7 @@ class Claims:
 
 
 def read(payload: Mapping[str, Any], kid: str, issuer: str, audience: str) -> Claims:
-    """Make claims of a payload whose signature is good.
+    """Read the claims of a payload whose signature is good.
 
     InvalidTokenError when a claim is missing or of a wrong type, when the token was made by another
     issuer or for another audience, or when it is bound to a key (`cnf`, RFC 7800).

@@ -1,32 +1,32 @@
-"""What time it is, at least, at the service.
+"""A lower bound of the service's time.
 
-Tokens and revocations live by the service's clock.  A host that is behind it would accept a token
-after its end, when the feed has already dropped what was revoked; so the time used here is never
-less than what the service's own answers prove.
+Tokens and revocations expire by the service's clock.  A host whose clock is behind would accept
+expired tokens, when the feed has already dropped their revocations.  So the time used here is never
+earlier than what the service's own answers prove.
 """
 
 import time
 
 STEP = 60.0
-"""Seconds by which the service's time must have gone back before that is believed: several
-instances may answer, and their clocks may differ by less."""
+"""How many seconds the service's time must go back before that is believed.  Several instances may
+answer, and their clocks may differ by less."""
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def monotonic() -> float:
-    """Return seconds that only ever grow, those the host slept through included (Linux)."""
+    """Return seconds that never go back, and that count while the host sleeps (Linux)."""
     return time.clock_gettime(_CLOCK)
 
 
 class ServiceClock:
-    """A time that is never behind what the service told, as far as that has been heard."""
+    """A clock that is never behind the time that the service's answers prove."""
 
     def __init__(self) -> None:
         self._offset = float("-inf")
 
     def now(self) -> float:
-        """Return the time to hold against `exp`: the host's, or the proven one if it is later."""
+        """Return the time to compare with `exp`: the host's, or the proven one if it is later."""
         return max(time.time(), self.proven())
 
     def proven(self) -> float:
@@ -34,10 +34,10 @@ class ServiceClock:
         return monotonic() + self._offset
 
     def told(self, at: float | None, sent: float, received: float) -> bool:
-        """Learn the time of an answer; tell whether the service's time has gone back.
+        """Learn the time of an answer; return whether the service's time has gone back.
 
-        The answer was made after `sent`, and no later than `received` (both monotonic), and its
-        time may be cut to the second: that bounds the service's time from both sides.
+        The answer was made after `sent` and not later than `received` (both monotonic).  Its time
+        may be rounded down to the second.  That bounds the service's time on both sides.
         """
         if at is None:
             return False

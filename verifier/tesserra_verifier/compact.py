@@ -1,7 +1,7 @@
-"""A token as it is written: a compact JWS (RFC 7515 section 7.1), read in one way only.
+"""Parses a token: a compact JWS (RFC 7515 section 7.1), in exactly one form.
 
-Exactly what this issuer writes is taken apart, and anything else is refused before a key is looked
-at: no `crit`, `jku` or `x5u` to argue with, no name twice (RFC 8725).
+Only the form that this issuer writes is accepted; everything else is refused before any key is
+used.  So `crit`, `jku` or `x5u`, and a member that is there twice, are never obeyed (RFC 8725).
 """
 
 import base64
@@ -19,7 +19,7 @@ _HEADER_MEMBERS = {"alg", "kid", "typ"}
 
 
 class Compact(NamedTuple):
-    """The parts of a token; its payload says nothing before the signature was found good."""
+    """The parts of a token.  Do not use the payload before the signature is verified."""
 
     algorithm: str
     kid: str
@@ -33,7 +33,7 @@ class Compact(NamedTuple):
 
 
 def read(token: str) -> Compact:
-    """Take a token apart.  InvalidTokenError when it is not written as it must be."""
+    """Parse a token.  InvalidTokenError when it does not have the required form."""
     parts = _TOKEN.fullmatch(token)
     if parts is None or len(parts[1]) > _LONGEST_HEADER:
         raise InvalidTokenError("malformed")
@@ -48,7 +48,7 @@ def read(token: str) -> Compact:
 
 
 def _decode(text: str) -> bytes:
-    """Decode base64url.  Bits to spare in the last letter are zero, as encoders write them."""
+    """Decode base64url.  Unused bits of the last letter must be zero, as encoders write them."""
     try:
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except binascii.Error:

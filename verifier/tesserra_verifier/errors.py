@@ -1,4 +1,4 @@
-"""Why a request is not let through, and the answer it gets (RFC 6750 section 3)."""
+"""Errors for refused requests, with the answer for each (RFC 6750 section 3)."""
 
 import json
 from typing import ClassVar, Literal, TypeAlias
@@ -13,16 +13,16 @@ Reason: TypeAlias = Literal[
     "not yet valid",
     "revoked",
 ]
-"""What is wrong with a token: for your log, never for the one who presented it."""
+"""Why a token is refused.  Log it; never show it to the client."""
 
 
 class VerifierError(Exception):
-    """A request that is not let through; `status`, `headers` and `body` answer it."""
+    """A refused request.  `status`, `headers` and `body` are its answer."""
 
     status: ClassVar[int]
     title: ClassVar[str]
     code: ClassVar[str] = ""
-    """The error code of RFC 6750 section 3.1; empty where that section wants none."""
+    """The error code of RFC 6750 section 3.1; empty where that section has none."""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -35,7 +35,7 @@ class VerifierError(Exception):
 
     @property
     def body(self) -> bytes:
-        """Return the body of the answer (RFC 9457), which tells no more than the status does."""
+        """Return the body of the answer (RFC 9457).  It says no more than the status."""
         return json.dumps({"title": self.title, "status": self.status}).encode()
 
     def _challenge(self) -> str:
@@ -58,7 +58,7 @@ class InvalidRequestError(VerifierError):
 
 
 class InvalidTokenError(VerifierError):
-    """The token is not ours, has expired, or was revoked; `reason` says which, for your log."""
+    """The token is not genuine, has expired or is revoked.  `reason` says which, for your log."""
 
     status = 401
     title = "The access token is not valid"
@@ -86,7 +86,7 @@ class InvalidKeyError(VerifierError):
 
 
 class InsufficientScopeError(VerifierError):
-    """The token or the API key is good, and lacks a scope."""
+    """The token or API key is good but lacks a scope."""
 
     status = 403
     title = "The access token lacks a scope"
@@ -101,7 +101,7 @@ class InsufficientScopeError(VerifierError):
 
 
 class UnavailableError(VerifierError):
-    """What is known of revocations or keys is too old to vouch for this token."""
+    """The known revocations or keys are too old to decide about this token."""
 
     status = 503
     title = "Access tokens cannot be checked at the moment"

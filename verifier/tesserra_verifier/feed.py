@@ -1,8 +1,8 @@
-"""How the revocations at hand stay current, and how current they are.
+"""Keeps the known revocations current, and knows how old they are.
 
-Fresh means: complete as of a moment.  An answer of the feed proves that for the moment *before its
-request was sent*, and for no later one: a long poll may have been decided anywhere between.  So the
-polls are short against the bound, and a revocation still ends a poll at once.
+An answer of the feed proves that the revocations were complete at the moment *before its request
+was sent*, and not at a later one: the service may decide a long poll at any moment in between.  So
+polls are short compared to the bound.  A new revocation still ends a poll at once.
 """
 
 import asyncio
@@ -39,17 +39,17 @@ class Feed:
         self._heard = heard
         self._after: int | None = None
         self._epoch: str | None = None
-        """What `_after` counts in."""
+        """The epoch of `_after`."""
         self._fresh_as_of = float("-inf")
         self._pruned = monotonic()
         self.loaded = asyncio.Event()
 
     def staleness(self) -> float:
-        """Seconds since the revocations at hand were certainly complete; inf before that."""
+        """Seconds since the known revocations were certainly complete; inf before a load."""
         return monotonic() - self._fresh_as_of
 
     async def follow(self) -> None:
-        """Ask once and apply the answer.  RemoteError when there is none."""
+        """Read one page and apply it.  RemoteError without an answer."""
         # the quickest answer is the best proof: after a gap, and before each wait
         wait = self._wait if self.staleness() < self._wait else 0
         try:

@@ -1,4 +1,4 @@
-"""The issuer's public keys (RFC 7517), kept through outages and rotations."""
+"""The issuer's public keys (RFC 7517), through outages and rotations."""
 
 import asyncio
 import contextlib
@@ -21,14 +21,14 @@ _MEMBERS = ("kty", "crv", "x", "y", "n", "e")
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A public key that verifies signatures of one algorithm, and no other."""
+    """A public key for exactly one signature algorithm."""
 
     algorithm: str
     _verify: Callable[[bytes, bytes, Any], bool]
     _key: ECKey | RSAKey | OKPKey
 
     def verifies(self, signed: bytes, signature: bytes) -> bool:
-        """Tell whether `signature` is this key's over `signed`."""
+        """Whether `signature` is a signature of this key over `signed`."""
         return self._verify(signed, signature, self._key)
 
 
@@ -60,7 +60,7 @@ class Keys:
         return len(self._keys)
 
     async def follow(self) -> None:
-        """Refresh when it is time to.  RemoteError when the service does not help."""
+        """Wait until a refresh is due, and refresh.  RemoteError without an answer."""
         if self.loaded.is_set() and self._error is None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._interval):
@@ -78,7 +78,7 @@ class Keys:
     async def obtain(self, kid: str) -> Key | None:
         """Return a key, or None when the issuer has no such key.
 
-        Asks the issuer for a `kid` that is not known.  UnavailableError when it cannot say.
+        Asks the issuer for an unknown `kid`.  UnavailableError without an answer.
         """
         key = self._keys.get(kid)
         if key is not None:
@@ -94,14 +94,14 @@ class Keys:
         return min(_HURRY_PAUSE, self._cooldown) if hurried else self._cooldown
 
     async def _refresh(self) -> None:
-        """Read the keys; all who want that at the same time share one request."""
+        """Read the keys.  Callers at the same time share one request."""
         if self._asking is None:
             self._asked = monotonic()
             self._asking = asyncio.create_task(self._ask())
         await asyncio.shield(self._asking)
 
     async def _ask(self) -> None:
-        """Read the keys.  When that fails, the keys at hand stay and `_error` says why."""
+        """Read the keys.  When that fails, the known keys stay, and `_error` says why."""
         try:
             answer = await self._remote.keys(self._etag)
             if answer is not None:

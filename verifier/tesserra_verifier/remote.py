@@ -1,4 +1,4 @@
-"""The five things asked of the service, each answered or a RemoteError."""
+"""Requests to the service.  Each returns an answer or raises RemoteError."""
 
 import asyncio
 import base64
@@ -15,7 +15,7 @@ import httpx2
 from tesserra_verifier.clock import monotonic
 
 TIMEOUT = 2.5
-"""Seconds for an answer, beyond the time it was asked to wait."""
+"""Seconds for an answer, in addition to the time that a poll asked to wait."""
 
 _PATIENCE = 5.0
 _OK = 200
@@ -26,7 +26,7 @@ _SERVER_ERROR = 500
 
 
 class RemoteError(Exception):
-    """The service did not answer, or not as it should."""
+    """The service did not answer, or answered wrongly."""
 
     def __init__(self, message: str, retry_after: float = 0.0) -> None:
         super().__init__(message)
@@ -34,7 +34,7 @@ class RemoteError(Exception):
 
 
 class CursorError(RemoteError):
-    """The service does not know this cursor: what it holds is not what was read before."""
+    """The service does not know this cursor: its data is not what was read before."""
 
 
 class Entry(NamedTuple):
@@ -84,11 +84,11 @@ class Remote:
 
     @property
     def tenant_id(self) -> str | None:
-        """The organization this client belongs to: it is told of no other's revocations."""
+        """The organization of this client, which gets no other organization's revocations."""
         return self._reading.tenant_id
 
     async def keys(self, etag: str | None) -> tuple[object, str | None] | None:
-        """Return the JWKS and its ETag, or None when it is still the one of `etag`."""
+        """Return the JWKS and its ETag; None when it has not changed since `etag`."""
         # a key may just have been replaced: no cache on the way may answer for the issuer
         headers = {"Cache-Control": "no-cache"} | ({"If-None-Match": etag} if etag else {})
         answer = await self._ask("GET", "/.well-known/jwks.json", headers=headers)
@@ -111,7 +111,7 @@ class Remote:
         return _page(_json(answer), after, _date(answer), sent, received)
 
     async def introspect(self, token: str) -> bool:
-        """Tell whether the service holds a token to be active (RFC 7662)."""
+        """Whether a token is active, by introspection (RFC 7662)."""
         form = {"token": token, "token_type_hint": "access_token"}
         answer = await self._ask(
             "POST", "/oauth/introspect", data=form, headers={"Authorization": self._basic}
@@ -122,7 +122,7 @@ class Remote:
     async def api_key(
         self, key: str, scope: str | None, address: str | None
     ) -> tuple[float, object]:
-        """Return what the service says of an API key, and when (monotonic) it was asked."""
+        """Return when (monotonic) an API key was asked about, and the service's answer."""
         body = {"key": key}
         body |= {} if scope is None else {"scope": scope}
         body |= {} if address is None else {"address": address}
@@ -130,7 +130,7 @@ class Remote:
         return sent, _json(answer)
 
     async def token(self, scope: str) -> tuple[str, int]:
-        """Return a token of our own (RFC 6749 section 4.4), and for how many seconds it is good."""
+        """Return a token for this client (RFC 6749 section 4.4), and its lifetime in seconds."""
         form = {"grant_type": "client_credentials", "scope": scope}
         answer = await self._ask(
             "POST", "/oauth/token", data=form, headers={"Authorization": self._basic}
@@ -174,7 +174,7 @@ class Remote:
 
 
 class _Bearer:
-    """A token of our own for one scope, renewed in time."""
+    """This client's own token for one scope, renewed in time."""
 
     def __init__(self, remote: Remote, scope: str) -> None:
         self._remote = remote
@@ -186,7 +186,7 @@ class _Bearer:
         self._ends_at = float("-inf")
 
     async def obtain(self) -> str:
-        """Return a token that is good; RemoteError when there is none to be had."""
+        """Return a valid token.  RemoteError when none can be got."""
         async with self._lock:
             if monotonic() >= self._renew_at:
                 try:
@@ -198,7 +198,7 @@ class _Bearer:
             return self._token
 
     def drop(self, token: str) -> None:
-        """Use this token no more."""
+        """Stop using this token."""
         if token == self._token:
             self._renew_at = self._ends_at = float("-inf")
 
@@ -285,7 +285,7 @@ def _int(value: object) -> int:
 
 
 def read_text(value: object) -> str:
-    """Return a text as it is; TypeError for anything else."""
+    """Return `value` if it is a text; TypeError otherwise."""
     if not isinstance(value, str):
         raise TypeError("not a string")
     return value

@@ -1,4 +1,4 @@
-"""The revocations in force, kept small: a string and a shared pair of numbers for each."""
+"""The revocations in force, in little memory: a string and a shared pair of numbers for each."""
 
 import math
 import sys
@@ -7,13 +7,13 @@ from typing import TypeAlias
 from tesserra_verifier.claims import Claims
 
 _Mark: TypeAlias = tuple[float, int]
-"""Tokens issued up to this second are dead; forget it at the end of this minute since 1970."""
+"""The second up to which issued tokens are revoked, and the minute since 1970 when it expires."""
 
 _Table: TypeAlias = dict[str, dict[str, _Mark]]
 """Marks by kind and value."""
 
 _WHOLE_KINDS = frozenset({"jti", "sid", "kid", "akid"})
-"""These kill every token that bears them, whenever it was issued."""
+"""A revocation of these kinds applies to every token with the value, whenever it was issued."""
 
 _MINUTE = 60
 _NEVER = sys.maxsize
@@ -29,7 +29,7 @@ class Revoked:
 
     def __init__(self) -> None:
         self._tables: dict[str, _Table] = {_EVERYWHERE: {}}
-        """By the organization whose tokens alone are concerned."""
+        """By organization: each table applies only to tokens of that organization."""
         self._ends: dict[int, dict[tuple[str, str], list[str]]] = {}
         self._whole: dict[int, _Mark] = {}
 
@@ -68,18 +68,18 @@ class Revoked:
             self._end(where, kind, value, minute)
 
     def names(self, kind: str, value: str) -> bool:
-        """Tell whether this is revoked everywhere, whatever its cutoff."""
+        """Whether a value is revoked in all organizations, with any cutoff."""
         return value in self._tables[_EVERYWHERE].get(kind, ())
 
     def find(self, claims: Claims) -> str | None:
-        """Return the kind of a revocation that hits this token, or None."""
+        """Return the kind of a revocation that applies to this token, or None."""
         found = _hit(self._tables[_EVERYWHERE], claims)
         if found is None and len(self._tables) > 1 and claims.tenant_id is not None:
             found = _hit(self._tables.get(claims.tenant_id, {}), claims)
         return found
 
     def prune(self, now: float) -> None:
-        """Forget the minutes that were over at `now`: every token they concern has expired."""
+        """Drop the revocations that expired before `now`, since their tokens have expired too."""
         for minute in [minute for minute in self._ends if minute * _MINUTE <= now]:
             for (where, kind), values in self._ends.pop(minute).items():
                 marks = self._tables[where][kind]

@@ -1,4 +1,4 @@
-"""Opening what the service hands over sealed: GET /admin/secrets/{name}/sealed."""
+"""Decrypts a secret that the service has handed over (GET /admin/secrets/{name}/sealed)."""
 
 import base64
 import json
@@ -7,11 +7,11 @@ from cryptography.fernet import Fernet, InvalidToken
 
 
 class InvalidSecretError(Exception):
-    """This key does not open it, or it is another secret than the one asked for."""
+    """The key does not decrypt the text, or the text is of another secret."""
 
 
 def open_secret(key: str, ciphertext: str, name: str, tenant_id: str | None = None) -> bytes:
-    """Return the value of a sealed secret; nothing is asked of the network.
+    """Return the value of an encrypted secret, without any network request.
 
     `key` is what `secret recipient create` showed; `tenant_id` None: a secret of the platform.
     InvalidSecretError for another key, an altered text, or the text of another secret.

@@ -1,4 +1,4 @@
-"""One verifier: keys and revocations kept current in the background, tokens checked from memory."""
+"""The verifier: keeps keys and revocations current, and checks tokens from memory."""
 
 import asyncio
 import contextlib
@@ -29,10 +29,10 @@ from tesserra_verifier.keys import Keys
 from tesserra_verifier.remote import TIMEOUT, Entry, Remote, RemoteError
 
 Rule: TypeAlias = Literal["refuse", "introspect", "accept"]
-"""What becomes of a good token while it is too long ago that the revocations were complete."""
+"""What to do with a good token while the known revocations are too old."""
 
 LEEWAY = 10
-"""Seconds by which clocks may differ."""
+"""How many seconds clocks may differ."""
 
 _ALGORITHMS = ("ES256", "RS256", "EdDSA")
 _LONGEST_WAIT = 20
@@ -138,12 +138,12 @@ class Verifier:
 
     @property
     def staleness(self) -> float:
-        """Seconds since the revocations at hand were certainly complete; inf before that."""
+        """Seconds since the known revocations were certainly complete; inf before a load."""
         return self._feed.staleness() if self.is_open else float("inf")
 
     @property
     def entries(self) -> int:
-        """How many revocations are at hand."""
+        """How many revocations are known."""
         return len(self._feed.revoked) if self.is_open else 0
 
     async def __aenter__(self) -> Self:
@@ -192,7 +192,7 @@ class Verifier:
             await stack.aclose()
 
     async def ready(self, seconds: float) -> bool:
-        """Wait up to `seconds` until keys and revocations are loaded; tell whether they are."""
+        """Wait up to `seconds` until keys and revocations are loaded; return whether they are."""
         try:
             async with asyncio.timeout(seconds):
                 await self._keys.loaded.wait()
@@ -298,7 +298,7 @@ class Verifier:
         self._verdicts.heard(entry.kind, entry.value, entry.tenant_id)
 
     async def _examine(self, token: str) -> Claims:
-        """Check all that never changes about a token: its form, its signature, who it is for."""
+        """Check what never changes about a token: its form, signature, issuer and audience."""
         written = compact.read(token)
         if written.algorithm not in self._algorithms:
             raise InvalidTokenError("malformed", "header")
@@ -328,7 +328,7 @@ class Verifier:
         raise UnavailableError(f"revocations are {self.staleness:.1f} s old")
 
     def _start(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
-        """Run `step` for as long as this verifier is open, whatever ends it."""
+        """Run `step` repeatedly while this verifier is open, also after a failure."""
         task = asyncio.create_task(_repeat(name, step), name=f"tesserra verifier: {name}")
         self._tasks[name] = task
 
@@ -341,7 +341,7 @@ class Verifier:
 
 @contextlib.asynccontextmanager
 async def _asking(turns: asyncio.Semaphore) -> AsyncIterator[None]:
-    """Ask the service in one's turn.  UnavailableError when that, or the answer, takes too long."""
+    """Wait for a turn to ask the service.  UnavailableError when turn or answer takes too long."""
     try:
         async with asyncio.timeout(TIMEOUT), turns:
             yield
