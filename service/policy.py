@@ -8,10 +8,10 @@ import functools
 import tomllib
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field, structs
 
 from service.kernel.jose import Algorithm
 from service.kernel.passwords import HashParameters
@@ -53,6 +53,23 @@ class Tokens(Struct, frozen=True, forbid_unknown_fields=True):
     """What the next signing key is made for.  Change it, restart, then `key rotate`."""
     record_every_rotation: bool = False
     """Whether each routine refresh leaves an audit event."""
+
+
+_Overrides: Any = msgspec.defstruct(
+    "_Overrides",
+    [
+        (one.name, one.type | UnsetType, UNSET)
+        for one in structs.fields(Tokens)
+        if isinstance(one.default, int)
+    ],
+    frozen=True,
+    forbid_unknown_fields=True,
+)
+"""The numbers and switches of `Tokens`, each with its bounds and none of them required."""
+
+
+class TokenOverrides(_Overrides):  # type: ignore[misc]
+    """The lifetimes (seconds) in which an organization differs from the deployment."""
 
 
 class Audit(Struct, frozen=True, forbid_unknown_fields=True):
@@ -169,7 +186,7 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     """The scopes of a person, by their role.  A role that is not named has none."""
 
     def tokens_for(self, overrides: str | None) -> Tokens:
-        """Return the lifetimes of an organization.  `overrides` is a JSON object or None."""
+        """Return the lifetimes of one organization, whose `TokenOverrides` are given as JSON."""
         return _overridden(self.tokens, overrides) if overrides else self.tokens
 
 

@@ -23,8 +23,8 @@ from service.http.field_types import (
     Id,
     IpAddress,
     Limit,
-    Line,
     Moment,
+    Name,
     Network,
     PathId,
     Scope,
@@ -47,7 +47,7 @@ class KeyForm(Struct, frozen=True, forbid_unknown_fields=True):
     `addresses`: the addresses and networks from which it may be used; empty: any.
     """
 
-    name: Line
+    name: Name
     scopes: Annotated[list[Scope], Meta(min_length=1, max_length=100)]
     expires_at: Moment | None = None
     owner: Literal["person", "organization"] = "person"

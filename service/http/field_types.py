@@ -9,20 +9,22 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta
 
-from service.domain.users import ROLES
+from service.domain.users import ADDRESS, ROLES
 from service.flows.organizations.create import SLUG
+from service.flows.shared.naming import LONGEST_NAME, NAME, NAME_IS
 from service.flows.trail.read import EVENT_TYPES
 from service.flows.vault.owner import SECRET_NAME
 from service.kernel.refusal import Reason
 
-_CLEAN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z"
+CLEAN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z"
+"""Text without control characters, on one line."""
 _UUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _IP = r"[0-9A-Fa-f.:]{2,45}"
 
 
 def _clean(least: int, most: int) -> Meta:
     told = f"text of {least} to {most} characters, none of them a control character"
-    return Meta(min_length=least, max_length=most, pattern=_CLEAN, description=told)
+    return Meta(min_length=least, max_length=most, pattern=CLEAN, description=told)
 
 
 def one_of(values: tuple[str, ...]) -> Meta:
@@ -34,6 +36,10 @@ def one_of(values: tuple[str, ...]) -> Meta:
     )
 
 
+Name: TypeAlias = Annotated[
+    str, Meta(max_length=LONGEST_NAME, pattern=rf"^{NAME}\Z", description=NAME_IS)
+]
+"""Of a person or a thing, as its owners call it."""
 Line: TypeAlias = Annotated[str, _clean(1, 200)]
 Member: TypeAlias = Annotated[str, _clean(0, 4096)]
 
@@ -42,7 +48,7 @@ Email: TypeAlias = Annotated[
     Meta(
         min_length=1,
         max_length=320,
-        pattern=_CLEAN,
+        pattern=CLEAN,
         description="an e-mail address of at most 320 characters",
     ),
 ]
@@ -50,10 +56,11 @@ Email: TypeAlias = Annotated[
 Address: TypeAlias = Annotated[
     str,
     Meta(
-        min_length=3,
         max_length=320,
-        pattern=r"^[^\s@\x00-\x1f\x7f-\x9f]+@[^\s@\x00-\x1f\x7f-\x9f]+\Z",
-        description="an e-mail address (name@domain) of at most 320 characters",
+        pattern=rf"^{ADDRESS}\Z",
+        description="an e-mail address: name@domain, without quotes and comments, the name of at"
+        " most 64 characters, the domain by IDNA 2008",
+        extra_json_schema={"format": "idn-email"},
     ),
 ]
 """An address that mail is sent to."""
@@ -75,6 +82,11 @@ Password: TypeAlias = Annotated[
 This bound is counted as received.  A new password has 8 to 1024 code points, counted in NFC, which
 makes up to four code points one.
 """
+
+NewPassword: TypeAlias = Annotated[
+    str, Meta(min_length=8, max_length=4096, description="a password of 8 to 1024 characters")
+]
+"""Chosen now.  The flow counts in NFC, where up to four characters become one."""
 
 _id = Meta(
     pattern=rf"^{_UUID}\Z",
@@ -104,15 +116,28 @@ IdOrPlatform: TypeAlias = Annotated[
 ]
 
 Moment: TypeAlias = Annotated[datetime, Meta(tz=True)]
+_ADDRESSES = ({"format": "ipv4"}, {"format": "ipv6"})
 IpAddress: TypeAlias = Annotated[
     str,
-    Meta(pattern=rf"^\[?{_IP}\]?\Z", description="an IP address such as 192.0.2.1 or 2001:db8::1"),
+    Meta(
+        pattern=rf"^\[?{_IP}\]?\Z",
+        description="an IP address such as 192.0.2.1 or 2001:db8::1",
+        extra_json_schema={"anyOf": [*_ADDRESSES]},
+    ),
 ]
 Network: TypeAlias = Annotated[
     str,
     Meta(
         pattern=rf"^{_IP}(/[0-9]{{1,3}})?\Z",
-        description="an address or a network such as 192.0.2.1 or 2001:db8::/32",
+        description="an address or a network such as 192.0.2.1 or 2001:db8::/32, with no bits set"
+        " beyond its mask",
+        extra_json_schema={
+            "anyOf": [
+                *_ADDRESSES,
+                {"pattern": "^[0-9.]+/([12]?[0-9]|3[0-2])$"},
+                {"pattern": "^[0-9A-Fa-f:.]+:[0-9A-Fa-f:.]*/([1-9]?[0-9]|1[01][0-9]|12[0-8])$"},
+            ]
+        },
     ),
 ]
 RoleName: TypeAlias = Annotated[str, one_of(ROLES)]

@@ -105,7 +105,7 @@ def _wrong(fault: Fault, parameters: Collection[str]) -> Wrong:
     if fault.at in HEADERS:
         return Wrong(fault.detail, header=fault.at)
     name = fault.at.removeprefix("#/")
-    if name in parameters:
+    if name in parameters and not fault.unknown:
         return Wrong(fault.detail, parameter=name)
     return Wrong(fault.detail, pointer=f"#/{name}" if name not in ("", "#") else name)
 

@@ -28,6 +28,7 @@ from service.kernel.log import log
 
 _TIMEOUT = 10.0
 _LOCAL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+"
+_ONE_LINE = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*")
 _SENDER = re.compile(
     rf"(?P<bare>{_LOCAL})@(?P<bare_domain>[^<>@\s]+)"
     rf"|(?P<name>[^<>]*)<(?P<local>{_LOCAL})@(?P<domain>[^<>@\s]+)>"
@@ -120,7 +121,7 @@ class Mailer:
 
     def _written(self, mail: Mail, at: datetime) -> EmailMessage:
         """Build the message.  ValueError when a text would add another header line."""
-        if not mail.subject.isprintable():
+        if not _ONE_LINE.fullmatch(mail.subject):
             raise ValueError("a subject is one line")
         message = EmailMessage(_SEVEN_BIT)
         message["From"] = self._sender

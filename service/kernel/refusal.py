@@ -36,15 +36,12 @@ class Fault(NamedTuple):
     at: str
     """A JSON pointer into the body (`#/scopes/0`), or the name of a parameter or a header."""
     detail: str
-    names: tuple[str, ...] = ()
-    """The unknown members, when the fault is that there are any."""
     unknown: bool = False
+    """Whether the fault is an unknown member of the body."""
 
     @property
     def fields(self) -> tuple[str, ...]:
         """Return the names of the outermost members of the request that are at fault."""
-        if self.unknown:
-            return self.names
         return (self.at.removeprefix("#/").partition("/")[0],) if self.at not in ("", "#") else ()
 
     def said(self) -> str:

@@ -2,13 +2,14 @@
 
 msgspec stops at the first fault and names neither allowed values nor bounds.  So a refused value is
 checked again, by the same types.  A type's own words are used where it has any (a noun in
-`Meta(description=...)`).  No given value is repeated; `fields` may name an unknown member.
+`Meta(description=...)`).  No given value is repeated; an unknown member is named.
 """
 
 import re
 from collections.abc import Iterator
 from itertools import islice
-from typing import Annotated, Any, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
 from msgspec import UnsetType, inspect, structs
@@ -43,7 +44,7 @@ def told(expected: Any) -> str:
 def given_type(expected: Any) -> Any:
     """Return the type of a member when it is given: the type without null."""
     members = [one for one in get_args(expected) if one not in (type(None), UnsetType)]
-    is_union = get_origin(expected) not in (None, Annotated) and type(None) in get_args(expected)
+    is_union = get_origin(expected) in (Union, UnionType)
     return members[0] if is_union and len(members) == 1 else expected
 
 
@@ -77,12 +78,13 @@ def _below(value: object, kind: Any, at: str) -> Iterator[Fault]:
                 yield Fault(
                     f"{at}/{name}", f"is missing: it must be {told(given_type(field.type))}"
                 )
-        unknown = [name for name in value if name not in known]
-        if unknown and kind.__struct_config__.forbid_unknown_fields:
-            members = ", ".join(known) or "none"
-            names = tuple(name for name in unknown[:_MOST_FAULTS] if _NAME.fullmatch(name))
-            detail = f"has a member that is not known; known are: {members}"
-            yield Fault(at, detail, names, unknown=True)
+        if kind.__struct_config__.forbid_unknown_fields:
+            members = f"known; known are: {', '.join(known) or 'none'}"
+            unknown = [name for name in value if name not in known]
+            if not all(map(_NAME.fullmatch, unknown)):
+                yield Fault(at, f"has a member that is not {members}", unknown=True)
+            for name in filter(_NAME.fullmatch, unknown):
+                yield Fault(f"{at}/{name}", f"is not {members}", unknown=True)
     elif isinstance(value, list) and get_origin(kind) is list:
         for number, one in enumerate(value[:_MOST_ITEMS]):
             yield from _walk(one, get_args(kind)[0], f"{at}/{number}")

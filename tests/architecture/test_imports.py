@@ -98,7 +98,7 @@ def test_the_edges_know_the_domain_s_types_only(path: Path) -> None:
         where = f"{shown(path)}:{found.line}"
         assert found.module.count(".") == 2, f"{where}: {found.name} is a whole slice"
         given = getattr(importlib.import_module(found.module), found.name or "")
-        known = isinstance(given, (type, tuple, frozenset)) or get_origin(given) is Literal
+        known = isinstance(given, (type, str, tuple, frozenset)) or get_origin(given) is Literal
         assert known, f"{where}: {found.name} is an act"
 
 

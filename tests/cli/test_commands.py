@@ -73,7 +73,7 @@ async def test_what_cannot_be_is_one_line_and_changes_nothing(
         ("no such organization", 1, (*of_bob, "--organization", "nowhere"), PASSWORD),
         ("jwks must be a JWK set", 2, keys, b""),
         ("slug must be 1 to 63", 2, slug, b""),
-        ("must be 1 to 200 printable characters; scopes must be at least", 2, scopes, b""),
+        ("for private use; scopes must be one or more, and only of", 2, scopes, b""),
     ]
     tried = [
         asyncio.to_thread(run, settings, *arguments, stdin=stdin)

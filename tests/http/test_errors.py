@@ -80,6 +80,7 @@ async def test_every_member_of_every_body_is_told_of_at_once(
             said = (
                 "must be ",
                 "is missing: it must be ",
+                "is not known; known are",
                 "has a member that is not known; known are",
             )
             assert all(detail.startswith(said) for detail in found.values())
@@ -132,18 +133,18 @@ async def test_a_filter_by_a_type_of_event_that_does_not_exist_names_those_that_
 
 async def test_what_only_the_flow_knows_is_told_at_once_too(root: httpx2.AsyncClient) -> None:
     body = {
-        "name": "\u202e",
+        "name": "k",
         "scopes": ["nosuch"],
         "expires_at": "2001-01-01T00:00:00Z",
         "addresses": ["10.0.0.1/8"],
     }
     key = await root.post("/api-keys", json=body)
     assert key.status_code == 400
-    assert told(key).keys() == {"#/name", "#/scopes", "#/expires_at", "#/addresses"}
-    assert "agentes" in told(key)["#/scopes"]
-    service = {"name": "\u202e", "scopes": ["nosuch"], "jwks": {"keys": [{"kty": "oct"}]}}
+    assert told(key).keys() == {"#/scopes", "#/expires_at", "#/addresses"}
+    assert told(key)["#/scopes"].startswith("must be one or more, and only of: agentes, ")
+    service = {"name": "s", "scopes": ["nosuch"], "jwks": {"keys": [{"kty": "oct"}]}}
     made = await root.post("/admin/clients", json=service)
-    assert told(made).keys() == {"#/name", "#/scopes", "#/jwks"}
+    assert told(made).keys() == {"#/scopes", "#/jwks"}
 
 
 async def test_lifetimes_are_told_by_name_and_bounds(root: httpx2.AsyncClient) -> None:
@@ -155,7 +156,21 @@ async def test_lifetimes_are_told_by_name_and_bounds(root: httpx2.AsyncClient) -
     found = told(answer)
     assert found["#/policy/access_token_ttl"] == "must be a whole number from 60 to 3600"
     assert found["#/policy/refresh_grace"] == "must be a whole number from 0 to 30"
-    assert "session_idle_ttl" in found["#/policy"]
+    for unknown in "algorithm", "nosuch":
+        assert found[f"#/policy/{unknown}"].startswith("is not known; known are: access_token_ttl,")
+    assert found.keys() == {f"#/policy/{name}" for name in policy}
+
+
+async def test_an_unknown_member_is_pointed_at(root: httpx2.AsyncClient) -> None:
+    """Also one that is called as a parameter of the path is; one of odd letters is not repeated."""
+    there = (await root.get("/auth/me")).json()["organization"]["id"]
+    body = {"tenant_id": "x", "nmae": "y", CANARY: "z"}
+    answer = await root.put(f"/admin/organizations/{there}", json=body)
+    assert answer.status_code == 400
+    assert answer.json()["fields"] == ["tenant_id", "nmae"]
+    pointers = {one.get("pointer") for one in answer.json()["errors"]}
+    assert pointers == {"#", "#/tenant_id", "#/nmae"}
+    assert "canary" not in answer.text
 
 
 @pytest.mark.parametrize(

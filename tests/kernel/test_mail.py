@@ -102,6 +102,7 @@ async def test_the_service_greets_by_the_name_of_the_issuer(issuer: str, greetin
         'Müller, Söhne <x@evil.example>; "quoted"',
         "=?utf-8?q?not_encoded?=",
         "trailing  spaces   inside",
+        "\u0645\u06cc\u200c\u062e\u0648 \u3000 \N{WOMAN}\N{ZERO WIDTH JOINER}\N{PERSONAL COMPUTER}",
     ],
 )
 async def test_any_name_is_one_subject(name: str) -> None:

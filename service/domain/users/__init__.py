@@ -1,6 +1,7 @@
 """People and their memberships.  Tables auth_users, auth_memberships."""
 
 from service.domain.users.emails import (
+    ADDRESS,
     Address,
     LoginName,
     fold_as_before,
@@ -51,6 +52,7 @@ from service.domain.users.store import (
 )
 
 __all__ = [
+    "ADDRESS",
     "ROLES",
     "Account",
     "Address",

@@ -16,9 +16,8 @@ from service.kernel import hostname
 
 _LONGEST_LOCAL = 64
 """Characters (RFC 5321 section 4.5.3.1.1 has octets)."""
-_DOT_ATOM = re.compile(
-    r"[^\s.@<>()\[\]\\,;:\"\x00-\x1f\x7f]+(\.[^\s.@<>()\[\]\\,;:\"\x00-\x1f\x7f]+)*"
-)
+_ATOM = r"[^\s.@<>()\[\]\\,;:\x22\x00-\x1f\x7f]+"
+_DOT_ATOM = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
 _INVISIBLE = re.compile(
     r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
@@ -26,6 +25,20 @@ _INVISIBLE = re.compile(
 _BEFORE = re.compile(
     r"[^\s@<>()\[\]\\,;:\"\x00-\x1f\x7f]{1,64}@[^\s@<>()\[\]\\,;:\"\x00-\x1f\x7f]{1,255}"
 )
+
+
+_IN_DOMAIN = r"\x00-,./:-@\[-`{-\xa0"
+"""What no domain has, as a set of a pattern: ASCII but letters, digits and the hyphen."""
+_LABEL = rf"[^{_IN_DOMAIN}-](?:[^{_IN_DOMAIN}]{{0,61}}[^{_IN_DOMAIN}-])?"
+_TOP = (  # a label that is no number
+    rf"(?:[0-9]{{0,62}}[^{_IN_DOMAIN}0-9-](?:[^{_IN_DOMAIN}]{{0,61}}[^{_IN_DOMAIN}-])?"
+    rf"|[0-9]{{1,61}}-[^{_IN_DOMAIN}]{{0,60}}[^{_IN_DOMAIN}-])"
+)
+ADDRESS = rf"{_DOT_ATOM.pattern}@(?:{_LABEL}\.)*{_TOP}"
+"""The form of an address, as a pattern that ECMA 262 knows too.
+
+IDNA 2008 and the longest name are beyond a pattern: `parse_email` has them.
+"""
 
 
 class Address(Struct, frozen=True):

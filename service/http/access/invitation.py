@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from service.flows.people.invite import accept
 from service.http.context import FromCaller, provide_optional
-from service.http.field_types import Id, Line, Password, Slug
+from service.http.field_types import Id, Name, Password, Slug
 
 
 class AcceptForm(Struct, frozen=True, forbid_unknown_fields=True):
@@ -17,7 +17,7 @@ class AcceptForm(Struct, frozen=True, forbid_unknown_fields=True):
 
     token: Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_-]+\Z")]
     password: Password | None = None
-    name: Line | None = None
+    name: Name | None = None
 
 
 class AcceptedAnswer(Struct, frozen=True):

@@ -11,7 +11,7 @@ from service.flows.account.password import change_password
 from service.flows.sessions.own import end_own_session, list_own_sessions
 from service.http.access.answers import OrganizationAnswer, UserAnswer
 from service.http.context import FromCaller, provide_password, provide_person
-from service.http.field_types import Id, Moment, Password, PathId
+from service.http.field_types import Id, Moment, NewPassword, Password, PathId
 from service.http.path_parameters import path_id
 from service.kernel.call import Actor, Person
 from service.kernel.ids import SessionId
@@ -52,7 +52,7 @@ class PasswordForm(Struct, frozen=True, forbid_unknown_fields=True):
     """The current password and the new one."""
 
     current_password: Password
-    new_password: Password
+    new_password: NewPassword
 
 
 @get("/me")

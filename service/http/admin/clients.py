@@ -25,6 +25,7 @@ from service.http.field_types import (
     Line,
     Member,
     Moment,
+    Name,
     Scope,
 )
 from service.http.paging import USUAL, next_cursor, read_name_cursor
@@ -45,7 +46,7 @@ class KeySetForm(Struct, frozen=True, forbid_unknown_fields=True):
 class ClientForm(Struct, frozen=True, forbid_unknown_fields=True):
     """A client to create."""
 
-    name: Line
+    name: Name
     scopes: Annotated[list[Scope], Meta(min_length=1, max_length=100)]
     jwks: KeySetForm | None = None
 

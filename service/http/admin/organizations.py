@@ -9,24 +9,25 @@ from msgspec import Struct
 from service.domain.organizations import Organization
 from service.flows.organizations import administer as flows
 from service.http.context import FromCaller, provide_administrator
-from service.http.field_types import Cursor, Id, Limit, Line, Moment, PathId, Slug
+from service.http.field_types import Cursor, Id, Limit, Moment, Name, PathId, Slug
 from service.http.paging import USUAL, next_cursor, read_cursor
 from service.http.path_parameters import path_id
 from service.kernel.ids import TenantId
+from service.policy import TokenOverrides
 
 
 class NewOrganizationForm(Struct, frozen=True, forbid_unknown_fields=True):
     """A slug, which cannot be changed later, and a name."""
 
     slug: Slug
-    name: Line
+    name: Name
 
 
 class OrganizationChangeForm(Struct, frozen=True, forbid_unknown_fields=True):
     """A new name, or the lifetimes that this organization overrides (seconds, as in the policy)."""
 
-    name: Line | None = None
-    policy: dict[str, int | bool] | None = None
+    name: Name | None = None
+    policy: TokenOverrides | None = None
 
 
 _NOTHING = OrganizationChangeForm()
@@ -85,9 +86,8 @@ async def change(
     data: JSONBody[OrganizationChangeForm] = _NOTHING,
 ) -> OrganizationRecord:
     """Rename an organization, or replace its lifetimes (platform administrators)."""
-    policy = None if data.policy is None else msgspec.json.encode(data.policy).decode()
     there = TenantId(path_id(tenant_id))
-    return _record(await flows.change(context.rt, context.call, there, data.name, policy))
+    return _record(await flows.change(context.rt, context.call, there, data.name, data.policy))
 
 
 @post("/organizations/{tenant_id:str}/disable", status_code=204)

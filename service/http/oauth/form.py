@@ -6,6 +6,7 @@ read here.
 """
 
 import base64
+import re
 from urllib.parse import unquote_plus
 
 from litestar.params import RawBody
@@ -14,11 +15,13 @@ from msgspec import Struct
 
 from service.flows.oauth.authenticate_client import ASSERTION_TYPE, ClientCredentials
 from service.http.context import RequestContext, headers, media_type, provide_open
+from service.http.field_types import CLEAN
 from service.kernel.refusal import Reason, Refused
 
 MEDIA_TYPE = "application/x-www-form-urlencoded"
 LONGEST_VALUE = 8192
 
+_CLEAN = re.compile(CLEAN)
 _MOST_PARAMETERS = 50
 _IN_FORM = ("client_id", "client_secret", "client_assertion")
 
@@ -65,7 +68,7 @@ def parse(body: bytes) -> dict[str, str]:
             value = unquote_plus(raw_value, errors="strict")
             if name in found:
                 raise Refused(Reason.INVALID_REQUEST, "a parameter is there twice: send each once")
-            if len(value) > LONGEST_VALUE or not (value.isprintable() or value == ""):
+            if len(value) > LONGEST_VALUE or not _CLEAN.match(value):
                 raise _malformed()
             found[name] = value
     except UnicodeError:

@@ -11,9 +11,10 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from service.flows.oauth.authenticate_client import ASSERTION_TYPE
 from service.flows.oauth.exchange_api_key import ACCESS_TOKEN, API_KEY, JWT
 from service.flows.oauth.exchange_api_key import GRANT as EXCHANGE
+from service.http.field_types import CLEAN, IpAddress
 from service.http.oauth.form import LONGEST_VALUE
 
-Value: TypeAlias = Annotated[str, Meta(min_length=1, max_length=LONGEST_VALUE)]
+Value: TypeAlias = Annotated[str, Meta(min_length=1, max_length=LONGEST_VALUE, pattern=CLEAN)]
 Given: TypeAlias = Value | UnsetType
 Scope: TypeAlias = Annotated[
     Given, Meta(description="Some of the scopes held, with spaces between; all when left out.")
@@ -81,7 +82,8 @@ class IntrospectionRequest(_Client, frozen=True, kw_only=True):
     token: Annotated[Value, Meta(description="An access token, or an API key.")]
     token_type_hint: Annotated[Given, Meta(description="Not needed, and ignored.")] = UNSET
     address: Annotated[
-        Given, Meta(description="Where an API key was presented from; ours, beyond RFC 7662.")
+        IpAddress | UnsetType,
+        Meta(description="Where an API key was presented from; ours, beyond RFC 7662."),
     ] = UNSET
 
 
