@@ -15,7 +15,6 @@ from contextlib import asynccontextmanager
 
 from litestar import Litestar
 from litestar.config.app import AppConfig
-from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 
 from service import settings as deployment
@@ -134,11 +133,7 @@ def litestar_app(
             wellknown.router,
         ],
         before_request=check_request,
-        exception_handlers={
-            Refused: exceptions.on_refused,
-            HTTPException: exceptions.on_http_exception,
-            Exception: exceptions.on_fault,
-        },
+        exception_handlers=exceptions.HANDLERS,
         lifespan=lifespan,
         openapi_config=openapi,
         request_max_body_size=_LARGEST_BODY,

@@ -107,3 +107,11 @@ def fault(scope: Scope) -> Response[Any]:
             return problem.fault(request_id)
         case Dialect.PAGE:
             return error_page.page(*problem.FAULT, "", request_id)
+
+
+HANDLERS: dict[int | type[Exception], Any] = {
+    Refused: on_refused,
+    HTTPException: on_http_exception,
+    Exception: on_fault,
+}
+"""What the application is given."""

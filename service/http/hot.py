@@ -8,7 +8,7 @@ answers byte by byte.
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -18,13 +18,13 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import RawBody
 from litestar.routes import HTTPRoute
-from litestar.types import HTTPScope, Receive, Scope
+from litestar.types import Empty, HTTPScope, Receive, Scope
 from litestar.utils.helpers import get_enum_string_value
 from msgspec import Struct
 
 from service.http import exceptions
 from service.http.context import header, may_have_body
-from service.http.validation import Expected
+from service.http.validation import Expected, check_request
 from service.kernel.refusal import Reason, Refused
 
 HOT = (
@@ -35,6 +35,32 @@ HOT = (
     ("POST", "/oauth/introspect"),
     ("POST", "/api-keys/verify"),
 )
+_HOOKS_OF_APPS = (
+    "before_send",
+    "after_exception",
+    "cors_config",
+    "csrf_config",
+    "compression_config",
+    "allowed_hosts",
+)
+_HOOKS = (
+    "middleware",
+    "guards",
+    "before_request",
+    "after_request",
+    "after_response",
+    "response_headers",
+    "response_cookies",
+    "cache_control",
+    "etag",
+    "dto",
+    "return_dto",
+    "parameters",
+    "cache",
+)
+"""Of apps, routers and handlers alike."""
+_KNOWN = (("before_request", check_request),)
+"""What a hot route does by itself, in `respond`."""
 _JSON = "application/json"
 _encode = msgspec.json.Encoder().encode
 
@@ -159,6 +185,11 @@ async def _read(scope: Scope, receive: Receive, largest: int) -> bytes:
 def _wire(framework: Litestar, method: str, path: str) -> _Wire:
     """Build a hot route from the framework's.  TypeError when that needs more than this offers."""
     handler = _handler(framework, method, path)
+    if skipped := sorted(_skipped(framework, handler)):
+        raise TypeError(
+            f"{method} {path} is a hot route (http/hot.py), which would skip: {', '.join(skipped)}."
+            " Take the route out of HOT, or do without"
+        )
     dependencies = handler.resolve_dependencies()
     names = set(inspect.signature(handler.fn).parameters)
     provided = "".join(names & dependencies.keys())
@@ -181,6 +212,26 @@ def _wire(framework: Litestar, method: str, path: str) -> _Wire:
         takes_scope="scope" in names,
         largest=handler.resolve_request_max_body_size() or 0,
     )
+
+
+def _skipped(framework: Litestar, handler: HTTPRouteHandler) -> Iterator[str]:
+    """Yield what the framework would run for a handler, at any layer, and a hot route would not."""
+    for name in _HOOKS_OF_APPS:
+        if getattr(framework, name):
+            yield name
+    for layer in handler.ownership_layers:
+        for name in _HOOKS:
+            found = getattr(layer, name, None)
+            if found and found is not Empty and (name, found) not in _KNOWN:
+                yield name
+        for kind, handle in (layer.exception_handlers or {}).items():
+            if exceptions.HANDLERS.get(kind) is not handle and not _is_framework_s(handle):
+                yield f"exception_handlers for {kind}"
+
+
+def _is_framework_s(handle: object) -> bool:
+    """Tell whether it is one that the framework brings for errors of libraries we do not raise."""
+    return str(getattr(handle, "__module__", "")).partition(".")[0] == "litestar"
 
 
 def _handler(framework: Litestar, method: str, path: str) -> HTTPRouteHandler:

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 from litestar import Litestar, MediaType, Response, Router, get, post
-from litestar.exceptions import HTTPException
 
 from service.app import litestar_app
 from service.http import exceptions
@@ -87,11 +86,7 @@ async def client() -> AsyncIterator[httpx2.AsyncClient]:
             Router("/", route_handlers=[refusing_api]),
         ],
         before_request=check_request,
-        exception_handlers={
-            Refused: exceptions.on_refused,
-            HTTPException: exceptions.on_http_exception,
-            Exception: exceptions.on_fault,
-        },
+        exception_handlers=exceptions.HANDLERS,
         logging_config=None,
         openapi_config=None,
     )
