@@ -40,7 +40,7 @@ from service.http.edge import Edge
 from service.http.oauth import endpoints
 from service.http.openapi import OPENAPI, finished
 from service.http.validation import check_request
-from service.kernel import connections, log, metrics, waiting
+from service.kernel import leaving, log, metrics, silent, waiting
 from service.kernel.clock import Clock
 from service.kernel.postgres import LOST
 from service.kernel.refusal import Refused
@@ -83,10 +83,10 @@ def build(settings: Settings, opened: Runtime | None = None) -> Edge:
             rt = app.state.rt = await _open(stack, settings)
             upkeep = asyncio.create_task(tend(rt), name="upkeep")
             if settings.tls_cert is not None:
-                await stack.enter_async_context(connections.ending_silent(_port(settings)))
+                await stack.enter_async_context(silent.ending_silent(_port(settings)))
             shared = settings.tls_cert is not None  # cli/server.py
             stack.enter_context(
-                connections.giving_way(_port(settings), app.state.leaving, shared=shared)
+                leaving.giving_way(_port(settings), app.state.leaving, shared=shared)
             )
             gc.collect()
             gc.freeze()  # these objects stay; collections need not visit them again
@@ -140,7 +140,7 @@ def litestar_app(
         on_app_init=[_quiet],
     )
     app.state.neighbours = Neighbours(app)
-    app.state.leaving = connections.Leaving()
+    app.state.leaving = leaving.Leaving()
     app.state.client_addresses = ClientAddresses(networks(settings.trusted_proxies), Clock())
     return app
 

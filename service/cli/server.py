@@ -93,7 +93,7 @@ def _serve(settings: Settings) -> None:
         websockets=False,
         respawn_failed_workers=True,
         respawn_interval=_TAKES_OVER_SECONDS,
-        workers_kill_timeout=20,  # kernel/connections.py: four to leave, and 15 to answer
+        workers_kill_timeout=20,  # kernel/leaving.py: four to leave, and 15 to answer
         http1_settings=HTTP1Settings(header_read_timeout=10_000),
         http2_settings=HTTP2Settings(max_headers_size=16 * 1024, max_concurrent_streams=100),
         ssl_cert=certificate.cert if certificate else None,

@@ -26,7 +26,7 @@ from service.http.hot import HOT, Hot, rendered
 from service.kernel import ids, log, metrics
 from service.kernel.call import BudgetState
 from service.kernel.clock import Clock
-from service.kernel.connections import Leaving
+from service.kernel.leaving import Leaving
 from service.kernel.refusal import Reason, Refused
 from service.settings import Settings
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from service.kernel.connections import KEPT_SECONDS
+from service.kernel.leaving import KEPT_SECONDS
 from tests import given
 from tests.deploy.perimeter import DOMAIN, Answer, Perimeter, perimeter, rendered
 from tests.deploy.programs import DEPLOY, need, run

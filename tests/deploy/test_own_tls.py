@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from service.kernel.connections import SILENT_SECONDS
+from service.kernel.silent import SILENT_SECONDS
 from tests.deploy.programs import need, run
 from tests.processes import Running, service
 from tests.system.certificates import make_certificate

@@ -12,7 +12,7 @@ from service.http.dialect import CARRIED, Dialect, Neighbours, of_route, page_cs
 from service.http.edge import Edge
 from service.http.validation import check_request
 from service.kernel.clock import Clock
-from service.kernel.connections import Leaving
+from service.kernel.leaving import Leaving
 from service.kernel.refusal import Reason, Refused
 from service.kernel.secret import Secret
 from service.settings import Settings

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from service.kernel.connections import take_the_last
+from service.kernel.leaving import take_the_last
 
 
 async def test_what_waits_to_be_accepted_is_accepted_and_nobody_new_is_let_in() -> None:

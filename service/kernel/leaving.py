@@ -1,13 +1,8 @@
-"""Closes silent connections, and stops a worker without losing requests.
+"""Stops a worker without losing requests (Linux only).
 
-Silent connections: where the service ends TLS itself, the HTTP server waits forever for a client
-that sends nothing, or that opens HTTP/2 and sends no request.  Each such client takes one of the
-connections that a worker may have.  The operating system knows when data last went in or out of a
-socket, and this module asks it (Linux only).
-
-Stopping: on a signal the HTTP server closes idle and new connections at once.  A request that a
-proxy sends at that moment is lost, and a proxy may not send a POST twice.  So a worker stops in
-steps (`giving_way`).
+On a signal the HTTP server closes idle and new connections at once.  A request that a proxy sends
+at that moment is lost, and a proxy may not send a POST twice.  So a worker stops in steps
+(`giving_way`).
 """
 
 import asyncio
@@ -16,14 +11,12 @@ import ctypes
 import os
 import signal
 import socket
-import stat
 import struct
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-SILENT_SECONDS = 30.0
-"""Longer than the longest silence before an answer: a long poll waits 25 s."""
+from service.kernel.sockets import accepted, listening
+
 KEPT_SECONDS = 3.0
 """Longer than deploy/nginx keeps an idle connection to an instance open (2 s)."""
 LULL_SECONDS = 1.0
@@ -31,29 +24,6 @@ LULL_SECONDS = 1.0
 _HANDSHAKE_SECONDS = 0.1
 """TCP handshakes that have begun are complete after this time."""
 _MOMENT = 0.02
-_LOOK_SECONDS = 5.0
-_SOCKETS = Path("/proc/self/fd")
-_TIMES = struct.Struct("44x I 4x I")
-"""Of `struct tcp_info`: milliseconds since data was last sent, and since it was last received."""
-
-
-@contextlib.asynccontextmanager
-async def ending_silent(port: int, seconds: float = SILENT_SECONDS) -> AsyncIterator[None]:
-    """While inside, close accepted connections of a port with no data either way for `seconds`."""
-    watch = asyncio.create_task(_watch(port, seconds), name="connections")
-    try:
-        yield
-    finally:
-        watch.cancel()
-
-
-async def _watch(port: int, seconds: float) -> None:
-    while True:
-        await asyncio.sleep(_LOOK_SECONDS)
-        for connection in _accepted(port):
-            with contextlib.suppress(OSError):  # it has ended meanwhile
-                if _silent_for(connection) > seconds:
-                    connection.shutdown(socket.SHUT_RDWR)
 
 
 @dataclass
@@ -109,10 +79,10 @@ async def take_the_last(port: int) -> None:
     Closing a listening socket resets the connections that wait in it.  A client that connects
     meanwhile gets no answer, tries again after a second and is refused then: it has sent nothing.
     """
-    for _, found in _listening(port):
+    for _, found in listening(port):
         found.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, _NOBODY_NEW)
     await asyncio.sleep(_HANDSHAKE_SECONDS)
-    await _until(lambda: not any(_waiting(found) for _, found in _listening(port)), LULL_SECONDS)
+    await _until(lambda: not any(_waiting(found) for _, found in listening(port)), LULL_SECONDS)
 
 
 async def _until(holds: Callable[[], bool], seconds: float) -> None:
@@ -132,59 +102,22 @@ def _stop_accepting(port: int) -> None:
         nowhere.bind("")  # Linux gives it a name of its own, in no folder
         nowhere.listen()
         nowhere.setblocking(False)
-        for number, _ in _listening(port):
+        for number, _ in listening(port):
             os.dup2(nowhere.fileno(), number, inheritable=False)
-
-
-def _listening(port: int) -> Iterator[tuple[int, socket.socket]]:
-    """Yield the sockets on which this process takes connections on a port."""
-    for number, found in _sockets(port):
-        if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            yield number, found
 
 
 def _peers(port: int) -> set[object]:
     """Return where this process's connections on a port come from."""
     there: set[object] = set()
-    for connection in _accepted(port):
+    for connection in accepted(port):
         with contextlib.suppress(OSError):  # it has ended meanwhile
             there.add(connection.getpeername())
     return there
 
 
-def _accepted(port: int) -> Iterator[socket.socket]:
-    """Yield this process's connections on a port."""
-    for _, found in _sockets(port):
-        if not found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            yield found
-
-
-def _sockets(port: int) -> Iterator[tuple[int, socket.socket]]:
-    """Yield this process's sockets on a port, as duplicates: their numbers cannot be reused."""
-    for entry in list(_SOCKETS.iterdir()) if _SOCKETS.is_dir() else ():
-        with contextlib.suppress(OSError):  # closed meanwhile
-            number = os.dup(int(entry.name))
-            if not stat.S_ISSOCK(os.fstat(number).st_mode):
-                os.close(number)
-                continue
-            with socket.socket(fileno=number) as found:
-                if found.family in _INTERNET and found.getsockname()[1] == port:
-                    yield int(entry.name), found
-
-
-_INTERNET = (socket.AF_INET, socket.AF_INET6)
-
-
-def _silent_for(connection: socket.socket) -> float:
-    """Return for how many seconds nothing was sent or received."""
-    told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TIMES.size)
-    sent, received = _TIMES.unpack(told)
-    return float(min(sent, received)) / 1000
-
-
-def _waiting(listening: socket.socket) -> int:
+def _waiting(one: socket.socket) -> int:
     """Return how many connections wait to be accepted."""
-    told = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _QUEUE.size)
+    told = one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _QUEUE.size)
     (waiting,) = _QUEUE.unpack(told)
     return int(waiting)
 
