@@ -304,8 +304,8 @@ def audit_events() -> str:
         [The audit trail](../explain/audit.md) says how to read, export and verify them.
 
         If a platform administrator acts in an organization that is not theirs, `detail` has
-        `crossing_from`: the organization they came from. Names in brackets are those of OWASP's
-        logging vocabulary.
+        `crossing_from`: the organization they came from, or `platform` for a client of the
+        platform. Names in brackets are those of OWASP's logging vocabulary.
         """,
         ["| type | what happened | detail |", "|---|---|---|", *lines],
     )

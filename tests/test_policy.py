@@ -10,7 +10,17 @@ from service.policy import PolicyError
 
 @pytest.mark.parametrize(
     "scope",
-    ["", "*", "agentes:*", "agentes revocations:read", "a\\tb", "a\\u00e9", 'a\\"b', "a" * 101],
+    [
+        "",
+        "*",
+        "agentes:*",
+        "agentes revocations:read",
+        "a\\tb",
+        "a\\u00e9",
+        'a\\"b',
+        "a" * 101,
+        "manage:a",
+    ],
 )
 @pytest.mark.parametrize("line", ["scopes = [{}]", "role_scopes = {{ owner = [{}] }}"])
 def test_a_scope_is_one_word_and_no_wildcard(tmp_path: Path, line: str, scope: str) -> None:

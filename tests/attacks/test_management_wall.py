@@ -5,11 +5,13 @@ somewhere else.  And what a machine opens by each management scope: its routes, 
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx2
 import msgspec
 import pytest
 
+from service.domain.clients import Client
 from service.domain.tokens import Claims
 from service.domain.users import ROLES
 from service.flows.shared.permissions import (
@@ -165,3 +167,43 @@ async def test_a_machine_opens_by_a_management_scope_its_routes_and_no_other(
             tried += 1
         assert opened == {route for route, needed in NEEDS.items() if needed is permission}, scope
     assert tried >= 18 * 50
+
+
+async def test_a_first_party_client_opens_until_it_is_none_and_costs_no_query_a_request(
+    rt: Runtime, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is known of a client is a minute old at most, and read again after its revocation."""
+    root = browser()
+    await signed_in(rt, root, email="root@top.example", slug="top", platform_admin=True)
+    first = await a_service(rt, browser(), "agentes")
+    await set_first_party(rt, first.client_id, value=True)
+    token = minted(rt, token_of(root), client_id=first.client_id)
+    http, headers = browser(), {"authorization": f"Bearer {token}"}
+    assert (await http.get("/admin/users", headers=headers)).status_code == 200
+    reads: list[str] = []
+    read = rt.clients.read
+
+    async def counted(client_id: str, *given: Any, **more: Any) -> Client | None:
+        reads.append(client_id)
+        return await read(client_id, *given, **more)
+
+    monkeypatch.setattr(rt.clients, "read", counted)
+    for _ in range(5):
+        assert (await http.get("/auth/me", headers=headers)).status_code == 200
+    assert reads == []
+    await set_first_party(rt, first.client_id, value=False)
+    revoked = {"kind": "client_id", "value": first.client_id}
+    assert (await root.post("/revocations", json=revoked)).status_code == 201
+    later = int(rt.clock.now().timestamp()) + 2
+    fresh = minted(rt, token_of(root), client_id=first.client_id, iat=later, exp=later + 60)
+    for old, refused in ((token, 401), (fresh, 403)):
+        answer = await http.get("/auth/me", headers={"authorization": f"Bearer {old}"})
+        assert answer.status_code == refused, answer.text
+    assert 1 <= len(reads) <= 2
+
+
+async def set_first_party(rt: Runtime, client_id: str, *, value: bool) -> None:
+    async with rt.pg.reading() as tx:
+        await tx.execute(
+            "UPDATE auth_clients SET first_party = $2 WHERE client_id = $1", client_id, value
+        )

@@ -5,10 +5,10 @@ import hashlib
 from msgspec import Struct
 
 from service.domain import clients
-from service.domain.clients import AssertionRefusedError, Client, Known
+from service.domain.clients import AssertionRefusedError, Client
 from service.domain.keyring import Usage
-from service.domain.revocations import Kind, Memory
 from service.flows.shared import limiting
+from service.flows.shared.known_client import find_client
 from service.kernel import jose
 from service.kernel.call import Call
 from service.kernel.refusal import Reason, Refused
@@ -68,21 +68,21 @@ async def _authenticate(
         raise _no("no credentials", f"identify the client: {_IDENTIFY}")
     if presented.secret is None:
         return await _by_id(rt, call, presented.client_id)
-    client = await _find(rt, call, presented.client_id)
+    client = await find_client(rt, call, presented.client_id)
     key = rt.keyring.derived(Usage.CLIENT)
     if client is None or client.secret_mac is None:
         clients.secret_mac(key, presented.secret)  # an unknown client costs what a known one does
         raise _no("unknown client", _BAD_SECRET)
     if client.has_secret(key, presented.secret, call.at):
         return client
-    again = await _find(rt, call, presented.client_id, doubtful=True)
+    again = await find_client(rt, call, presented.client_id, doubtful=True)
     if again is None or not again.has_secret(key, presented.secret, call.at):
         raise _no("wrong secret", _BAD_SECRET)
     return again
 
 
 async def _by_id(rt: Runtime, call: Call, client_id: str) -> Client:
-    client = await _find(rt, call, client_id)
+    client = await find_client(rt, call, client_id)
     if client is None or not client.public:
         raise _no(
             "not a public client",
@@ -94,7 +94,7 @@ async def _by_id(rt: Runtime, call: Call, client_id: str) -> Client:
 async def _by_assertion(rt: Runtime, call: Call, presented: ClientCredentials) -> Client:
     assertion = presented.assertion or ""
     claimed = presented.client_id or _claimed_id(assertion)
-    client = await _find(rt, call, claimed)
+    client = await find_client(rt, call, claimed)
     if client is None:
         raise _no("unknown client", _BAD_SIGNATURE)
     try:
@@ -111,40 +111,6 @@ async def _by_assertion(rt: Runtime, call: Call, presented: ClientCredentials) -
             "jti was used before: each request needs an assertion of its own",
         )
     return client
-
-
-async def _find(
-    rt: Runtime, call: Call, client_id: str, *, doubtful: bool = False
-) -> Client | None:
-    """Return a client that may act; None when there is none.
-
-    The worker's memory of revocations is fresh then, and includes every revocation that was
-    committed before the client was read.  So a token that is issued next respects every cutoff.
-    """
-    memory = await rt.revocations.current()
-    known = rt.clients.find(client_id, call.at, doubtful=doubtful)
-    if known is not None and not _is_outdated(memory, known):
-        return known.client
-    as_of = memory.epoch, memory.seq
-    found = await rt.clients.read(client_id, call.at, as_of, doubtful=doubtful)
-    if found is not None:
-        await rt.revocations.catch_up()
-    return found
-
-
-def _is_outdated(memory: Memory, known: Known) -> bool:
-    """Whether the client or its organization was revoked after the client was read.
-
-    Compares places in the order of commits, not times, since an act that revokes may take long.
-    """
-    client = known.client
-    entries = (
-        memory.find_mark(Kind.CLIENT_ID, client.client_id),
-        memory.find_mark(Kind.TENANT_ID, str(client.tenant_id)),
-    )
-    newest = max((entry.seq for entry in entries if entry), default=0)
-    epoch, seq = known.as_of
-    return epoch != memory.epoch or not newest <= seq <= memory.seq
 
 
 def _claimed_id(assertion: str) -> str:

@@ -8,6 +8,7 @@ Otherwise every application that signs people in could administer in their name.
 from service.domain.clients import CONSOLE
 from service.flows.shared.api_key_check import PREFIX, Shown, check_key
 from service.flows.shared.authenticate import authenticate
+from service.flows.shared.known_client import find_client
 from service.flows.shared.permissions import MANAGEMENT_SCOPES, Administrator
 from service.kernel.call import ApiKey, Call, Machine, Person
 from service.kernel.refusal import Reason, Refused
@@ -38,7 +39,7 @@ async def authenticate_administrator(rt: Runtime, call: Call, token: str) -> Adm
     actor = await authenticate_caller(rt, call, token)
     match actor:
         case Person():
-            _refuse_foreign(actor)
+            await _refuse_foreign(rt, call, actor)
             return actor
         case Machine():
             if not MANAGEMENT_SCOPES.keys() & set(actor.scopes):
@@ -57,13 +58,21 @@ async def authenticate_person(rt: Runtime, call: Call, token: str) -> Person:
     actor = await authenticate_caller(rt, call, token)
     if not isinstance(actor, Person):
         raise Refused(Reason.UNAUTHENTICATED, "only a signed-in person may do this")
-    _refuse_foreign(actor)
+    await _refuse_foreign(rt, call, actor)
     return actor
 
 
-def _refuse_foreign(person: Person) -> None:
-    """Refuse a token that was issued to another application: FORBIDDEN."""
-    if person.client_id != CONSOLE:
+async def _refuse_foreign(rt: Runtime, call: Call, person: Person) -> None:
+    """Refuse a token that was issued to another application: FORBIDDEN.
+
+    The console is first-party by a constraint of the database: it costs no look at the cache.
+    """
+    if person.client_id == CONSOLE:
+        return
+    client = await find_client(rt, call, person.client_id)
+    if client is not None and not client.first_party:  # it may have just become first-party
+        client = await find_client(rt, call, person.client_id, doubtful=True)
+    if client is None or not client.first_party:
         raise Refused(
             Reason.FORBIDDEN,
             "this token was issued to another application: it opens nothing here, whatever its"
