@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field, structs
 
-from service.kernel.jose import Algorithm
+from service.kernel.jose import ALGORITHMS, Algorithm
 from service.kernel.passwords import HashParameters
 
 
@@ -50,7 +50,10 @@ class Tokens(Struct, frozen=True, forbid_unknown_fields=True):
     audience: Annotated[str, Meta(max_length=200)] = ""
     """The `aud` of access tokens; empty means the issuer."""
     algorithm: Algorithm = "ES256"
-    """What the next signing key is made for.  Change it, restart, then `key rotate`."""
+    """What signs access tokens.  After a change and a restart, a key of the new algorithm is
+    published; the old algorithm signs until that key is active (`keys.publish_ahead`)."""
+    id_token_algorithms: Annotated[tuple[Algorithm, ...], Meta(max_length=len(ALGORITHMS))] = ()
+    """What may sign ID tokens.  Each algorithm gets its own signing keys as soon as it is named."""
     record_every_rotation: bool = False
     """Whether each routine refresh leaves an audit event."""
 

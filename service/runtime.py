@@ -12,7 +12,7 @@ from service.domain import vault
 from service.domain.apikeys import KnownKeys, Tally
 from service.domain.clients import KnownClients
 from service.domain.families import Rotations
-from service.domain.keyring import KeyRing, Times, make_root, open_root
+from service.domain.keyring import KeyRing, Schedule, make_root, open_root
 from service.domain.ratelimits import RateLimits
 from service.domain.revocations import Follower, Kind, Revocation
 from service.domain.tokens import Tokens
@@ -167,9 +167,11 @@ def _mailer(policy: Policy, settings: Settings) -> mail.Mailer:
         raise ValueError(f"links.mail_from: {exc}") from None
 
 
-def key_times(policy: Policy) -> Times:
-    """Return when signing keys change."""
-    return Times(
+def key_schedule(policy: Policy) -> Schedule:
+    """Return which signing keys there are, and when they change."""
+    return Schedule(
+        access_tokens=policy.tokens.algorithm,
+        id_tokens=policy.tokens.id_token_algorithms,
         publish_ahead=seconds(policy.keys.publish_ahead),
         rotate_every=seconds(policy.keys.rotate_every),
         retired_for=seconds(policy.keys.retired_for),
@@ -209,8 +211,8 @@ async def _open_keyring(
             await make_root(tx, seal, clock.now())
         async with pg.reading() as tx:
             root = await open_root(tx, seal)
-        keyring = KeyRing(seal, root, clock, is_revoked)
-        await keyring.ensure(pg, policy.tokens.algorithm, key_times(policy))
+        keyring = KeyRing(seal, root, clock, key_schedule(policy), is_revoked)
+        await keyring.ensure(pg)
     except SealBrokenError as exc:
         raise StartError(f"{exc}: restore auth_root from a backup of this database") from None
     except Refused as exc:

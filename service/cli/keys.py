@@ -10,6 +10,7 @@ from service.flows.keys.kill import kill_key
 from service.flows.keys.read import list_keys
 from service.flows.keys.rotate import rotate_keys
 from service.kernel.call import Call
+from service.kernel.jose import ALGORITHMS, Algorithm
 from service.runtime import Runtime
 
 
@@ -33,16 +34,18 @@ def show(*, as_json: bool) -> None:
 
 
 @key.command("rotate")
+@click.option("--algorithm", type=click.Choice(ALGORITHMS), help="Default: that of access tokens.")
 @click.option("--json", "as_json", is_flag=True)
-def rotate(*, as_json: bool) -> None:
-    """Publish the next key.  It begins to sign after the time that the policy sets."""
+def rotate(algorithm: Algorithm | None, *, as_json: bool) -> None:
+    """Publish the next key of an algorithm.  It signs after the time that the policy sets."""
 
     async def act(rt: Runtime, call: Call) -> Described:
-        return await rotate_keys(rt, call)
+        return await rotate_keys(rt, call, algorithm)
 
     made = edge.run(act)
     edge.tell(
-        f"key {made.kid} published; it signs from {made.activates_at:%Y-%m-%d %H:%M:%S} UTC on",
+        f"{made.algorithm} key {made.kid} published;"
+        f" it signs from {made.activates_at:%Y-%m-%d %H:%M:%S} UTC on",
         msgspec.to_builtins(made),
         as_json=as_json,
     )

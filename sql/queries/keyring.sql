@@ -23,23 +23,26 @@ UPDATE auth_root
    SET sealed = $2
  WHERE sealed = $1;
 
--- name: insert_key(kid, algorithm, public_jwk, sealed, created_at, activates_at)
-INSERT INTO auth_signing_keys (kid, algorithm, public_jwk, sealed, created_at, activates_at)
-VALUES ($1, $2, $3::text::jsonb, $4, $5, $6);
+-- name: insert_key(kid, algorithm, public_jwk, sealed, created_at, activates_at, retires_at, removes_at)
+INSERT INTO auth_signing_keys
+       (kid, algorithm, public_jwk, sealed, created_at, activates_at, retires_at, removes_at)
+VALUES ($1, $2, $3::text::jsonb, $4, $5, $6, $7, $8);
 
--- name: retire_others(kid, retires_at, removes_at)
--- All other keys that would still sign when `kid` begins to sign.
+-- name: retire_others(kid, algorithms, retires_at, removes_at)
+-- All other keys of these algorithms that would still sign when `kid` begins to sign.
 UPDATE auth_signing_keys
-   SET retires_at = greatest($2, activates_at), removes_at = greatest($3, activates_at)
+   SET retires_at = greatest($3, activates_at), removes_at = greatest($4, activates_at)
  WHERE kid <> $1
+   AND algorithm = ANY ($2::text[])
    AND killed_at IS NULL
-   AND (retires_at IS NULL OR retires_at > $2);
+   AND (retires_at IS NULL OR retires_at > $3);
 
--- name: keep_on(kid)
--- Its successor is gone: it signs until there is another one.
+-- name: keep_on(retires_at)
+-- Their successor, which was to begin at that moment, is gone: they sign until there is another one.
 UPDATE auth_signing_keys
    SET retires_at = NULL, removes_at = NULL
- WHERE kid = $1;
+ WHERE retires_at = $1
+   AND killed_at IS NULL;
 
 -- name: kill(kid, killed_at)
 -- The private half is dropped, since only a thief could use it.

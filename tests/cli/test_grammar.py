@@ -13,7 +13,7 @@ from service.cli import main
 from service.cli.grammar import Group
 from service.domain.keyring import Fresh, publish
 from service.kernel.jose import Key, generate
-from service.runtime import Runtime, key_times
+from service.runtime import Runtime, key_schedule
 from service.settings import Settings
 from tests import given
 from tests.cli.shell import refusal, run
@@ -129,7 +129,7 @@ async def test_a_key_whose_id_begins_with_a_dash_is_killed(
         if awkward((key := Key("EdDSA", pem)).kid)
     )
     async with rt.pg.decision() as tx:
-        await publish(tx, rt.seal, Fresh(key, pem), rt.clock.now(), key_times(rt.policy))
+        await publish(tx, rt.seal, Fresh(key, pem), rt.clock.now(), key_schedule(rt.policy))
     done = run(settings, "key", "kill", key.kid, "--json")
     assert (done.returncode, json.loads(done.stdout)["killed"]) == (0, key.kid), done.stderr
     assert refusal(run(settings, "key", "kill", key.kid)) == "no such key, or it is removed already"

@@ -35,6 +35,7 @@ async def test_which_these_are(app: Edge) -> None:
         "POST /api-keys/{key_id}/rotate",
         "POST /admin/clients/{client_id}/rotate-secret",
         "POST /admin/audit-events/exports",
+        "POST /admin/signing-keys",
         "PUT /admin/organizations/{tenant_id}",
         "PUT /admin/secrets/{name}",
     }

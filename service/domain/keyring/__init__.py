@@ -3,14 +3,15 @@
 Tables auth_signing_keys, auth_root.
 """
 
-from service.domain.keyring.changes import Killed, find_pending, kill, publish
-from service.domain.keyring.model import Described, State, Stored, Times, Usage
+from service.domain.keyring.changes import Killed, kill, publish
+from service.domain.keyring.model import Described, Schedule, State, Stored, Usage
 from service.domain.keyring.ring import KeyRing
 from service.domain.keyring.store import (
     PURPOSE_KEY,
     PURPOSE_ROOT,
     Fresh,
     count_seals,
+    find,
     list_all,
     list_sealed_keys,
     lock,
@@ -28,12 +29,12 @@ __all__ = [
     "Fresh",
     "KeyRing",
     "Killed",
+    "Schedule",
     "State",
     "Stored",
-    "Times",
     "Usage",
     "count_seals",
-    "find_pending",
+    "find",
     "kill",
     "list_all",
     "list_sealed_keys",

@@ -1,11 +1,11 @@
-"""Changes of the key ring: publish a successor, or kill a key.  The caller has locked the ring."""
+"""Changes of the key ring: publish a key, or kill one.  The caller has locked the ring."""
 
 from datetime import datetime
 
 from msgspec import Struct
 
 from service.domain.keyring import store
-from service.domain.keyring.model import Described, State, Times
+from service.domain.keyring.model import Described, Schedule, State
 from service.domain.keyring.store import Fresh
 from service.kernel.seal import Seal
 from service.kernel.sql import Tx
@@ -19,50 +19,34 @@ class Killed(Struct, frozen=True):
     successor: Described | None
 
 
-async def find_pending(tx: Tx, at: datetime) -> Described | None:
-    """Return the key that is published and does not sign yet; None when there is none."""
+async def publish(tx: Tx, seal: Seal, fresh: Fresh, at: datetime, schedule: Schedule) -> Described:
+    """Publish the next key of an algorithm.  When it begins to sign, those it replaces retire."""
     published = await store.list_published(tx, at)
-    return next((key for key in published if key.state(at) == "pending"), None)
-
-
-async def publish(tx: Tx, seal: Seal, fresh: Fresh, at: datetime, times: Times) -> Described:
-    """Publish a successor.  When its time comes, it begins to sign and the others retire."""
-    made = await store.insert_key(tx, seal, fresh, at, at + times.publish_ahead)
-    await store.retire_others(
-        tx, made.kid, made.activates_at, made.activates_at + times.retired_for
-    )
-    return made
-
-
-async def begin(tx: Tx, seal: Seal, fresh: Fresh, at: datetime, times: Times) -> Described:
-    """Make a key that signs at once; with one pending, until that one does."""
-    pending = await find_pending(tx, at)
-    made = await store.insert_key(tx, seal, fresh, at, at)
-    await store.retire_others(tx, made.kid, at, at + times.retired_for)
-    if pending is not None:
-        await store.keep_on(tx, pending.kid)
-        begins = pending.activates_at
-        await store.retire_others(tx, pending.kid, begins, begins + times.retired_for)
+    begins = schedule.activates_at(fresh.algorithm, published, at)
+    made = await store.insert_key(tx, seal, fresh, at, begins)
+    replaced = schedule.replaced_by(fresh.algorithm)
+    await store.retire_others(tx, made.kid, replaced, begins, begins + schedule.retired_for)
     return made
 
 
 async def kill(
-    tx: Tx, seal: Seal, kid: str, fresh: Fresh, at: datetime, times: Times
+    tx: Tx, seal: Seal, kid: str, fresh: Fresh, at: datetime, schedule: Schedule
 ) -> Killed | None:
-    """Kill a key; None when there is none that is not removed.
+    """Kill a key; None when there is no such key, or it is removed already.
 
-    When none is left that signs, `fresh` does from now on.  When the killed one was to come, the
-    one before it goes on.
+    If it was the active key of its algorithm, `fresh` signs from now on, for as long as the killed
+    key would have; it must be of the same algorithm.  If it was pending, the keys before it go on.
     """
     published = await store.list_published(tx, at)
     found = next((key for key in published if key.kid == kid), None)
     if found is None:
         return None
     await store.kill(tx, kid, at)
-    left = [key for key in published if key is not found]
     successor = None
-    if not any(key.state(at) == "active" for key in left):
-        successor = await begin(tx, seal, fresh, at, times)
+    if schedule.needs_successor(found, [key for key in published if key is not found], at):
+        successor = await store.insert_key(
+            tx, seal, fresh, at, at, retires_at=found.retires_at, removes_at=found.removes_at
+        )
     elif found.state(at) == "pending":
-        await store.keep_on(tx, max(left, key=lambda key: key.activates_at).kid)
+        await store.keep_on(tx, found.activates_at)
     return Killed(found, found.state(at), successor)

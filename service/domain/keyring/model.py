@@ -1,12 +1,13 @@
 """The life of a signing key: pending, active, retired, removed."""
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from service.kernel.jose import Algorithm
+from service.kernel.jose import ALGORITHMS, Algorithm
 
 State: TypeAlias = Literal["pending", "active", "retired", "removed"]
 
@@ -72,19 +73,82 @@ class Stored(Described, frozen=True, kw_only=True):
     sealed: bytes
 
 
-class Times(Struct, frozen=True):
-    """When keys change, by policy."""
+class Schedule(Struct, frozen=True):
+    """Which algorithms have keys, and when the keys change, by policy.
 
+    Each algorithm in use has its own keys: one active, at most one pending, and the retired ones.
+    """
+
+    access_tokens: Algorithm
+    """The algorithm of access tokens, and of what the service signs for itself."""
+    id_tokens: tuple[Algorithm, ...]
     publish_ahead: timedelta
     """How long a key is published before it signs, because verifiers cache the keys."""
     rotate_every: timedelta
     retired_for: timedelta
     """How long a key stays published after it last signed: longer than any token lives."""
 
-    def successor_due(self, keys: "list[Described]", at: datetime) -> bool:
-        """Whether it is time to publish the next key."""
+    @property
+    def in_use(self) -> tuple[Algorithm, ...]:
+        """The algorithms in use, each once."""
+        return tuple(dict.fromkeys((self.access_tokens, *self.id_tokens)))
+
+    def due(self, keys: Iterable[Described], at: datetime) -> list[Algorithm]:
+        """Return the algorithms whose next key it is time to publish."""
         living = [key for key in keys if key.state(at) in ("pending", "active")]
-        if not living or any(key.state(at) == "pending" for key in living):
-            return False
+        return [one for one in self.in_use if self._is_due(_of(one, living), at)]
+
+    def _is_due(self, living: list[Described], at: datetime) -> bool:
+        if not living:
+            return True
         newest = max(key.activates_at for key in living)
-        return at >= newest + self.rotate_every - self.publish_ahead
+        return newest <= at and at >= newest + self.rotate_every - self.publish_ahead
+
+    def activates_at(self, new: Algorithm, keys: Iterable[Described], at: datetime) -> datetime:
+        """Return when a key that is published now begins to sign.
+
+        That is at once if it replaces no active key.  A key for access tokens also replaces those
+        of the algorithm before, which goes on signing access tokens until the new key begins.
+        """
+        replaced = [key for key in keys if key.signs(at)]
+        if new != self.access_tokens:
+            replaced = _of(new, replaced)
+        return at + self.publish_ahead if replaced else at
+
+    def replaced_by(self, new: Algorithm) -> list[Algorithm]:
+        """Return the algorithms whose keys retire when a key of `new` begins to sign.
+
+        That is `new` itself.  When it is the algorithm of access tokens, the algorithms that are no
+        longer in use retire as well.
+        """
+        unused = set(ALGORITHMS) - {*self.in_use} if new == self.access_tokens else ()
+        return [new, *sorted(unused)]
+
+    def access_token_algorithm(self, keys: Sequence[Described], at: datetime) -> Algorithm:
+        """Return the algorithm that signs access tokens at a moment.
+
+        It is the policy's once a key of it is active.  Until then it is the algorithm before: an
+        active one that is no longer in use, if there is one; else that of the youngest active key.
+        """
+        if any(key.algorithm == self.access_tokens and key.signs(at) for key in keys):
+            return self.access_tokens
+        before = [key for key in keys if key.signs(at)]
+        if not before:
+            return self.access_tokens
+        in_use = self.in_use
+        return max(
+            before, key=lambda key: (key.algorithm not in in_use, key.activates_at)
+        ).algorithm
+
+    def needs_successor(self, killed: Described, left: list[Described], at: datetime) -> bool:
+        """Whether a new key must sign at once in place of a killed one."""
+        if killed.state(at) != "active" or any(
+            key.signs(at) for key in _of(killed.algorithm, left)
+        ):
+            return False
+        needed = {*self.in_use, self.access_token_algorithm([killed, *left], at)}
+        return killed.algorithm in needed
+
+
+def _of(algorithm: Algorithm, keys: Iterable[Described]) -> list[Described]:
+    return [key for key in keys if key.algorithm == algorithm]

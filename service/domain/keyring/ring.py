@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from service.domain.keyring import changes, store
-from service.domain.keyring.model import Described, Stored, Times, Usage
+from service.domain.keyring.model import Described, Schedule, Stored, Usage
 from service.domain.keyring.store import Fresh
 from service.kernel import jose
 from service.kernel.clock import Clock
@@ -53,13 +53,22 @@ class KeyRing:
     """
 
     def __init__(
-        self, seal: Seal, root: bytes, clock: Clock, is_revoked: Callable[[str], bool]
+        self,
+        seal: Seal,
+        root: bytes,
+        clock: Clock,
+        schedule: Schedule,
+        is_revoked: Callable[[str], bool],
     ) -> None:
         self._seal = seal
+        self._schedule = schedule
         self._clock = clock
         self._is_revoked = is_revoked
         self._derived = {usage: derive(root, usage.value) for usage in Usage}
+        self._published: list[Stored] = []
+        """The youngest first, with those that do not open."""
         self._keys: dict[str, _Pair] = {}
+        """The youngest first."""
         self._by_header: dict[str, _Pair] = {}
         self._shown = _NOTHING
         self._reading = asyncio.Lock()
@@ -73,7 +82,7 @@ class KeyRing:
 
     @property
     def jwks(self) -> bytes:
-        """Return the public keys (RFC 7517): by key type, then the one that signs, then by age."""
+        """Return the public keys (RFC 7517): by algorithm, then the one that signs, then by age."""
         at, shown = self._clock.now(), self._shown
         if not shown.since <= at < shown.until or any(map(self._is_revoked, shown.kids)):
             shown = self._shown = self._show(at)
@@ -104,21 +113,21 @@ class KeyRing:
                     broken.append(str(exc))
             if broken and broken != self.broken:
                 log().warning("signing keys do not open", error="; ".join(broken))
-            self._keys, self.broken = keys, broken
+            self._published, self._keys, self.broken = published, keys, broken
             self._shown = _NOTHING
             self._by_header = {key.header: (stored, key) for stored, key in keys.values()}
 
-    async def ensure(self, pg: Postgres, algorithm: jose.Algorithm, times: Times) -> None:
+    async def ensure(self, pg: Postgres) -> None:
         """Make the first signing key of a deployment, active at once."""
         await self.refresh(pg)
-        if not any(stored.signs(self._clock.now()) for stored, _ in self._keys.values()):
-            fresh = await asyncio.to_thread(Fresh.generate, algorithm)
+        if not any(stored.signs(self._clock.now()) for stored in self._published):
+            fresh = await asyncio.to_thread(Fresh.generate, self._schedule.access_tokens)
             async with pg.decision() as tx:
                 await store.lock(tx)
                 at = self._clock.now()
                 published = await store.list_published(tx, at)
                 if not any(stored.signs(at) for stored in published):
-                    await changes.begin(tx, self._seal, fresh, at, times)
+                    await changes.publish(tx, self._seal, fresh, at, self._schedule)
         await self.refresh(pg)
 
     async def learn(self, pg: Postgres, token: str) -> None:
@@ -138,18 +147,26 @@ class KeyRing:
             await self.refresh(pg)
 
     def signing(self, at: datetime) -> jose.Key:
-        """Return the key that signs at a moment: of the active ones the youngest.
+        """Return the key that signs access tokens at a moment, and checkpoints of the audit trail.
 
         Refused(UNAVAILABLE) when there is none, as between the news of a kill and the next reading.
+        A key of another algorithm does not take its place.
         """
-        active = [
-            pair
-            for pair in self._keys.values()
-            if pair[0].signs(at) and not self._is_revoked(pair[0].kid)
-        ]
-        if not active:
-            raise unavailable("no active signing key")
-        return max(active, key=lambda pair: pair[0].activates_at)[1]
+        return self.signing_by(self._schedule.access_token_algorithm(self._published, at), at)
+
+    def signing_by(self, algorithm: jose.Algorithm, at: datetime) -> jose.Key:
+        """Return the key that signs by an algorithm: the youngest active one.
+
+        Refused(UNAVAILABLE) when there is none.
+        """
+        for stored, key in self._keys.values():
+            if (
+                stored.algorithm == algorithm
+                and stored.signs(at)
+                and not self._is_revoked(stored.kid)
+            ):
+                return key
+        raise unavailable(f"no active signing key of {algorithm}")
 
     def find(self, header: str) -> jose.Key | None:
         """Return the key with this token header, for verifying; None: unknown or removed."""
@@ -159,8 +176,8 @@ class KeyRing:
         return found[1]
 
     def described(self) -> list[Described]:
-        """Return the published keys that this worker knows."""
-        return [stored for stored, _ in self._keys.values()]
+        """Return the published keys that this worker knows, also those that do not open."""
+        return [*self._published]
 
     def _lives(self, stored: Stored, at: datetime) -> bool:
         return stored.state(at) != "removed" and not self._is_revoked(stored.kid)
@@ -183,6 +200,6 @@ class KeyRing:
         )
 
     def _place(self, stored: Stored, at: datetime) -> tuple[int, int, float]:
-        """Return the sort key: by key type, then the active one first, then the youngest."""
+        """Return the sort key: by algorithm, then the active one first, then the youngest."""
         active = stored.state(at) == "active"
         return _ORDER[stored.algorithm], 0 if active else 1, -stored.activates_at.timestamp()

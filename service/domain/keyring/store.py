@@ -36,6 +36,11 @@ class Fresh(Struct, frozen=True):
         pem = jose.generate(algorithm)
         return cls(jose.Key(algorithm, pem), pem)
 
+    @property
+    def algorithm(self) -> jose.Algorithm:
+        """What it signs by."""
+        return self.key.algorithm
+
 
 queries = Queries("keyring")
 _insert_root = queries.command("insert_root")
@@ -75,7 +80,14 @@ async def lock(tx: Tx) -> bytes:
 
 
 async def insert_key(
-    tx: Tx, seal: Seal, fresh: Fresh, at: datetime, activates_at: datetime
+    tx: Tx,
+    seal: Seal,
+    fresh: Fresh,
+    at: datetime,
+    activates_at: datetime,
+    *,
+    retires_at: datetime | None = None,
+    removes_at: datetime | None = None,
 ) -> Described:
     """Store a key, sealed."""
     key = fresh.key
@@ -87,26 +99,36 @@ async def insert_key(
         sealed=seal.seal(PURPOSE_KEY, key.kid, fresh.pem),
         created_at=at,
         activates_at=activates_at,
+        retires_at=retires_at,
+        removes_at=removes_at,
     )
     return Described(
         kid=key.kid,
         algorithm=key.algorithm,
         created_at=at,
         activates_at=activates_at,
-        retires_at=None,
-        removes_at=None,
+        retires_at=retires_at,
+        removes_at=removes_at,
         killed_at=None,
     )
 
 
-async def retire_others(tx: Tx, kid: str, retires_at: datetime, removes_at: datetime) -> None:
-    """Set every other key to stop signing when `kid` begins."""
-    await _retire_others.run(tx, kid=kid, retires_at=retires_at, removes_at=removes_at)
+async def retire_others(
+    tx: Tx,
+    kid: str,
+    algorithms: list[jose.Algorithm],
+    retires_at: datetime,
+    removes_at: datetime,
+) -> None:
+    """Set every other key of these algorithms to stop signing when `kid` begins."""
+    await _retire_others.run(
+        tx, kid=kid, algorithms=algorithms, retires_at=retires_at, removes_at=removes_at
+    )
 
 
-async def keep_on(tx: Tx, kid: str) -> None:
-    """Let a key go on signing until it gets another successor."""
-    await _keep_on.run(tx, kid=kid)
+async def keep_on(tx: Tx, retires_at: datetime) -> None:
+    """Let the keys that would retire at that moment go on until they get another successor."""
+    await _keep_on.run(tx, retires_at=retires_at)
 
 
 async def kill(tx: Tx, kid: str, at: datetime) -> None:
@@ -122,6 +144,11 @@ async def list_published(tx: Tx, at: datetime) -> list[Stored]:
 async def list_all(tx: Tx) -> list[Described]:
     """Return every key, including removed ones that are not pruned yet."""
     return await _list_all.all(tx)
+
+
+async def find(tx: Tx, kid: str) -> Described | None:
+    """Return a key, a removed one included."""
+    return next((key for key in await list_all(tx) if key.kid == kid), None)
 
 
 async def count_seals(tx: Tx) -> list[Seals]:

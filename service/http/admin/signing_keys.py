@@ -4,7 +4,7 @@ from datetime import datetime
 
 from litestar import Response, Router, delete, get, post
 from litestar.di import Provide
-from litestar.params import FromPath
+from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
 from service.domain.keyring import Described, State
@@ -36,6 +36,15 @@ class SigningKeysAnswer(Struct, frozen=True):
     next_cursor: str | None = None
 
 
+class RotateKeyForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """The algorithm whose next key is published; without it that of access tokens."""
+
+    algorithm: Algorithm | None = None
+
+
+_OF_ACCESS_TOKENS = RotateKeyForm()
+
+
 @get("/signing-keys")
 async def read(context: FromCaller) -> SigningKeysAnswer:
     """List the signing keys, the newest first."""
@@ -44,9 +53,11 @@ async def read(context: FromCaller) -> SigningKeysAnswer:
 
 
 @post("/signing-keys", status_code=201)
-async def rotate(context: FromCaller) -> Response[SigningKeyRecord]:
-    """Publish the next key.  It begins to sign after the time that the policy sets."""
-    made = await rotate_keys(context.rt, context.call)
+async def rotate(
+    context: FromCaller, data: JSONBody[RotateKeyForm] = _OF_ACCESS_TOKENS
+) -> Response[SigningKeyRecord]:
+    """Publish the next key of an algorithm.  It signs after the time that the policy sets."""
+    made = await rotate_keys(context.rt, context.call, data.algorithm)
     return Response(_record(made, context.call.at), status_code=201)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from msgspec.structs import replace
 
 from service.domain.keyring import Described
 from service.domain.revocations import Follower
@@ -18,9 +17,9 @@ from service.flows.keys.rotate import rotate_keys
 from service.flows.upkeep.key_schedule import rotate_when_due
 from service.flows.upkeep.tend import follow_key_schedule
 from service.kernel.call import Call, Operator
-from service.kernel.jose import Key
+from service.kernel.jose import ALGORITHMS, Algorithm, Key
 from service.kernel.refusal import Reason, Refused
-from service.policy import Keys, Policy
+from service.policy import Keys, Policy, Tokens
 from service.runtime import Runtime, open_runtime
 from service.settings import Settings
 from tests import given
@@ -28,6 +27,12 @@ from tests.world import UNLIMITED
 
 HOUR = timedelta(hours=1)
 Calls = Callable[..., Call]
+
+
+def deployed(access: Algorithm, *others: Algorithm, **more: Any) -> Policy:
+    """Return a policy under which these algorithms are in use."""
+    tokens = Tokens(algorithm=access, id_token_algorithms=others)
+    return Policy(limits=UNLIMITED, tokens=tokens, **more)
 
 
 @pytest.fixture
@@ -41,7 +46,7 @@ async def rt(rt: Runtime) -> AsyncIterator[Runtime]:
     async with rt.pg.reading() as tx:
         await tx.execute("TRUNCATE auth_signing_keys")
     rt.keyring._keys.clear()
-    await rt.keyring.ensure(rt.pg, rt.policy.tokens.algorithm, _times(rt))
+    await rt.keyring.ensure(rt.pg)
     yield rt
     async with rt.pg.reading() as tx:
         await tx.execute("TRUNCATE auth_signing_keys")
@@ -52,12 +57,6 @@ async def other(rt: Runtime, settings: Settings, policy: Policy) -> AsyncIterato
     """Another worker, whose clock is the same."""
     async with open_runtime(settings, policy=policy, clock=rt.clock, passwords=rt.passwords) as two:
         yield two
-
-
-def _times(rt: Runtime) -> Any:
-    from service.runtime import key_times  # noqa: PLC0415
-
-    return key_times(rt.policy)
 
 
 def published(rt: Runtime) -> list[str]:
@@ -107,14 +106,14 @@ async def test_a_second_rotation_waits_for_the_first(rt: Runtime, operator: Call
 async def test_the_schedule_publishes_one_successor_in_time_whoever_looks(
     rt: Runtime, other: Runtime, operator: Calls
 ) -> None:
-    assert await rotate_when_due(rt, operator()) is None
+    assert await rotate_when_due(rt, operator()) == []
     rt.clock.advance(timedelta(days=90) - HOUR - timedelta(minutes=1))
-    assert await rotate_when_due(rt, operator()) is None
+    assert await rotate_when_due(rt, operator()) == []
     rt.clock.advance(timedelta(minutes=1))
     made = await asyncio.gather(
         *(rotate_when_due(worker, operator()) for worker in (rt, other) * 3)
     )
-    (successor,) = [one for one in made if one is not None]
+    (successor,) = [one for ones in made for one in ones]
     assert successor.activates_at - rt.clock.now() <= HOUR
     assert [e["detail"]["scheduled"] for e in await given.events(rt, "signing_key.published")] == [
         True
@@ -263,21 +262,23 @@ def _renamed(key: Key, kid: str) -> str:
     return jose.encode(msgspec.json.encode({"alg": key.algorithm, "kid": kid, "typ": "at+jwt"}))
 
 
-@pytest.mark.parametrize("policy", [Policy(limits=UNLIMITED, keys=Keys(publish_ahead=900))])
+@pytest.mark.parametrize(
+    "policy", [deployed("ES256", "EdDSA", "RS256", keys=Keys(publish_ahead=900))], ids=["all"]
+)
 async def test_rsa_and_ec_keys_stand_before_okp_keys_and_the_signing_one_first(
-    rt: Runtime, operator: Calls, policy: Policy
+    rt: Runtime, operator: Calls
 ) -> None:
-    for algorithm in ("EdDSA", "RS256", "ES256"):
-        changed = replace(policy, tokens=replace(policy.tokens, algorithm=algorithm))
-        object.__setattr__(rt, "policy", changed)
-        await rotate_keys(rt, operator())
+    await rotate_when_due(rt, operator())
+    for algorithm in ALGORITHMS:
+        await rotate_keys(rt, operator(), algorithm)
         told = msgspec.json.decode(rt.keyring.jwks)["keys"]
         kinds = [key["kty"] == "OKP" for key in told]
         assert kinds == sorted(kinds)
-        rt.clock.advance(timedelta(seconds=900))
+    rt.clock.advance(timedelta(seconds=900))
     told = msgspec.json.decode(rt.keyring.jwks)["keys"]
-    assert [key["alg"] for key in told] == ["ES256", "ES256", "RS256", "EdDSA"]
-    assert told[0]["kid"] == signing(rt)
+    assert [key["alg"] for key in told] == ["ES256"] * 2 + ["RS256"] * 2 + ["EdDSA"] * 2
+    for algorithm, shown in zip(ALGORITHMS, told[::2], strict=True):
+        assert shown["kid"] == rt.keyring.signing_by(algorithm, rt.clock.now()).kid
     assert len({key["kid"] for key in told}) == len(told)
     public = {"alg", "crv", "e", "kid", "kty", "n", "use", "x", "y"}
     assert all(key.keys() <= public and key["use"] == "sig" for key in told)

@@ -1,11 +1,15 @@
 """/admin/signing-keys: for platform administrators alone."""
 
+from collections import Counter
+
 import httpx2
 import pytest
 
+from service.policy import Policy, Tokens
 from service.runtime import Runtime
 from tests import given
 from tests.http.admin.test_sessions import signed_in
+from tests.world import UNLIMITED
 
 
 @pytest.fixture
@@ -93,3 +97,49 @@ async def test_the_jwks_keeps_its_etag_while_nothing_changes_and_gets_another_wi
     assert (changed.status_code, changed.headers["etag"] != etag) == (200, True)
     assert changed.headers["cache-control"] == "public, max-age=300"
     assert changed.headers["access-control-allow-origin"] == "*"
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [Policy(limits=UNLIMITED, tokens=Tokens(id_token_algorithms=("RS256",)))],
+    ids=["RS256 too"],
+)
+async def test_an_algorithm_in_use_is_rotated_and_killed_beside_that_of_access_tokens(
+    platform: httpx2.AsyncClient, rt: Runtime
+) -> None:
+    async with rt.pg.reading() as tx:
+        await tx.execute("DELETE FROM auth_signing_keys WHERE algorithm <> 'ES256'")
+    of_access_tokens = rt.keyring.signing(rt.clock.now()).kid
+    made = await platform.post("/admin/signing-keys", json={"algorithm": "RS256"})
+    assert made.status_code == 201, made.text
+    assert (made.json()["algorithm"], made.json()["state"]) == ("RS256", "active")
+    coming = await platform.post("/admin/signing-keys", json={"algorithm": "RS256"})
+    assert (coming.status_code, coming.json()["state"]) == (201, "pending")
+    again = await platform.post("/admin/signing-keys", json={"algorithm": "RS256"})
+    assert (again.status_code, coming.json()["kid"] in again.json()["detail"]) == (409, True)
+    plain = await platform.post("/admin/signing-keys", json={})
+    assert (plain.status_code, plain.json()["algorithm"]) == (201, "ES256")
+    keys = (await platform.get("/.well-known/jwks.json")).json()["keys"]
+    assert [key["alg"] for key in keys] == ["ES256"] * 2 + ["RS256"] * 2
+    assert (await platform.delete(f"/admin/signing-keys/{made.json()['kid']}")).status_code == 204
+    assert rt.keyring.signing(rt.clock.now()).kid == of_access_tokens
+    assert (await platform.get("/auth/me")).status_code == 200
+    told = (await platform.get("/admin/signing-keys")).json()["items"]
+    assert Counter((key["algorithm"], key["state"]) for key in told if not key["killed_at"]) == {
+        ("ES256", "active"): 1,
+        ("ES256", "pending"): 1,
+        ("RS256", "active"): 1,
+        ("RS256", "pending"): 1,
+    }
+    assert (await platform.get("/readyz")).status_code == 200
+    async with rt.pg.reading() as tx:
+        await tx.execute("DELETE FROM auth_signing_keys WHERE algorithm <> 'ES256'")
+
+
+@pytest.mark.parametrize("algorithm", ["EdDSA", "HS256", "none", "es256", 7, ["RS256"]])
+async def test_an_algorithm_that_is_not_in_use_is_refused_and_it_is_said_which_are(
+    platform: httpx2.AsyncClient, algorithm: object
+) -> None:
+    refused = await platform.post("/admin/signing-keys", json={"algorithm": algorithm})
+    assert (refused.status_code, refused.json()["fields"]) == (400, ["algorithm"])
+    assert "ES256" in refused.json()["detail"]
