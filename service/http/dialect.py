@@ -1,4 +1,4 @@
-"""The dialect of a route: how it tells of errors, and what all its answers carry.
+"""The dialect of a route: the format of its errors, and the headers of all its answers.
 
 A router or a handler names its dialect (`opt=speaks(Dialect.OAUTH)`).  The name nearest to the
 handler counts; without one it is the API's.  Nobody compares how a path begins.
@@ -18,7 +18,7 @@ Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 
 class Dialect(Enum):
-    """Whom a route talks to."""
+    """The kind of client that a route is for."""
 
     API = "api"
     """Programs: errors are problem+json (RFC 9457)."""
@@ -84,10 +84,10 @@ class Neighbours:
 
 
 class Carried(Struct, frozen=True):
-    """What the answers of a dialect carry."""
+    """The headers that all answers of a dialect have."""
 
     headers: tuple[tuple[bytes, bytes], ...]
-    """Each unless the answer has a header of this name itself."""
+    """Headers to add, each unless the answer already has one of that name."""
     cross_origin: bool
     """Whether scripts on pages of the allowed origins may read them (CORS)."""
 

@@ -70,7 +70,7 @@ class Machine(Struct, frozen=True, kw_only=True):
         return self.client_id
 
     def crosses(self, tenant_id: TenantId | None) -> bool:
-        """Tell whether this is a service of the platform, at an organization."""
+        """Whether a client of the platform acts on an organization."""
         return self.tenant_id is None and tenant_id is not None
 
 

@@ -4,7 +4,7 @@ Refused are:
 
 - passwords that attackers know (`known`);
 - one or two words of a second, short list: those that head every collection of stolen passwords;
-- one's own e-mail or organization;
+- the person's own e-mail or organization;
 - the same behind usual decorations: capitals, digits and signs around it, `0` for `o`, `@` for `a`;
 - repetitions, and walks along the alphabet or the keyboard, up to the length that lists contain.
 """

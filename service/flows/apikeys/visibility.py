@@ -33,7 +33,7 @@ def only_own(administrator: Administrator, everyones: Permission) -> UserId | No
 
 
 def owns(administrator: Administrator, key: ApiKey) -> bool:
-    """Tell whether this is a person's own key."""
+    """Whether this is the person's own key."""
     return isinstance(administrator, Person) and key.owner_id == administrator.user_id
 
 

@@ -38,7 +38,7 @@ OVERLAPS = f"0, or a number of seconds from {SHORTEST_OVERLAP} to {LONGEST_OVERL
 async def list_clients(
     rt: Runtime, call: Call, tenant_id: TenantId | None, after: str | None, most: int
 ) -> list[Client]:
-    """Return the services of an organization, or of the platform, disabled ones too."""
+    """Return a page of an organization's clients, or the platform's, disabled ones too."""
     async with rt.pg.decision() as tx:
         there = await enter(tx, call, own(call, tenant_id), Permission.READ_CLIENTS)
         await record_look(tx, call, there, Permission.READ_CLIENTS)
@@ -46,7 +46,7 @@ async def list_clients(
 
 
 async def read_client(rt: Runtime, call: Call, client_id: str) -> Client:
-    """Return one.  Refused(NOT_FOUND) for another organization's as for none."""
+    """Return a client.  Refused(NOT_FOUND), also for a client of another organization."""
     administrator = require(call, Permission.READ_CLIENTS)
     async with rt.pg.decision() as tx:
         found = _reached(administrator, await clients.find(tx, client_id))
@@ -55,7 +55,7 @@ async def read_client(rt: Runtime, call: Call, client_id: str) -> Client:
 
 
 async def create(rt: Runtime, call: Call, tenant_id: TenantId | None, new: NewClient) -> Created:
-    """Create one, with its secret this once.
+    """Create a client.  Its secret is returned only this once.
 
     Refused: INVALID_REQUEST; FORBIDDEN for a scope the person does not hold; NOT_FOUND; TOO_MANY.
     """
@@ -143,7 +143,7 @@ async def _hold(tx: Tx, call: Call, client_id: str) -> tuple[Administrator, Clie
 
 
 def _reached(administrator: Administrator, client: Client | None) -> Client:
-    """Return a client that exists for them.  Refused(NOT_FOUND) for any other alike."""
+    """Return a client within the caller's reach.  Refused(NOT_FOUND) for any other."""
     if client is not None:
         if client.tenant_id is None and is_of_platform(administrator):
             return client

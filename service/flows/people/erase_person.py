@@ -57,7 +57,7 @@ async def erase_person(rt: Runtime, call: Call, user_id: UserId) -> Erased:
     if not isinstance(call.actor, Operator):
         administrator = require_platform(call, Permission.ERASE_PEOPLE)
         if isinstance(administrator, Person) and administrator.user_id == user_id:
-            raise Refused(Reason.CONFLICT, "nobody erases their own account")
+            raise Refused(Reason.CONFLICT, "you cannot erase your own account")
     async with rt.pg.decision() as tx:
         account = await hold_account(tx, user_id)
         if isinstance(call.actor, Machine):

@@ -209,7 +209,7 @@ async def _disable_account(rt: Runtime, call: Call, user_id: UserId) -> None:
         await hold_account(tx, user_id)
         await refuse_account_above(tx, administrator, user_id)
         if isinstance(administrator, Person) and user_id == administrator.user_id:
-            raise Refused(Reason.CONFLICT, "nobody disables their own account")
+            raise Refused(Reason.CONFLICT, "you cannot disable your own account")
         await users.set_disabled(tx, user_id, call.at)
         await invitations.withdraw(tx, None, user_id, call.at)
         ended = await sessions.end_all(tx, user_id, call.at, Why.DISABLED)

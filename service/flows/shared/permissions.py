@@ -51,7 +51,7 @@ class Scope(StrEnum):
 
 
 KEY_SCOPES = (Scope.READ_REVOCATIONS, Scope.VERIFY_API_KEYS)
-"""Those of them that an API key may hold; only a platform administrator grants them."""
+"""The scopes of services that an API key may hold.  Only a platform administrator grants them."""
 
 
 ROLES: dict[Permission, frozenset[str]] = {
@@ -94,16 +94,16 @@ OF_EVERYONE = {
     Permission.READ_API_KEYS: Permission.READ_ALL_API_KEYS,
     Permission.WRITE_API_KEYS: Permission.WRITE_ALL_API_KEYS,
 }
-"""Permissions on what is one's own, and those on everyone's.  A machine owns nothing: it needs the
-latter."""
+"""Permissions on a person's own things, and the matching ones on everyone's.  A machine owns
+nothing, so it needs the latter."""
 
 MANAGEMENT_SCOPES: dict[str, Permission] = {
     f"manage:{one.value}": one for one in Permission if one not in OF_EVERYONE
 }
-"""What a machine may administer: a scope for each permission, with the same name."""
+"""The management scopes of machines: one for each permission, with the same name."""
 
 Administrator: TypeAlias = Person | Machine
-"""Who administers: a person by their role, a machine by its management scopes."""
+"""A caller that administers: a person by their role, or a machine by its management scopes."""
 
 
 def require(call: Call, permission: Permission) -> Administrator:

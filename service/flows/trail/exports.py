@@ -35,7 +35,7 @@ _CHUNK = 256 * 1024
 class ToExport(Struct, frozen=True, kw_only=True):
     """The events to export: from `first` on and before `until`, of one type or of all.
 
-    `tenant_id` None is one's own; `admin.reach.THE_PLATFORM` what concerns no organization.
+    `tenant_id`: None is the caller's own organization; `reach.THE_PLATFORM` is the platform.
     """
 
     tenant_id: TenantId | None = None
