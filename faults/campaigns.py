@@ -6,7 +6,13 @@ from collections.abc import Awaitable, Callable
 from msgspec import Struct
 
 from faults.assaults import climb_walls, crowd, flood, forge, guess, present_revoked, steal
-from faults.crashes import crash_ends, crash_master_rotation, crash_sealing, crash_sessions
+from faults.crashes import (
+    crash_ends,
+    crash_master_rotation,
+    crash_publishing,
+    crash_sealing,
+    crash_sessions,
+)
 from faults.fuzz import fuzz_bytes, fuzz_contract
 from faults.histories import explain_histories
 from faults.model import follow_model
@@ -59,6 +65,11 @@ CAMPAIGNS = (
         "ends",
         "kill -9 at each point of sign-out, keys, passwords: acts per point",
         *(crash_ends, 1, 500, 35),
+    ),
+    Campaign(
+        "unpublished",
+        "kill -9 between a commit and its publishing, and commits that come late: of each",
+        *(crash_publishing, 2, 100, 20),
     ),
     Campaign("sealing", "kill -9 while the trail is sealed: per point", crash_sealing, 1, 500, 25),
     Campaign(

@@ -7,5 +7,12 @@ them may have been acknowledged that is not there, and a retry must converge.
 
 from faults.crashes.background import crash_master_rotation, crash_sealing
 from faults.crashes.rounds import crash_ends, crash_sessions
+from faults.crashes.unpublished import crash_publishing
 
-__all__ = ["crash_ends", "crash_master_rotation", "crash_sealing", "crash_sessions"]
+__all__ = [
+    "crash_ends",
+    "crash_master_rotation",
+    "crash_publishing",
+    "crash_sealing",
+    "crash_sessions",
+]

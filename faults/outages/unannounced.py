@@ -33,7 +33,7 @@ async def _lose_one(site: Site, report: Report) -> None:
     await asyncio.sleep(_BOUND_SECONDS)  # whatever else there was to tell is told
     for client in workers:  # a worker that knows them needs no PostgreSQL to take their token
         await client.ask("GET", "/auth/me", bearer=device.access_token)
-    announcing = _Announcing()
+    announcing = Announcing()
     site.tap.arm(announcing.begins)
     leaving = asker.ask("POST", "/auth/logout", cookie=device.refresh_token, json={})
     task = asyncio.create_task(leaving)
@@ -73,7 +73,7 @@ async def _all_is_well(site: Site) -> None:
         await asyncio.sleep(0.05)
 
 
-class _Announcing:
+class Announcing:
     """Knows on which connection a revocation was committed last: the next look is its news."""
 
     def __init__(self) -> None:

@@ -125,6 +125,20 @@ BREAKAGES = (
         "I5",
     ),
     Breakage(
+        "a decision forgets to publish",
+        "service/kernel/postgres.py",
+        (
+            (
+                "        published = (self._publishers[kind](some)"
+                " for kind, some in tx.left.items())\n",
+                "        published = ()\n",
+            ),
+        ),
+        "unpublished",
+        1,
+        "I5",
+    ),
+    Breakage(
         "the limiter reads, then writes",
         "service/domain/ratelimits/budgets.py",
         (
@@ -328,7 +342,8 @@ BREAKAGES = (
         "service/flows/shared/ending.py",
         (
             (
-                "    await families.end_by_session(tx, [one.session_id for one in ended], status)\n",
+                "        await families.end_by_session("
+                "tx, [one.session_id for one in ended], status)\n",
                 "",
             ),
         ),
@@ -362,9 +377,7 @@ BREAKAGES = (
         "service/flows/account/password.py",
         (
             (
-                "        ended = await sessions.end_all(\n"
-                "            tx, person.user_id, call.at, Why.PASSWORD_CHANGED,"
-                " kept=person.session_id\n        )\n",
+                "        ended = await take(call, tx, others, Cause.PASSWORD_CHANGED)\n",
                 "        ended: list[sessions.Ended] = []\n",
             ),
         ),
