@@ -1,4 +1,7 @@
-"""What is revoked is collected by the decision it is made in, and published by that alone."""
+"""What is revoked is collected by the decision it is made in, and published by that alone.
+
+And sessions are ended in one place, with their families, an event and a revocation.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -6,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.source import modules, shown, tree
+from tests.architecture.source import SERVICE, modules, shown, tree
 
 ANNOUNCES = frozenset({"announce", "publish_by", "after_commit"})
 """What composition, the kernel and the slices call: a flow that called one could forget another."""
@@ -69,6 +72,23 @@ def test_no_flow_announces(path: Path) -> None:
 @pytest.mark.parametrize("path", [pytest.param(p, id=shown(p)) for p in modules("flows")])
 def test_what_revokes_is_a_decision(path: Path) -> None:
     assert [*revoking_outside(tree(path))] == []
+
+
+ENDING = SERVICE / "flows" / "shared" / "ending.py"
+
+
+def ending(module: ast.AST) -> Iterator[int]:
+    """Yield the line of each statement that ends rows of sessions, or their families."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            home, act = node.value.id, node.attr
+            if (home == "sessions" and act.startswith("end_")) or act == "end_by_session":
+                yield node.lineno
+
+
+@pytest.mark.parametrize("path", [pytest.param(p, id=shown(p)) for p in modules("flows")])
+def test_sessions_end_in_one_place(path: Path) -> None:
+    assert bool([*ending(tree(path))]) is (path == ENDING)
 
 
 BOTH = """

@@ -2,10 +2,9 @@
 
 from service.domain import audit, devices, sessions, users
 from service.domain.audit import events
-from service.domain.sessions import Why
 from service.domain.users import Membership
 from service.flows.shared import limiting, password_attempts
-from service.flows.shared.ending import close_sessions
+from service.flows.shared.ending import Cause, OfPerson, close, take
 from service.flows.shared.password_attempts import Attempt
 from service.kernel.call import Call, Person
 from service.kernel.passwords import Verdict
@@ -75,17 +74,12 @@ async def _settle(
             raise Refused(Reason.UNAUTHENTICATED, private="password: session has ended")
         await users.change_password(tx, person.user_id, new_hash, call.at)
         await devices.forget_others(tx, person.user_id, attempt.device)
-        ended = await sessions.end_all(
-            tx, person.user_id, call.at, Why.PASSWORD_CHANGED, kept=person.session_id
+        others = OfPerson(person.user_id, kept=person.session_id)
+        ended = await take(call, tx, others, Cause.PASSWORD_CHANGED)
+        changed = events.PasswordChanged(
+            tenant_id=person.tenant_id,
+            user_id=person.user_id,
+            session_id=person.session_id,
+            sessions_ended=len(ended),
         )
-        await audit.record(
-            tx,
-            call,
-            events.PasswordChanged(
-                tenant_id=person.tenant_id,
-                user_id=person.user_id,
-                session_id=person.session_id,
-                sessions_ended=len(ended),
-            ),
-        )
-        await close_sessions(call, tx, ended, "password changed")
+        await close(call, tx, ended, Cause.PASSWORD_CHANGED, [changed])

@@ -3,15 +3,14 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from service.domain import audit, families, revocations, sessions
+from service.domain import audit, families, revocations
 from service.domain.audit import events
 from service.domain.clients import Client
 from service.domain.families import PresentedToken
 from service.domain.revocations import Kind
-from service.domain.sessions import Why
 from service.domain.tokens import Claims
 from service.flows.shared.authenticate import marks
-from service.flows.shared.ending import close_sessions
+from service.flows.shared.ending import Cause, One, end
 from service.flows.shared.issuing import minter
 from service.kernel.call import Call
 from service.kernel.ids import SessionId, TenantId, UserId
@@ -42,20 +41,7 @@ async def _revoke_refresh(
         if owner is None:
             return
         _check_owner(owner.client_id, client_id)
-        ended = await sessions.end_one(tx, owner.session_id, owner.user_id, call.at, Why.SIGNED_OUT)
-        if ended is None:
-            return
-        await audit.record(
-            tx,
-            call,
-            events.SessionEnded(
-                tenant_id=owner.tenant_id,
-                user_id=owner.user_id,
-                session_id=owner.session_id,
-                why=Why.SIGNED_OUT,
-            ),
-        )
-        await close_sessions(call, tx, [ended], "refresh token revoked")
+        await end(call, tx, One(owner.user_id, owner.session_id), Cause.TOKEN_REVOKED)
 
 
 async def _revoke_access(rt: Runtime, call: Call, client_id: str, token: str) -> None:

@@ -4,15 +4,14 @@ from uuid import UUID
 
 import msgspec
 
-from service.domain import audit, organizations, sessions
+from service.domain import audit, organizations
 from service.domain.audit import events
 from service.domain.organizations import Organization
 from service.domain.revocations import Kind
-from service.domain.sessions import Why
 from service.flows.organizations.create import create_organization
 from service.flows.shared import limiting
 from service.flows.shared.cutoff import cut_off
-from service.flows.shared.ending import close_sessions
+from service.flows.shared.ending import Cause, OfOrganization, end
 from service.flows.shared.naming import check_name
 from service.flows.shared.permissions import Permission, require
 from service.flows.shared.reach import (
@@ -91,9 +90,9 @@ async def disable(rt: Runtime, call: Call, tenant_id: TenantId) -> None:
             return
         await refuse_last_way_in(tx, tenant_id=tenant_id)
         await organizations.set_disabled(tx, tenant_id, call.at)
-        ended = await sessions.end_organization(tx, tenant_id, call.at, Why.DISABLED)
-        await audit.record(tx, call, events.OrganizationDisabled(tenant_id=tenant_id))
-        await close_sessions(call, tx, ended, "organization disabled")
+        disabled = events.OrganizationDisabled(tenant_id=tenant_id)
+        everyone = OfOrganization(tenant_id)
+        await end(call, tx, everyone, Cause.ORGANIZATION_DISABLED, told=[disabled])
         await cut_off(rt, tx, Kind.TENANT_ID, str(tenant_id), tenant_id, "organization disabled")
 
 

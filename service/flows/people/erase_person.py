@@ -20,9 +20,8 @@ from service.domain import (
 )
 from service.domain.audit import Event, events
 from service.domain.seals import PERSONAL_KEYS
-from service.domain.sessions import Why
 from service.flows.shared import export_files
-from service.flows.shared.ending import close_sessions
+from service.flows.shared.ending import Cause, OfPerson, close, take
 from service.flows.shared.permissions import Permission
 from service.flows.shared.reach import (
     hold_account,
@@ -67,7 +66,7 @@ async def erase_person(rt: Runtime, call: Call, user_id: UserId) -> Erased:
         )  # first, because a refusal does not undo what was written
         # Lock rows first and the trail afterwards, as every act does.  An act that has recorded an
         # event locks no more rows of the person, so the erasure may wait for it.
-        ended = await sessions.end_all(tx, user_id, call.at, Why.DISABLED)
+        ended = await take(call, tx, OfPerson(user_id), Cause.PERSON_ERASED)
         await sessions.erase(tx, user_id)
         await devices.forget_others(tx, user_id, None)
         await lockouts.unlock(tx, user_id)
@@ -79,8 +78,8 @@ async def erase_person(rt: Runtime, call: Call, user_id: UserId) -> Erased:
         await seals.lock_progress(tx)  # no event is sealed while it changes
         personal = sorted(frozenset().union(*PERSONAL_KEYS.values()))
         trails = await audit.erase(tx, user_id, personal)
-        await audit.record_all(tx, call, _told(user_id, trails, keys, left))
-        await close_sessions(call, tx, ended, "person erased")
+        told = _told(user_id, trails, keys, left)
+        await close(call, tx, ended, Cause.PERSON_ERASED, told)
         await revoke_person(rt, tx, None, user_id, "person erased")
     return Erased(
         user_id=user_id,

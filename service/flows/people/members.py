@@ -4,15 +4,13 @@ An administrator of an organization suspends a *membership*, because the person 
 other organizations.  A platform administrator disables the account.
 """
 
-from collections.abc import Sequence
 from uuid import UUID
 
-from service.domain import apikeys, audit, invitations, lockouts, sessions, users
-from service.domain.audit import Event, events
-from service.domain.sessions import Why
+from service.domain import apikeys, audit, invitations, lockouts, users
+from service.domain.audit import events
 from service.domain.users import Member, Role
 from service.flows.shared import limiting
-from service.flows.shared.ending import close_keys, close_sessions
+from service.flows.shared.ending import Cause, OfPerson, close_keys, end
 from service.flows.shared.permissions import Administrator, Permission, require
 from service.flows.shared.reach import (
     THE_PLATFORM,
@@ -33,7 +31,6 @@ from service.flows.shared.reach import (
 )
 from service.kernel.call import Call, Person
 from service.kernel.ids import TenantId, UserId
-from service.kernel.postgres import Decision
 from service.kernel.refusal import Reason, Refused
 from service.kernel.sql import Tx
 from service.runtime import Runtime
@@ -112,7 +109,9 @@ async def disable(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: 
             await refuse_last_way_in(tx, user_id, there)
         await users.suspend(tx, there, user_id, call.at)
         suspended = events.MembershipSuspended(tenant_id=there, user_id=user_id)
-        await _end_here(tx, call, there, user_id, [suspended], "membership suspended")
+        await invitations.withdraw(tx, there, user_id, call.at)
+        here = OfPerson(user_id, there)
+        await end(call, tx, here, Cause.MEMBERSHIP_SUSPENDED, told=[suspended])
         if await apikeys.list_page(tx, there, user_id, None, 1):
             # also ends cached API keys of theirs, and tokens that these were exchanged for
             await revoke_person(rt, tx, there, user_id, "membership suspended")
@@ -155,8 +154,9 @@ async def remove(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: U
             for one in keys
         ]
         removed = events.MembershipEnded(tenant_id=there, user_id=user_id, role=member.role)
-        told = [*revoked, removed]
-        await _end_here(tx, call, there, user_id, told, "membership ended")
+        await invitations.withdraw(tx, there, user_id, call.at)
+        here = OfPerson(user_id, there)
+        await end(call, tx, here, Cause.MEMBERSHIP_ENDED, told=[*revoked, removed])
         key_ids = [one.key_id for one in keys]
         await close_keys(tx, call.at, key_ids, there, "membership ended")
 
@@ -188,21 +188,6 @@ async def _hold_member(
     return member
 
 
-async def _end_here(
-    tx: Decision,
-    call: Call,
-    tenant_id: TenantId,
-    user_id: UserId,
-    told: Sequence[Event],
-    reason: str,
-) -> None:
-    """End what the person has open in this organization, and record the events of the act."""
-    await invitations.withdraw(tx, tenant_id, user_id, call.at)
-    ended = await sessions.end_all(tx, user_id, call.at, Why.DISABLED, tenant_id=tenant_id)
-    await audit.record_all(tx, call, told)
-    await close_sessions(call, tx, ended, reason)
-
-
 async def _disable_account(rt: Runtime, call: Call, user_id: UserId) -> None:
     administrator = require_platform(call, Permission.DISABLE_ACCOUNTS)
     async with rt.pg.decision() as tx:
@@ -212,9 +197,8 @@ async def _disable_account(rt: Runtime, call: Call, user_id: UserId) -> None:
             raise Refused(Reason.CONFLICT, "you cannot disable your own account")
         await users.set_disabled(tx, user_id, call.at)
         await invitations.withdraw(tx, None, user_id, call.at)
-        ended = await sessions.end_all(tx, user_id, call.at, Why.DISABLED)
-        await audit.record(tx, call, events.UserDisabled(user_id=user_id))
-        await close_sessions(call, tx, ended, "account disabled")
+        disabled = events.UserDisabled(user_id=user_id)
+        await end(call, tx, OfPerson(user_id), Cause.ACCOUNT_DISABLED, told=[disabled])
         await revoke_person(rt, tx, None, user_id, "account disabled")
 
 

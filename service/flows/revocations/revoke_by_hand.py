@@ -10,7 +10,6 @@ from service.domain import (
     apikeys,
     audit,
     clients,
-    families,
     organizations,
     revocations,
     sessions,
@@ -18,8 +17,7 @@ from service.domain import (
 )
 from service.domain.audit import events
 from service.domain.revocations import Kind, Revocation
-from service.domain.sessions import Why
-from service.flows.shared.ending import LONGEST_TOKEN
+from service.flows.shared.ending import LONGEST_TOKEN, Cause, One, end
 from service.flows.shared.idempotency import find_made, keep_made
 from service.flows.shared.permissions import (
     Administrator,
@@ -71,35 +69,45 @@ async def revoke_by_hand(rt: Runtime, call: Call, asked: ToRevoke) -> Revocation
         if made is not None:
             return await _find(tx, int(made))
         tenant_id = await _reachable(tx, administrator, asked)
-        ended = None
-        if asked.kind is Kind.SID:
-            session = await sessions.find(tx, SessionId(UUID(asked.value)))
-            if session is not None:
-                member = await users.find_member(tx, session.tenant_id, session.user_id)
-                refuse_above(administrator, *([member.role] if member else []))
-                ended = await sessions.end_one(
-                    tx, session.session_id, session.user_id, call.at, Why.ENDED_BY_ADMIN
-                )
         revoked = events.Revoked(
             tenant_id=tenant_id, kind=asked.kind.value, value=asked.value, reason=asked.reason
         )
-        if asked.kind is Kind.AKID:
-            await apikeys.revoke(tx, ApiKeyId(UUID(asked.value)), call.at)
-        await audit.record(tx, call, revoked)
-        if ended is not None:
-            await families.end_by_session(tx, [ended.session_id])
-        at = rt.clock.now()  # what was issued while the call waited is meant too
-        (entry,) = await revocations.revoke(
-            tx,
-            asked.kind,
-            [asked.value],
-            tenant_id=tenant_id,
-            reason=asked.reason,
-            at=at,
-            expires_at=at + _LASTS,
-        )
+        entries: list[Revocation] = []
+        session = await _find_session(tx, administrator, asked)
+        if session is not None:
+            entries = await end(
+                call, tx, session, Cause.ENDED_BY_ADMIN, told=[revoked], reason=asked.reason
+            )
+        else:
+            if asked.kind is Kind.AKID:
+                await apikeys.revoke(tx, ApiKeyId(UUID(asked.value)), call.at)
+            await audit.record(tx, call, revoked)
+        if not entries:  # no session, or one that had ended
+            at = rt.clock.now()  # what was issued while the call waited is meant too
+            entries = await revocations.revoke(
+                tx,
+                asked.kind,
+                [asked.value],
+                tenant_id=tenant_id,
+                reason=asked.reason,
+                at=at,
+                expires_at=at + _LASTS,
+            )
+        (entry,) = entries
         await keep_made(rt, tx, call, entry.seq)
     return entry
+
+
+async def _find_session(tx: Tx, administrator: Administrator, asked: ToRevoke) -> One | None:
+    """Return the session that is to be ended.  Refused(FORBIDDEN) for an owner's."""
+    if asked.kind is not Kind.SID:
+        return None
+    session = await sessions.find(tx, SessionId(UUID(asked.value)))
+    if session is None:
+        return None
+    member = await users.find_member(tx, session.tenant_id, session.user_id)
+    refuse_above(administrator, *([member.role] if member else []))
+    return One(session.user_id, session.session_id)
 
 
 async def _find(tx: Tx, seq: int) -> Revocation:

@@ -1,9 +1,18 @@
 """Administrators list and end sessions: one, all of a person, all of an organization."""
 
-from service.domain import audit, sessions, users
+from service.domain import sessions, users
 from service.domain.audit import events
-from service.domain.sessions import LiveSession, Why
-from service.flows.shared.ending import close_sessions
+from service.domain.sessions import LiveSession
+from service.flows.shared.ending import (
+    Cause,
+    OfOrganization,
+    OfPerson,
+    One,
+    by_organization,
+    close,
+    end,
+    take,
+)
 from service.flows.shared.permissions import Permission, is_of_platform, reach, reaches, require
 from service.flows.shared.reach import (
     find_member,
@@ -47,17 +56,12 @@ async def end_session(rt: Runtime, call: Call, session_id: SessionId) -> None:
     administrator = require(call, Permission.END_SESSIONS)
     async with rt.pg.decision() as tx:
         found = await sessions.find(tx, session_id)
-        ended = None
-        if found is not None and reaches(administrator, found.tenant_id):
-            member = await users.find_member(tx, found.tenant_id, found.user_id)
-            refuse_above(administrator, *([member.role] if member else []))
-            ended = await sessions.end_one(
-                tx, session_id, found.user_id, call.at, Why.ENDED_BY_ADMIN
-            )
-        if found is None or ended is None:
+        if found is None or not reaches(administrator, found.tenant_id):
             raise Refused(Reason.NOT_FOUND, "no such session")
-        await audit.record(tx, call, _ended(found.tenant_id, found.user_id, session_id))
-        await close_sessions(call, tx, [ended], "ended by an administrator")
+        member = await users.find_member(tx, found.tenant_id, found.user_id)
+        refuse_above(administrator, *([member.role] if member else []))
+        if not await end(call, tx, One(found.user_id, session_id), Cause.ENDED_BY_ADMIN):
+            raise Refused(Reason.NOT_FOUND, "no such session")
 
 
 async def end_person_sessions(rt: Runtime, call: Call, user_id: UserId) -> int:
@@ -75,13 +79,11 @@ async def end_person_sessions(rt: Runtime, call: Call, user_id: UserId) -> int:
         else:
             await users.lock_member(tx, within, user_id)
             refuse_above(administrator, (await find_member(tx, within, user_id)).role)
-        ended = await sessions.end_all(tx, user_id, call.at, Why.ENDED_BY_ADMIN, tenant_id=within)
-        if not ended:
-            await audit.record(tx, call, _ended(administrator.tenant_id, user_id, count=0))
-        for tenant_id in sorted({one.tenant_id for one in ended}):
-            count = sum(one.tenant_id == tenant_id for one in ended)
-            await audit.record(tx, call, _ended(tenant_id, user_id, count=count))
-        await close_sessions(call, tx, ended, "ended by an administrator")
+        ended = await take(call, tx, OfPerson(user_id, within), Cause.ENDED_BY_ADMIN)
+        groups = sorted(by_organization(ended).items())
+        told = [_told(tenant_id, len(group), user_id) for tenant_id, group in groups]
+        told = told or [_told(administrator.tenant_id, 0, user_id)]
+        await close(call, tx, ended, Cause.ENDED_BY_ADMIN, told)
     return len(ended)
 
 
@@ -90,23 +92,16 @@ async def end_organization_sessions(rt: Runtime, call: Call, tenant_id: TenantId
     there = target(require(call, Permission.END_ORGANIZATION_SESSIONS), tenant_id)
     async with rt.pg.decision() as tx:
         await find_organization(tx, there)
-        ended = await sessions.end_organization(tx, there, call.at, Why.ENDED_BY_ADMIN)
-        await audit.record(tx, call, _ended(tenant_id, count=len(ended)))
-        await close_sessions(call, tx, ended, "organization signed out")
+        ended = await take(call, tx, OfOrganization(there), Cause.ORGANIZATION_SIGNED_OUT)
+        told = [_told(there, len(ended))]
+        await close(call, tx, ended, Cause.ORGANIZATION_SIGNED_OUT, told)
     return len(ended)
 
 
-def _ended(
-    tenant_id: TenantId | None,
-    user_id: UserId | None = None,
-    session_id: SessionId | None = None,
-    *,
-    count: int = 1,
+def _told(
+    tenant_id: TenantId | None, count: int, user_id: UserId | None = None
 ) -> events.SessionEnded:
+    """Return the event of an act that ended so many sessions, none too."""
     return events.SessionEnded(
-        tenant_id=tenant_id,
-        user_id=user_id,
-        session_id=session_id,
-        why=Why.ENDED_BY_ADMIN,
-        count=count,
+        tenant_id=tenant_id, user_id=user_id, why=Cause.ENDED_BY_ADMIN.why, count=count
     )

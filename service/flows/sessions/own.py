@@ -1,9 +1,8 @@
 """A person lists their own sessions, and ends one."""
 
-from service.domain import audit, sessions
-from service.domain.audit import events
-from service.domain.sessions import LiveSession, Why
-from service.flows.shared.ending import close_sessions
+from service.domain import sessions
+from service.domain.sessions import LiveSession
+from service.flows.shared.ending import Cause, One, end
 from service.kernel.call import Call, Person
 from service.kernel.ids import SessionId
 from service.kernel.refusal import Reason, Refused
@@ -19,17 +18,5 @@ async def list_own_sessions(rt: Runtime, call: Call, person: Person) -> list[Liv
 async def end_own_session(rt: Runtime, call: Call, person: Person, session_id: SessionId) -> None:
     """End one session.  Refused(NOT_FOUND), also for an ended or another person's session."""
     async with rt.pg.decision() as tx:
-        ended = await sessions.end_one(tx, session_id, person.user_id, call.at, Why.ENDED_BY_OWNER)
-        if ended is None:
+        if not await end(call, tx, One(person.user_id, session_id), Cause.ENDED_BY_OWNER):
             raise Refused(Reason.NOT_FOUND, "no such session")
-        await audit.record(
-            tx,
-            call,
-            events.SessionEnded(
-                tenant_id=ended.tenant_id,
-                user_id=person.user_id,
-                session_id=session_id,
-                why=Why.ENDED_BY_OWNER,
-            ),
-        )
-        await close_sessions(call, tx, [ended], "ended by its owner")

@@ -3,13 +3,12 @@
 import msgspec
 from msgspec import Struct
 
-from service.domain import audit, families, sessions
+from service.domain import audit, families
 from service.domain.audit import events
 from service.domain.clients import CONSOLE
-from service.domain.families import Family, Grace, PresentedToken, Standing, State, Status, ToRotate
-from service.domain.sessions import Why
+from service.domain.families import Family, Grace, PresentedToken, Standing, State, ToRotate
 from service.flows.shared import limiting
-from service.flows.shared.ending import close_sessions
+from service.flows.shared.ending import Cause, One, end
 from service.flows.shared.issuing import Granted, Grantee, grant, minter, narrowed, where
 from service.kernel import metrics
 from service.kernel.call import Call
@@ -172,21 +171,15 @@ async def _rotate(
 async def _burn(call: Call, tx: Decision, presented: PresentedToken, family: Family) -> None:
     """One of the two who hold this token is a thief, and we cannot tell which."""
     metrics.reuse.inc()
-    ended = await sessions.end_one(tx, family.session_id, family.user_id, call.at, Why.REPLAYED)
-    await audit.record(
-        tx,
-        call,
-        events.FamilyBurned(
-            tenant_id=family.tenant_id,
-            user_id=family.user_id,
-            session_id=family.session_id,
-            presented_generation=presented.generation,
-            current_generation=family.generation,
-        ),
+    burned = events.FamilyBurned(
+        tenant_id=family.tenant_id,
+        user_id=family.user_id,
+        session_id=family.session_id,
+        presented_generation=presented.generation,
+        current_generation=family.generation,
     )
-    await close_sessions(
-        call, tx, [ended] if ended else [], "refresh token replayed", Status.BURNED
-    )
+    stolen = One(family.user_id, family.session_id)
+    await end(call, tx, stolen, Cause.REPLAYED, told=[burned])
 
 
 def _no(private: str) -> Refused:

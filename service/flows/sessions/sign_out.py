@@ -1,9 +1,8 @@
 """Sign out of one session, or of all."""
 
-from service.domain import audit, families, sessions, users
+from service.domain import families, users
 from service.domain.audit import events
-from service.domain.sessions import Why
-from service.flows.shared.ending import close_sessions
+from service.flows.shared.ending import Cause, OfPerson, One, close, end, take
 from service.flows.shared.issuing import minter
 from service.kernel.call import Call, Person
 from service.kernel.ids import SessionId, TenantId, UserId
@@ -17,21 +16,9 @@ async def sign_out(rt: Runtime, call: Call, refresh_token: str | None) -> None:
     It is no error when there is nothing to end.
     """
     holders = await _holders(rt, call, refresh_token)
-    for user_id, session_id, tenant_id in holders:
+    for user_id, session_id, _ in holders:
         async with rt.pg.decision() as tx:
-            ended = await sessions.end_one(tx, session_id, user_id, call.at, Why.SIGNED_OUT)
-            if ended is not None:
-                await audit.record(
-                    tx,
-                    call,
-                    events.SessionEnded(
-                        tenant_id=tenant_id,
-                        user_id=user_id,
-                        session_id=session_id,
-                        why=Why.SIGNED_OUT,
-                    ),
-                )
-            await close_sessions(call, tx, [ended] if ended else [], "signed out")
+            await end(call, tx, One(user_id, session_id), Cause.SIGNED_OUT)
 
 
 async def sign_out_everywhere(rt: Runtime, call: Call, refresh_token: str | None) -> None:
@@ -43,19 +30,15 @@ async def sign_out_everywhere(rt: Runtime, call: Call, refresh_token: str | None
     for user_id, (session_id, tenant_id) in people.items():
         async with rt.pg.decision() as tx:
             await users.lock(tx, user_id)
-            ended = await sessions.end_all(tx, user_id, call.at, Why.SIGNED_OUT_EVERYWHERE)
-            await audit.record(
-                tx,
-                call,
-                events.SessionEnded(
-                    tenant_id=tenant_id,
-                    user_id=user_id,
-                    session_id=session_id,
-                    why=Why.SIGNED_OUT_EVERYWHERE,
-                    count=len(ended),
-                ),
+            ended = await take(call, tx, OfPerson(user_id), Cause.SIGNED_OUT_EVERYWHERE)
+            left = events.SessionEnded(
+                tenant_id=tenant_id,
+                user_id=user_id,
+                session_id=session_id,
+                why=Cause.SIGNED_OUT_EVERYWHERE.why,
+                count=len(ended),
             )
-            await close_sessions(call, tx, ended, "signed out everywhere")
+            await close(call, tx, ended, Cause.SIGNED_OUT_EVERYWHERE, [left])
 
 
 async def _holders(

@@ -1,11 +1,10 @@
 """A person switches to another of their organizations."""
 
-from service.domain import audit, sessions, users
+from service.domain import sessions, users
 from service.domain.audit import events
 from service.domain.clients import CONSOLE
-from service.domain.sessions import Why
 from service.flows.shared import limiting
-from service.flows.shared.ending import close_sessions
+from service.flows.shared.ending import Cause, One, end
 from service.flows.shared.issuing import Granted, Grantee, grant, open_session
 from service.kernel.call import Call, Person
 from service.kernel.refusal import Reason, Refused
@@ -30,9 +29,6 @@ async def switch_organization(rt: Runtime, call: Call, person: Person, slug: str
         if membership is None:
             raise Refused(Reason.NOT_FOUND, "no such organization")
 
-        ended = await sessions.end_one(
-            tx, person.session_id, person.user_id, call.at, Why.ORGANIZATION_SWITCHED
-        )
         opened = await open_session(
             rt,
             call,
@@ -44,16 +40,13 @@ async def switch_organization(rt: Runtime, call: Call, person: Person, slug: str
             auth_time=before.auth_time,
             expires_at=before.expires_at,
         )
-        await audit.record(
-            tx,
-            call,
-            events.OrganizationSwitched(
-                tenant_id=membership.tenant_id,
-                user_id=person.user_id,
-                session_id=opened.session_id,
-                from_tenant_id=person.tenant_id,
-            ),
+        switched = events.OrganizationSwitched(
+            tenant_id=membership.tenant_id,
+            user_id=person.user_id,
+            session_id=opened.session_id,
+            from_tenant_id=person.tenant_id,
         )
-        await close_sessions(call, tx, [ended] if ended else [], "organization switched")
+        left = One(person.user_id, person.session_id)
+        await end(call, tx, left, Cause.ORGANIZATION_SWITCHED, told=[switched])
     grantee = Grantee.of(account, membership, opened, auth_time=before.auth_time, amr=before.amr)
     return await grant(rt, call, grantee, opened.refresh_token)

@@ -2,13 +2,18 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from enum import Enum
+from typing import TypeAlias
 
-from service.domain import families, revocations
+from msgspec import Struct
+
+from service.domain import audit, families, revocations, sessions
+from service.domain.audit import Event, events
 from service.domain.families import Status
-from service.domain.revocations import Kind
-from service.domain.sessions import Ended
+from service.domain.revocations import Kind, Revocation
+from service.domain.sessions import Ended, Why
 from service.kernel.call import Call
-from service.kernel.ids import ApiKeyId, TenantId
+from service.kernel.ids import ApiKeyId, SessionId, TenantId, UserId
 from service.kernel.postgres import Decision
 from service.policy import seconds
 
@@ -16,33 +21,143 @@ LONGEST_TOKEN = 3600
 """The longest lifetime of an access token that any policy allows, in seconds."""
 
 
-async def close_sessions(
+class Cause(Enum):
+    """Why sessions end: as their rows and events say it, and as the feed of revocations does."""
+
+    SIGNED_OUT = Why.SIGNED_OUT, "signed out"
+    TOKEN_REVOKED = Why.SIGNED_OUT, "refresh token revoked"
+    SIGNED_OUT_EVERYWHERE = Why.SIGNED_OUT_EVERYWHERE, "signed out everywhere"
+    ENDED_BY_OWNER = Why.ENDED_BY_OWNER, "ended by its owner"
+    ENDED_BY_ADMIN = Why.ENDED_BY_ADMIN, "ended by an administrator"
+    ORGANIZATION_SIGNED_OUT = Why.ENDED_BY_ADMIN, "organization signed out"
+    ORGANIZATION_SWITCHED = Why.ORGANIZATION_SWITCHED, "organization switched"
+    PASSWORD_CHANGED = Why.PASSWORD_CHANGED, "password changed"
+    REPLAYED = Why.REPLAYED, "refresh token replayed"
+    ORGANIZATION_DISABLED = Why.DISABLED, "organization disabled"
+    MEMBERSHIP_SUSPENDED = Why.DISABLED, "membership suspended"
+    MEMBERSHIP_ENDED = Why.DISABLED, "membership ended"
+    ACCOUNT_DISABLED = Why.DISABLED, "account disabled"
+    PERSON_ERASED = Why.DISABLED, "person erased"
+
+    def __init__(self, why: Why, reason: str) -> None:
+        self.why = why
+        self.reason = reason
+
+
+class One(Struct, frozen=True):
+    """One session of a person."""
+
+    user_id: UserId
+    session_id: SessionId
+
+
+class OfPerson(Struct, frozen=True):
+    """All sessions of a person but `kept`, in one organization or (None) in all.
+
+    The caller holds the person, so that none is opened meanwhile.
+    """
+
+    user_id: UserId
+    within: TenantId | None = None
+    kept: SessionId | None = None
+
+
+class OfOrganization(Struct, frozen=True):
+    """All sessions in an organization."""
+
+    tenant_id: TenantId
+
+
+Which: TypeAlias = One | OfPerson | OfOrganization
+
+
+async def end(
+    call: Call,
+    tx: Decision,
+    which: Which,
+    cause: Cause,
+    *,
+    told: Sequence[Event] | None = None,
+    reason: str | None = None,
+) -> list[Revocation]:
+    """End sessions and their families, record it, and revoke what was issued for them.
+
+    Returns the revocation of each session that was ended.  `told`: the events of an act that is
+    more than an end of sessions and says so itself; else each organization is told of its sessions
+    by one event, if there were any.  `reason`: what the feed says instead of the cause.
+
+    The last thing a transaction does but for other revocations: the rows of sessions, then those
+    of families, then events, then the counter of the revocations.  An act that has something to do
+    between calls `take` and `close`.
+    """
+    ended = await take(call, tx, which, cause)
+    if told is None:
+        told = _ended(which, cause, ended)
+    return await close(call, tx, ended, cause, told, reason=reason)
+
+
+async def take(call: Call, tx: Decision, which: Which, cause: Cause) -> list[Ended]:
+    """End the rows of sessions, and keep them locked; `close` does the rest."""
+    match which:
+        case One(user_id, session_id):
+            one = await sessions.end_one(tx, session_id, user_id, call.at, cause.why)
+            return [one] if one else []
+        case OfPerson(user_id, within, kept):
+            return await sessions.end_all(
+                tx, user_id, call.at, cause.why, tenant_id=within, kept=kept
+            )
+        case OfOrganization(tenant_id):
+            return await sessions.end_organization(tx, tenant_id, call.at, cause.why)
+
+
+async def close(
     call: Call,
     tx: Decision,
     ended: Sequence[Ended],
-    reason: str,
-    status: Status = Status.ENDED,
-) -> None:
-    """End the families of ended sessions and revoke their `sid`.
-
-    Call it last in a transaction: it locks the counter of the revocations.
-    """
-    if not ended:
-        return
-    await families.end_by_session(tx, [one.session_id for one in ended], status)
-    by_tenant: dict[object, list[Ended]] = {}
-    for one in ended:
-        by_tenant.setdefault(one.tenant_id, []).append(one)
-    for group in by_tenant.values():
-        await revocations.revoke(
+    cause: Cause,
+    told: Sequence[Event],
+    *,
+    reason: str | None = None,
+) -> list[Revocation]:
+    """End the families of sessions that `take` ended, record `told`, and revoke each `sid`."""
+    if ended:
+        status = Status.BURNED if cause is Cause.REPLAYED else Status.ENDED
+        await families.end_by_session(tx, [one.session_id for one in ended], status)
+    await audit.record_all(tx, call, told)
+    return [
+        revoked
+        for tenant_id, group in by_organization(ended).items()
+        for revoked in await revocations.revoke(
             tx,
             Kind.SID,
             [str(one.session_id) for one in group],
-            tenant_id=group[0].tenant_id,
-            reason=reason,
+            tenant_id=tenant_id,
+            reason=reason or cause.reason,
             at=call.at,
             expires_at=call.at + seconds(LONGEST_TOKEN + 60),
         )
+    ]
+
+
+def by_organization(ended: Sequence[Ended]) -> dict[TenantId, list[Ended]]:
+    """Return sessions by the organization they were in."""
+    found: dict[TenantId, list[Ended]] = {}
+    for one in ended:
+        found.setdefault(one.tenant_id, []).append(one)
+    return found
+
+
+def _ended(which: Which, cause: Cause, ended: Sequence[Ended]) -> list[Event]:
+    return [
+        events.SessionEnded(
+            tenant_id=tenant_id,
+            user_id=None if isinstance(which, OfOrganization) else which.user_id,
+            session_id=which.session_id if isinstance(which, One) else None,
+            why=cause.why,
+            count=len(group),
+        )
+        for tenant_id, group in by_organization(ended).items()
+    ]
 
 
 async def close_keys(
