@@ -234,7 +234,10 @@ async def test_an_act_that_waits_for_a_row_has_recorded_nothing(
         await tx.execute(f"SELECT FROM {table} FOR UPDATE")
         acting = asyncio.create_task(ways[act]())
         await given.until_somebody_waits(rt)
-        locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock'"
+        locks = (
+            "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database"
+            " WHERE locktype = 'advisory' AND mode = 'ShareLock' AND datname = current_database()"
+        )
         assert await tx.fetchval(locks) == 0
     assert (await acting).status_code in {200, 201, 204}
 
