@@ -6,6 +6,7 @@ And a key is killed under load: everybody notices, within a second.
 import asyncio
 import contextlib
 import json
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -26,7 +27,9 @@ from tesserra_verifier import InvalidTokenError, UnavailableError, Verifier
 from service.runtime import Runtime
 from tests import given
 from tests.processes import Running, service
+from tests.servers import cloned_database, redis_database
 from tests.system.visitors import UNLIMITED, Visitor, inside, one_connection_each, visitors
+from tests.world import ISSUER
 
 PROXY = {"AUTH_TRUSTED_PROXIES": "127.0.0.1/32"}
 RING_IS_READ = 6
@@ -357,3 +360,83 @@ async def test_the_command_line_kills_a_key_for_workers_it_does_not_know(world: 
     assert (again.returncode, len(again.stderr.strip().splitlines())) == (1, 1)
     for device, worker in zip(world.devices, world.workers * 2, strict=True):
         assert (await device.on(worker).refresh()).status_code == httpx2.codes.OK
+
+
+ANOTHER = f'{UNLIMITED}[tokens]\nalgorithm = "EdDSA"\nid_token_algorithms = ["RS256"]\n'
+
+
+async def test_the_algorithms_change_over_a_restart_and_nobody_s_token_is_refused() -> None:
+    """Access tokens by another, and one more in use: by two workers, the command line and PyJWT."""
+    with cloned_database() as database, redis_database() as redis:
+        at: dict[str, Any] = {"database_url": database, "redis_url": redis, "workers": 2}
+        env = {**PROXY, "AUTH_ISSUER": ISSUER}
+        async with (
+            service(policy=UNLIMITED, env=env, **at) as before,
+            visitors(before, 2) as devices,
+        ):
+            pass
+        async with (
+            service(policy=ANOTHER, env=env, **at) as running,
+            inside(running) as rt,
+            one_connection_each(running) as workers,
+        ):
+            twins = [device.on(one) for device, one in zip(devices, workers, strict=True)]
+            await _goes_on(World(running, rt, workers, twins))
+
+
+async def _goes_on(world: World) -> None:
+    tokens = [device.access_token for device in world.devices]
+
+    async def signed_by() -> set[str]:
+        """Refresh on each worker; return the algorithms of their tokens."""
+        for device in world.devices:
+            assert (await device.refresh()).status_code == httpx2.codes.OK
+            tokens.append(device.access_token)
+        return {jwt.get_unverified_header(token)["alg"] for token in tokens[-2:]}
+
+    async def all_are_good() -> None:
+        for worker in world.workers:
+            jwks = (await worker.get("/.well-known/jwks.json")).text
+            for token in tokens:
+                assert await by_worker(worker)(token)
+                key = jwt.PyJWKSet.from_json(jwks)[kid(token)]
+                jwt.decode(token, key, algorithms=["ES256", "EdDSA"], audience=ISSUER)
+
+    async def keys() -> Counter[tuple[str, str]]:
+        told = json.loads((await cli("list", "--json")).stdout)["items"]
+        return Counter((key["algorithm"], key["state"]) for key in told)
+
+    async def cli(*words: str) -> "subprocess.CompletedProcess[str]":
+        return await asyncio.to_thread(world.running.cli, "key", *words)
+
+    await world.all_publish(lambda kids: len(kids) == 3)
+    assert await keys() == {("ES256", "active"): 1, ("EdDSA", "pending"): 1, ("RS256", "active"): 1}
+    assert await signed_by() == {"ES256"}
+    await all_are_good()
+    published = [await world.published(worker) for worker in world.workers]
+    again = json.loads((await cli("rotate", "--json")).stdout)
+    assert (again["algorithm"], again["kid"] in published[0]) == ("EdDSA", True)
+    refused = await cli("rotate", "--algorithm", "ES256")
+    assert (refused.returncode, "EdDSA, RS256" in refused.stderr) == (2, True), refused.stderr
+    made = json.loads((await cli("rotate", "--algorithm", "RS256", "--json")).stdout)
+    assert made["algorithm"] == "RS256"
+    assert (await cli("rotate", "--algorithm", "RS256")).returncode == 1
+    await world.all_publish(lambda kids: len(kids) == 4)
+
+    hour = "interval '1 hour'"
+    columns = ("activates_at", "retires_at", "removes_at")
+    await world.move(", ".join(f"{column} = {column} - {hour}" for column in columns))
+    async with asyncio.timeout(30):
+        while await signed_by() != {"EdDSA"}:
+            await asyncio.sleep(0.2)
+    await all_are_good()
+    assert await keys() == {
+        ("ES256", "retired"): 1,
+        ("EdDSA", "active"): 1,
+        ("RS256", "active"): 1,
+        ("RS256", "retired"): 1,
+    }
+    killed = json.loads((await cli("kill", made["kid"], "--json")).stdout)
+    assert killed["state"] == "active"
+    await world.all_publish(lambda kids: killed["successor"] in kids and made["kid"] not in kids)
+    await all_are_good()
