@@ -11,6 +11,7 @@ from service.http import exceptions
 from service.http.dialect import CARRIED, Dialect, Neighbours, of_route, page_csp, speaks
 from service.http.edge import Edge
 from service.http.validation import check_request
+from service.kernel import log
 from service.kernel.clock import Clock
 from service.kernel.leaving import Leaving
 from service.kernel.refusal import Reason, Refused
@@ -95,6 +96,7 @@ async def client() -> AsyncIterator[httpx2.AsyncClient]:
     transport = httpx2.ASGITransport(Edge(app, SETTINGS, Clock(), hot=()))  # type: ignore[arg-type]
     async with httpx2.AsyncClient(transport=transport, base_url="https://auth.test") as asked:
         yield asked
+    log.flush()  # what a lifespan does: lines that wait are nobody else's
 
 
 def test_every_dialect_has_its_headers_and_none_goes_undefended() -> None:
