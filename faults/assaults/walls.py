@@ -25,6 +25,7 @@ _BODIES: dict[str, Any] = {
     "PUT /admin/organizations/{tenant_id}": {"name": "Renamed"},
     "POST /admin/audit-events/exports": {"tenant_id": "{tenant_id}"},
     "POST /admin/clients/{client_id}/rotate-secret": {"overlap_seconds": 0},
+    "PATCH /admin/clients/{client_id}": {"name": "Renamed"},
     "POST /api-keys/{key_id}/rotate": {"overlap_seconds": 0},
     "POST /auth/organization": {"organization": "{organization}"},
     "POST /revocations": {"kind": "sid", "value": "{session_id}"},

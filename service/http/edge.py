@@ -42,7 +42,7 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 _NOT_CANONICAL = re.compile(rb"//|%2[fF]|%5[cC]|(?<!\A)/\Z|/\.{1,2}(?:/|\Z)")
 """Its time is linear in the length of the path, which may have 64 KiB."""
 _PREFLIGHT: tuple[tuple[bytes, bytes], ...] = (
-    (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
+    (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE"),
     (b"access-control-max-age", b"600"),
     (b"vary", b"Access-Control-Request-Headers"),
 )
@@ -266,5 +266,5 @@ class _Exchange:
         )
 
 
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Others are a caller's own words, and each would be a time series of its own."""

@@ -12,6 +12,7 @@ from msgspec import Meta
 from service.domain.users import ADDRESS, ROLES
 from service.flows.organizations.create import SLUG
 from service.flows.shared.naming import LONGEST_NAME, NAME, NAME_IS
+from service.flows.shared.new_client import LONGEST_URI
 from service.flows.trail.read import EVENT_TYPES
 from service.flows.vault.owner import SECRET_NAME
 from service.kernel.refusal import Reason
@@ -42,6 +43,8 @@ Name: TypeAlias = Annotated[
 """Of a person or a thing, as its owners call it."""
 Line: TypeAlias = Annotated[str, _clean(1, 200)]
 Member: TypeAlias = Annotated[str, _clean(0, 4096)]
+Uri: TypeAlias = Annotated[str, _clean(1, LONGEST_URI)]
+"""Its form is checked where it is known what it is for."""
 
 Email: TypeAlias = Annotated[
     str,

@@ -42,7 +42,7 @@ def told(expected: Any) -> str:
 
 
 def given_type(expected: Any) -> Any:
-    """Return the type of a member when it is given: the type without null."""
+    """Return the type of a member when it is given: without null, and without being left out."""
     members = [one for one in get_args(expected) if one not in (type(None), UnsetType)]
     is_union = get_origin(expected) in (Union, UnionType)
     return members[0] if is_union and len(members) == 1 else expected

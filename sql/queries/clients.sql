@@ -66,3 +66,19 @@ UPDATE auth_clients
    SET secret_mac = $3, previous_mac = $4, previous_until = $5
  WHERE client_id = $1
    AND tenant_id IS NOT DISTINCT FROM $2::uuid;
+
+-- name: change(client_id, tenant_id, name, scopes, secret_mac, previous_mac, previous_until, jwks, token_endpoint_auth_method, grant_types, redirect_uris, post_logout_redirect_uris, origins, first_party, require_pkce, profile, id_token_signed_response_alg, backchannel_logout_uri, publisher, logo_uri, policy_uri, tos_uri)
+-- All that a change may touch, of a client that its caller holds.
+UPDATE auth_clients
+   SET name = $3, scopes = $4, secret_mac = $5, previous_mac = $6, previous_until = $7,
+       jwks = $8::text::jsonb, token_endpoint_auth_method = $9, grant_types = $10,
+       redirect_uris = $11, post_logout_redirect_uris = $12, origins = $13, first_party = $14,
+       require_pkce = $15, profile = $16, id_token_signed_response_alg = $17,
+       backchannel_logout_uri = $18, publisher = $19, logo_uri = $20, policy_uri = $21, tos_uri = $22
+ WHERE client_id = $1
+   AND tenant_id IS NOT DISTINCT FROM $2::uuid;
+
+-- name: delete(client_id, tenant_id)
+DELETE FROM auth_clients
+ WHERE client_id = $1
+   AND tenant_id IS NOT DISTINCT FROM $2::uuid;

@@ -56,6 +56,23 @@ UPDATE auth_sessions s
  WHERE s.session_id = doomed.session_id
 RETURNING s.session_id, s.tenant_id;
 
+-- name: end_client(client_id, ended_at, why)
+-- Every one of a client's but the console's, by the index that leaves those out.
+WITH doomed AS (
+    SELECT session_id
+      FROM auth_sessions
+     WHERE client_id = $1
+       AND client_id <> 'console'
+       AND ended_at IS NULL
+     ORDER BY session_id
+       FOR UPDATE
+)
+UPDATE auth_sessions s
+   SET ended_at = $2, ended_why = $3
+  FROM doomed
+ WHERE s.session_id = doomed.session_id
+RETURNING s.session_id, s.tenant_id;
+
 -- name: end_all(user_id, kept, tenant_id, ended_at, why)
 -- All sessions of a person but one, in one organization or in all.  The caller has locked the person, so
 -- that none is opened meanwhile.

@@ -34,6 +34,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /admin/clients": {"name": "s", "scopes": ["agentes"]},
     "POST /api-keys/{key_id}/rotate": {"overlap_seconds": 0},
     "POST /admin/clients/{client_id}/rotate-secret": {"overlap_seconds": 0},
+    "PATCH /admin/clients/{client_id}": {"name": "Renamed"},
     "PUT /admin/secrets/{name}": {"value": "another value"},
 }
 """Bodies that would be good, were the object one's own."""

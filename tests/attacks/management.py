@@ -52,6 +52,8 @@ NEEDS: dict[str, Permission] = {
     "GET /admin/clients": Permission.READ_CLIENTS,
     "POST /admin/clients": Permission.KEEP_CLIENTS,
     "GET /admin/clients/{client_id}": Permission.READ_CLIENTS,
+    "PATCH /admin/clients/{client_id}": Permission.KEEP_CLIENTS,
+    "DELETE /admin/clients/{client_id}": Permission.KEEP_CLIENTS,
     "POST /admin/clients/{client_id}/disable": Permission.KEEP_CLIENTS,
     "POST /admin/clients/{client_id}/enable": Permission.KEEP_CLIENTS,
     "POST /admin/clients/{client_id}/rotate-secret": Permission.KEEP_CLIENTS,

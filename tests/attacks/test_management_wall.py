@@ -134,7 +134,7 @@ async def test_a_machine_without_a_management_scope_and_an_api_key_open_nothing(
 HOMELESS = {"GET /api-keys", "POST /api-keys"}
 """Routes of one's own organization, which a client of the platform has not: 400."""
 
-ORDER = ("GET", "PUT", "POST", "DELETE")
+ORDER = ("GET", "PUT", "PATCH", "POST", "DELETE")
 """What is gone, or has ended, is asked for last."""
 
 

@@ -23,6 +23,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /admin/organizations": {"slug": "another"},
     "PUT /admin/organizations/{tenant_id}": {},
     "POST /admin/clients": {"scopes": ["agentes"]},
+    "PATCH /admin/clients/{client_id}": {},
     "POST /api-keys": {"scopes": ["agentes"]},
     "POST /auth/invitations/accept": {"password": "a fine long password"},
 }
@@ -37,6 +38,7 @@ NAMES = ("A\u202eb", "\u200b", "A\u00ad", "\u2066", "A\ue000", "A\ufeff")
 async def root(rt: Runtime, client: httpx2.AsyncClient) -> httpx2.AsyncClient:
     told = await signed_in(rt, client, role="owner", platform_admin=True)
     client.tenant_id = told["organization"]["id"]  # type: ignore[attr-defined]
+    await given.a_public_client(rt, "app")
     return client
 
 
@@ -63,7 +65,7 @@ async def ask(root: httpx2.AsyncClient, door: str, name: str) -> httpx2.Response
         made = await root.post("/admin/users", json={"email": "new@acme.example"})
         body["token"] = made.json()["link"].partition("#")[2]
     tenant_id: str = root.tenant_id  # type: ignore[attr-defined]
-    return await root.request(method, path.format(tenant_id=tenant_id), json=body)
+    return await root.request(method, path.format(tenant_id=tenant_id, client_id="app"), json=body)
 
 
 @pytest.mark.parametrize("door", BODIES)

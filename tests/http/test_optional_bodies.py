@@ -34,6 +34,7 @@ async def test_which_these_are(app: Edge) -> None:
         "POST /auth/refresh",
         "POST /api-keys/{key_id}/rotate",
         "POST /admin/clients/{client_id}/rotate-secret",
+        "PATCH /admin/clients/{client_id}",
         "POST /admin/audit-events/exports",
         "POST /admin/signing-keys",
         "PUT /admin/organizations/{tenant_id}",
@@ -50,6 +51,7 @@ async def test_none_and_an_empty_one_are_alike(
     there, user_id = told["organization"]["id"], told["user"]["id"]
     for method, path, status in (
         ("POST", f"/admin/clients/{service['client_id']}/rotate-secret", 200),
+        ("PATCH", f"/admin/clients/{service['client_id']}", 200),
         ("PUT", f"/admin/organizations/{there}", 200),
         ("PUT", "/admin/secrets/db", 400),  # one of two is needed, and that is said
         ("POST", "/admin/audit-events/exports", 201),

@@ -28,6 +28,7 @@ EXCEPT: dict[str, str] = {
     "sessions.list_live": OWN,
     "sessions.lock_live": OWN,
     "sessions.end_one": OWN,
+    "sessions.end_client": "of the client its caller holds, in every organization",
     "sessions.erase": OWN,
     "users.list_memberships": OWN,
     "users.lock_memberships": OWN,

@@ -133,6 +133,21 @@ class ClientEnabled(Event, tag="client.enabled", frozen=True):
     client_id: str
 
 
+class ClientChanged(Event, tag="client.changed", frozen=True):
+    """A client was changed; `fields` names what."""
+
+    client_id: str
+    fields: tuple[str, ...]
+
+
+class ClientDeleted(Event, tag="client.deleted", frozen=True):
+    """A client was deleted, its tokens and so many sessions with it."""
+
+    client_id: str
+    name: str
+    sessions: int
+
+
 class ClientSecretRotated(Event, tag="client.secret_rotated", frozen=True):
     """A client got a new secret.  The old one works for `overlap_seconds` more."""
 

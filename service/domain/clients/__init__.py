@@ -1,5 +1,6 @@
 """OAuth clients: services with a name, a secret or a key, and scopes.  Table auth_clients."""
 
+from service.domain.clients import uris
 from service.domain.clients.assertion import AssertionRefusedError, check_assertion
 from service.domain.clients.known import BELIEVED, Known, KnownClients
 from service.domain.clients.model import (
@@ -13,6 +14,8 @@ from service.domain.clients.model import (
     secret_mac,
 )
 from service.domain.clients.store import (
+    change,
+    delete,
     find,
     find_enabled,
     insert,
@@ -33,7 +36,9 @@ __all__ = [
     "Known",
     "KnownClients",
     "Profile",
+    "change",
     "check_assertion",
+    "delete",
     "find",
     "find_enabled",
     "insert",
@@ -43,4 +48,5 @@ __all__ = [
     "replace_secret",
     "secret_mac",
     "set_disabled",
+    "uris",
 ]

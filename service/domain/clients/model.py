@@ -82,6 +82,11 @@ class Client(Struct, frozen=True, kw_only=True):
         """Whether it is a public client: it has no credentials and only names its id."""
         return self.token_endpoint_auth_method is AuthMethod.NONE
 
+    @property
+    def has_own_secret(self) -> bool:
+        """Tell whether it proves itself by a secret, and not by keys or not at all."""
+        return self.token_endpoint_auth_method in (AuthMethod.SECRET_BASIC, AuthMethod.SECRET_POST)
+
     def has_secret(self, key: bytes, secret: str, at: datetime) -> bool:
         """Whether this is its secret or, during the overlap, its old one.  Constant time."""
         mac = secret_mac(key, secret)

@@ -14,34 +14,28 @@ _lock = queries.rows("lock", Client)
 _list_page = queries.rows("list_page", Client)
 _set_disabled = queries.command("set_disabled")
 _replace_secret = queries.command("replace_secret")
+_change = queries.command("change")
+_delete = queries.command("delete")
 
 
 async def insert(tx: Tx, client: Client) -> None:
     """Add a client; its id is random and new."""
-    await _insert.run(
+    await _insert.run(tx, created_at=client.created_at, **_fields(client))
+
+
+async def change(tx: Tx, client: Client) -> None:
+    """Let a client that its caller holds be this; see `cut_off` for what it had before."""
+    await _change.run(
         tx,
-        client_id=client.client_id,
-        tenant_id=client.tenant_id,
-        name=client.name,
-        scopes=list(client.scopes),
-        secret_mac=client.secret_mac,
-        jwks=client.jwks,
-        created_at=client.created_at,
-        token_endpoint_auth_method=client.token_endpoint_auth_method,
-        grant_types=list(client.grant_types),
-        redirect_uris=list(client.redirect_uris),
-        post_logout_redirect_uris=list(client.post_logout_redirect_uris),
-        origins=list(client.origins),
-        first_party=client.first_party,
-        require_pkce=client.require_pkce,
-        profile=client.profile,
-        id_token_signed_response_alg=client.id_token_signed_response_alg,
-        backchannel_logout_uri=client.backchannel_logout_uri,
-        publisher=client.publisher,
-        logo_uri=client.logo_uri,
-        policy_uri=client.policy_uri,
-        tos_uri=client.tos_uri,
+        previous_mac=client.previous_mac,
+        previous_until=client.previous_until,
+        **_fields(client),
     )
+
+
+async def delete(tx: Tx, client: Client) -> None:
+    """Delete it; the caller ends its sessions and revokes its `client_id` in this transaction."""
+    await _delete.run(tx, client_id=client.client_id, tenant_id=client.tenant_id)
 
 
 async def find(tx: Tx, client_id: str) -> Client | None:
@@ -85,3 +79,28 @@ async def replace_secret(
         previous_mac=client.secret_mac if previous_until else None,
         previous_until=previous_until,
     )
+
+
+def _fields(client: Client) -> dict[str, object]:
+    return {
+        "client_id": client.client_id,
+        "tenant_id": client.tenant_id,
+        "name": client.name,
+        "scopes": list(client.scopes),
+        "secret_mac": client.secret_mac,
+        "jwks": client.jwks,
+        "token_endpoint_auth_method": client.token_endpoint_auth_method,
+        "grant_types": list(client.grant_types),
+        "redirect_uris": list(client.redirect_uris),
+        "post_logout_redirect_uris": list(client.post_logout_redirect_uris),
+        "origins": list(client.origins),
+        "first_party": client.first_party,
+        "require_pkce": client.require_pkce,
+        "profile": client.profile,
+        "id_token_signed_response_alg": client.id_token_signed_response_alg,
+        "backchannel_logout_uri": client.backchannel_logout_uri,
+        "publisher": client.publisher,
+        "logo_uri": client.logo_uri,
+        "policy_uri": client.policy_uri,
+        "tos_uri": client.tos_uri,
+    }

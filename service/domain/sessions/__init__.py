@@ -3,6 +3,7 @@
 from service.domain.sessions.model import Ended, Found, LiveSession, LockedSession, Why
 from service.domain.sessions.store import (
     end_all,
+    end_client,
     end_one,
     end_organization,
     erase,
@@ -21,6 +22,7 @@ __all__ = [
     "LockedSession",
     "Why",
     "end_all",
+    "end_client",
     "end_one",
     "end_organization",
     "erase",

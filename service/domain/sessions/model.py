@@ -19,6 +19,8 @@ class Why(StrEnum):
     DISABLED = "disabled"
     REPLAYED = "replayed"
     ORGANIZATION_SWITCHED = "organization_switched"
+    CLIENT_CLOSED = "client_closed"
+    """The client was deleted, or may renew sessions no more."""
 
 
 class LiveSession(Struct, frozen=True, kw_only=True):

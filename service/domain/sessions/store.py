@@ -14,6 +14,7 @@ _end_one = queries.rows("end_one", Ended)
 _end_all = queries.rows("end_all", Ended)
 _find = queries.rows("find", Found)
 _end_organization = queries.rows("end_organization", Ended)
+_end_client = queries.rows("end_client", Ended)
 _erase = queries.command("erase")
 _prune = queries.rows("prune", Batch)
 _export_member = queries.rows("export_member", JsonLine)
@@ -89,6 +90,11 @@ async def end_all(
 async def end_organization(tx: Tx, tenant_id: TenantId, at: datetime, why: Why) -> list[Ended]:
     """End every session of an organization."""
     return await _end_organization.all(tx, tenant_id=tenant_id, ended_at=at, why=why.value)
+
+
+async def end_client(tx: Tx, client_id: str, at: datetime, why: Why) -> list[Ended]:
+    """End every session of a client that is not the console."""
+    return await _end_client.all(tx, client_id=client_id, ended_at=at, why=why.value)
 
 
 async def find(tx: Tx, session_id: SessionId) -> Found | None:

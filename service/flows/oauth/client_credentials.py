@@ -3,14 +3,14 @@
 from datetime import datetime
 
 from service.domain import clients
-from service.domain.clients import Client
+from service.domain.clients import Client, GrantType
 from service.domain.revocations import Marks
 from service.domain.tokens import Claims
 from service.flows.shared.cutoff import after_cutoffs
 from service.flows.shared.issuing import Issued, narrowed
 from service.kernel import ids, metrics
 from service.kernel.call import Call
-from service.kernel.refusal import unavailable
+from service.kernel.refusal import Reason, Refused, unavailable
 from service.runtime import Runtime
 
 
@@ -18,8 +18,13 @@ async def issue_to_client(rt: Runtime, call: Call, client: Client, scope: str | 
     """Issue the token after any cutoff on the client: usually at once, else within two seconds.
 
     After a wait the client is read again; UNAVAILABLE when its credentials have changed meanwhile.
-    Refused: INVALID_SCOPE for a scope that the client does not hold; UNAVAILABLE.
+    Refused: UNAUTHORIZED_CLIENT for a client without this grant; INVALID_SCOPE for a scope that the
+    client does not hold; UNAVAILABLE.
     """
+    if GrantType.CLIENT_CREDENTIALS not in client.grant_types:
+        raise Refused(
+            Reason.UNAUTHORIZED_CLIENT, "this client is not registered for client_credentials"
+        )
 
     async def again(_: datetime) -> Client:
         async with rt.pg.reading() as tx:

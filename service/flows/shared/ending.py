@@ -38,6 +38,7 @@ class Cause(Enum):
     MEMBERSHIP_ENDED = Why.DISABLED, "membership ended"
     ACCOUNT_DISABLED = Why.DISABLED, "account disabled"
     PERSON_ERASED = Why.DISABLED, "person erased"
+    CLIENT_CLOSED = Why.CLIENT_CLOSED, "client closed"
 
     def __init__(self, why: Why, reason: str) -> None:
         self.why = why
@@ -68,7 +69,13 @@ class OfOrganization(Struct, frozen=True):
     tenant_id: TenantId
 
 
-Which: TypeAlias = One | OfPerson | OfOrganization
+class OfClient(Struct, frozen=True):
+    """All sessions of a client that is not the console."""
+
+    client_id: str
+
+
+Which: TypeAlias = One | OfPerson | OfOrganization | OfClient
 
 
 async def end(
@@ -108,6 +115,8 @@ async def take(call: Call, tx: Decision, which: Which, cause: Cause) -> list[End
             )
         case OfOrganization(tenant_id):
             return await sessions.end_organization(tx, tenant_id, call.at, cause.why)
+        case OfClient(client_id):
+            return await sessions.end_client(tx, client_id, call.at, cause.why)
 
 
 async def close(
@@ -151,7 +160,7 @@ def _ended(which: Which, cause: Cause, ended: Sequence[Ended]) -> list[Event]:
     return [
         events.SessionEnded(
             tenant_id=tenant_id,
-            user_id=None if isinstance(which, OfOrganization) else which.user_id,
+            user_id=which.user_id if isinstance(which, One | OfPerson) else None,
             session_id=which.session_id if isinstance(which, One) else None,
             why=cause.why,
             count=len(group),

@@ -33,10 +33,13 @@ NAME_IS = (
 )
 
 
-def check_name(name: str) -> None:
-    """Refuse a name that is not as `NAME_IS` says: INVALID_REQUEST."""
+def check_name(name: str, member: str = "name") -> None:
+    """Refuse a name that is not as `NAME_IS` says: INVALID_REQUEST.
+
+    `member` is what the request calls it.
+    """
     if len(name) > LONGEST_NAME or not re.fullmatch(NAME, name):
-        raise wrong("name", f"must be {NAME_IS}")
+        raise wrong(member, f"must be {NAME_IS}")
 
 
 def check_known(scopes: Sequence[str], catalogue: Iterable[str]) -> tuple[str, ...]:

@@ -1,20 +1,26 @@
-"""/admin/clients: the services of an organization.
+"""/admin/clients: the applications and services of an organization.
 
 `?tenant_id=` is for platform administrators, who may act in another's organization;
-`?tenant_id=platform` names the services that belong to none.
+`?tenant_id=platform` names those that belong to none.
 """
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
-from litestar import Response, Router, get, post
+from litestar import Response, Router, delete, get, patch, post
 from litestar.di import Provide
 from litestar.params import FromPath, FromQuery, JSONBody
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from service.domain.clients import Client
+from service.domain.clients import (
+    AuthMethod,
+    Client,
+    GrantType,
+    IdTokenAlgorithm,
+    Profile,
+)
 from service.flows.clients import administer as clients
-from service.flows.shared.new_client import NewClient
+from service.flows.shared.new_client import MOST_URIS, ClientFields, NewClient
 from service.http.context import FromCaller, provide_administrator
 from service.http.field_types import (
     ClientId,
@@ -27,10 +33,10 @@ from service.http.field_types import (
     Moment,
     Name,
     Scope,
+    Uri,
 )
 from service.http.paging import USUAL, next_cursor, read_name_cursor
 from service.http.path_parameters import organization
-from service.kernel.ids import TenantId
 
 _LIST = "clients"
 
@@ -43,12 +49,56 @@ class KeySetForm(Struct, frozen=True, forbid_unknown_fields=True):
     keys: Annotated[list[Jwk], Meta(min_length=1, max_length=20)]
 
 
-class ClientForm(Struct, frozen=True, forbid_unknown_fields=True):
-    """A client to create."""
+Uris: TypeAlias = Annotated[list[Uri], Meta(max_length=MOST_URIS)]
+
+
+class _Fields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    scopes: Annotated[list[Scope], Meta(max_length=100)] | UnsetType = UNSET
+    jwks: KeySetForm | UnsetType | None = UNSET
+    token_endpoint_auth_method: AuthMethod | UnsetType = UNSET
+    grant_types: Annotated[list[GrantType], Meta(min_length=1, max_length=10)] | UnsetType = UNSET
+    redirect_uris: Uris | UnsetType = UNSET
+    post_logout_redirect_uris: Uris | UnsetType = UNSET
+    origins: Uris | UnsetType = UNSET
+    first_party: bool | UnsetType = UNSET
+    require_pkce: bool | UnsetType = UNSET
+    profile: Profile | UnsetType | None = UNSET
+    id_token_signed_response_alg: IdTokenAlgorithm | UnsetType = UNSET
+    backchannel_logout_uri: Uri | UnsetType | None = UNSET
+    publisher: Name | UnsetType | None = UNSET
+    logo_uri: Uri | UnsetType | None = UNSET
+    policy_uri: Uri | UnsetType | None = UNSET
+    tos_uri: Uri | UnsetType | None = UNSET
+
+    def given(self) -> dict[str, Any]:
+        """Return what is said, as the flows take it."""
+        given = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name in self.__struct_fields__
+            if (value := getattr(self, name)) is not UNSET
+        }
+        if given.get("jwks") is not None:
+            given["jwks"] = msgspec.json.encode(given["jwks"]).decode()
+        return given
+
+
+class ClientForm(_Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A client to create.
+
+    A service with a secret, unless it says more: `jwks` makes it sign assertions,
+    `token_endpoint_auth_method: none` makes it public, and `redirect_uris` let it sign people in.
+    """
 
     name: Name
-    scopes: Annotated[list[Scope], Meta(min_length=1, max_length=100)]
-    jwks: KeySetForm | None = None
+
+
+class ClientChangeForm(_Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What of a client changes; what is left out stays, and null takes away."""
+
+    name: Name | UnsetType = UNSET
+
+
+_UNCHANGED = ClientChangeForm()
 
 
 class RotateSecretForm(Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,8 +118,8 @@ class RotateSecretForm(Struct, frozen=True, forbid_unknown_fields=True):
 _AT_ONCE = RotateSecretForm()
 
 
-class ClientAnswer(Struct, frozen=True):
-    """A service, without its secret.  `tenant_id` is null for one of the platform."""
+class ClientAnswer(Struct, frozen=True, kw_only=True):
+    """A client, without its secret.  `tenant_id` is null for one of the platform."""
 
     client_id: str
     tenant_id: Id | None
@@ -79,20 +129,30 @@ class ClientAnswer(Struct, frozen=True):
     created_at: Moment
     disabled_at: Moment | None
     old_secret_until: Moment | None
+    jwks: KeySetForm | None
+    token_endpoint_auth_method: AuthMethod
+    grant_types: tuple[GrantType, ...]
+    redirect_uris: tuple[str, ...]
+    post_logout_redirect_uris: tuple[str, ...]
+    origins: tuple[str, ...]
+    first_party: bool
+    require_pkce: bool
+    profile: Profile | None
+    id_token_signed_response_alg: IdTokenAlgorithm
+    backchannel_logout_uri: str | None
+    publisher: str | None
+    logo_uri: str | None
+    policy_uri: str | None
+    tos_uri: str | None
 
 
-class CreatedAnswer(Struct, frozen=True):
-    """A new service; `client_secret` is shown this once.
+class CreatedAnswer(ClientAnswer, frozen=True, kw_only=True):
+    """A new client; `client_secret` is shown this once.
 
-    Null for a client with keys, and when the same request made it before.
+    Null for one without a secret, and when the same request made it before.
     """
 
-    client_id: str
     client_secret: str | None
-    tenant_id: Id | None
-    name: str
-    scopes: tuple[str, ...]
-    created_at: Moment
 
 
 class RotatedAnswer(Struct, frozen=True):
@@ -116,7 +176,7 @@ async def list_all(
     limit: FromQuery[Limit] = USUAL,
     cursor: FromQuery[Cursor | None] = None,
 ) -> ClientsAnswer:
-    """List the services of an organization."""
+    """List the clients of an organization."""
     most, after = limit, read_name_cursor(context.rt, _LIST, cursor)
     there = organization(tenant_id)
     found = await clients.list_clients(context.rt, context.call, there, after, most)
@@ -138,29 +198,33 @@ async def create(
     data: JSONBody[ClientForm],
     tenant_id: FromQuery[IdOrPlatform | None] = None,
 ) -> Response[CreatedAnswer]:
-    """Create a service; its secret is shown this once."""
-    new = NewClient(
-        name=data.name,
-        scopes=tuple(data.scopes),
-        jwks=None if data.jwks is None else msgspec.json.encode(data.jwks).decode(),
-    )
-    there = organization(tenant_id)
+    """Create a client; its secret is shown this once."""
+    new, there = NewClient(**data.given()), organization(tenant_id)
     made = await clients.create(context.rt, context.call, there, new)
-    client = made.client
-    answer = CreatedAnswer(
-        client_id=client.client_id,
-        client_secret=made.secret,
-        tenant_id=_text(client.tenant_id),
-        name=client.name,
-        scopes=client.scopes,
-        created_at=client.created_at,
-    )
+    answer = CreatedAnswer(**_told(made.client), client_secret=made.secret)
     return Response(answer, status_code=201)
+
+
+@patch("/clients/{client_id:str}")
+async def change(
+    context: FromCaller,
+    client_id: FromPath[ClientId],
+    data: JSONBody[ClientChangeForm] = _UNCHANGED,
+) -> ClientAnswer:
+    """Change a client: the tokens of one that may do less than before die everywhere."""
+    fields = ClientFields(**data.given())
+    return _client(await clients.change(context.rt, context.call, client_id, fields))
+
+
+@delete("/clients/{client_id:str}", status_code=204)
+async def remove(context: FromCaller, client_id: FromPath[ClientId]) -> None:
+    """Delete a client: its sessions end, and its tokens die everywhere within a second."""
+    await clients.delete(context.rt, context.call, client_id)
 
 
 @post("/clients/{client_id:str}/disable", status_code=204)
 async def disable(context: FromCaller, client_id: FromPath[ClientId]) -> None:
-    """Disable a service: its tokens die everywhere within a second."""
+    """Disable a client: its tokens die everywhere within a second."""
     await clients.disable(context.rt, context.call, client_id)
 
 
@@ -179,25 +243,24 @@ async def rotate(
     return RotatedAnswer(client_id, secret)
 
 
-def _text(tenant_id: TenantId | None) -> str | None:
-    return str(tenant_id) if tenant_id else None
-
-
 def _client(one: Client) -> ClientAnswer:
-    return ClientAnswer(
-        client_id=one.client_id,
-        tenant_id=_text(one.tenant_id),
-        name=one.name,
-        scopes=one.scopes,
-        proves_itself_by="secret" if one.secret_mac else "keys" if one.jwks else "nothing",
-        created_at=one.created_at,
-        disabled_at=one.disabled_at,
-        old_secret_until=one.previous_until,
-    )
+    return ClientAnswer(**_told(one))
+
+
+def _told(one: Client) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in ClientFields.__struct_fields__} | {
+        "client_id": one.client_id,
+        "tenant_id": str(one.tenant_id) if one.tenant_id else None,
+        "proves_itself_by": "secret" if one.secret_mac else "keys" if one.jwks else "nothing",
+        "created_at": one.created_at,
+        "disabled_at": one.disabled_at,
+        "old_secret_until": one.previous_until,
+        "jwks": msgspec.json.decode(one.jwks, type=KeySetForm) if one.jwks else None,
+    }
 
 
 router = Router(
     "/admin",
-    route_handlers=[list_all, read, create, disable, enable, rotate],
+    route_handlers=[list_all, read, create, change, remove, disable, enable, rotate],
     dependencies={"context": Provide(provide_administrator)},
 )

@@ -79,12 +79,28 @@ async def test_a_service_is_made_and_its_secret_shown_once(
         "created_at": made["created_at"],
         "disabled_at": None,
         "old_secret_until": None,
+        "jwks": None,
+        "token_endpoint_auth_method": "client_secret_basic",
+        "grant_types": ["client_credentials"],
+        "redirect_uris": [],
+        "post_logout_redirect_uris": [],
+        "origins": [],
+        "first_party": False,
+        "require_pkce": True,
+        "profile": None,
+        "id_token_signed_response_alg": "RS256",
+        "backchannel_logout_uri": None,
+        "publisher": None,
+        "logo_uri": None,
+        "policy_uri": None,
+        "tos_uri": None,
     }
+    assert made == one.json() | {"client_secret": made["client_secret"]}
     (created,) = await given.events(rt, "client.created")
     assert created["detail"] == {"client_id": made["client_id"], "scopes": ["agentes"]}
     async with rt.pg.reading() as tx:
         rows = await tx.fetch("SELECT to_json(t)::text AS told FROM auth_clients t")
-    assert made["client_secret"] not in rows[0]["told"] + str(await given.events(rt))
+    assert made["client_secret"] not in str(rows) + str(await given.events(rt))
 
 
 async def test_a_service_with_keys_has_no_secret_to_rotate(
