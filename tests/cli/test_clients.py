@@ -85,7 +85,7 @@ async def test_what_cannot_be_is_one_line(rt: Runtime, settings: Settings) -> No
         (("change", "console", "--name", "x"), 1, "the console is built in"),
         (("list", "--organization", "nowhere"), 1, "no such organization"),
         (("create", "--name", "x", "--redirect-uri", "http://evil.example"), 2, "redirect_uris"),
-        (("create", "--name", "x"), 2, "scopes must be at least one of"),
+        (("create", "--name", "x"), 2, "scopes must be one or more"),
         (("rotate-secret", "console"), 1, "the console is built in"),
     ):
         assert told in refusal(run(settings, "client", *arguments), status), arguments
