@@ -64,8 +64,9 @@ class ClientAddresses:
         """
         known = sum(map(len, forwarded)) <= _LONGEST_REMEMBERED
         address, at_proxy = (self._remembered if known else self._work_out)(peer, forwarded)
-        said = by_person or any(header.strip(b" \t,") for header in forwarded)
-        if at_proxy and said and self._clock.monotonic() >= self._silent_until:
+        if not at_proxy or self._clock.monotonic() < self._silent_until:
+            return address
+        if by_person or any(header.strip(b" \t,") for header in forwarded):
             self._silent_until = self._clock.monotonic() + _SILENT_SECONDS
             log().warning(
                 "a trusted proxy does not say whose request it is",

@@ -75,7 +75,8 @@ class Body:
         self._patience = patience
         self._until = 0.0
         self._pieces = 0
-        self._whole = whole
+        self.whole = whole
+        """Whether all of it was read."""
 
     async def drain(self) -> bool:
         """Read the rest of a body, unless it is long or slow; return whether it is complete.
@@ -84,18 +85,18 @@ class Body:
         """
         left = _MOST_DRAINED
         try:
-            while not self._whole and (self._left or 0) <= left and left >= 0:
+            while not self.whole and (self._left or 0) <= left and left >= 0:
                 message = await self()
                 if message["type"] != "http.request":
                     return False
                 left -= len(message["body"])
         except Refused:
             pass
-        return self._whole
+        return self.whole
 
     async def __call__(self) -> HTTPReceiveMessage | WebSocketReceiveMessage:
         """Return the next message."""
-        if self._whole:
+        if self.whole:
             return await self._receive()  # what is left to hear is that the caller has gone
         self._pieces += 1
         if self._pieces > _MOST_PIECES:
@@ -117,5 +118,5 @@ class Body:
             self._left -= len(message["body"])
             if self._left == 0:
                 message["more_body"] = False
-        self._whole = not message.get("more_body", False)
+        self.whole = not message.get("more_body", False)
         return message

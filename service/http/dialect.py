@@ -4,6 +4,7 @@ A router or a handler names its dialect (`opt=speaks(Dialect.OAUTH)`).  The name
 handler counts; without one it is the API's.  Nobody compares how a path begins.
 """
 
+from collections.abc import Iterable
 from enum import Enum
 from typing import TypeAlias
 
@@ -13,12 +14,15 @@ from litestar.handlers import BaseRouteHandler
 from litestar.routes import HTTPRoute
 from litestar.types import Scope
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 
 class Dialect(Enum):
     """The kind of client that a route is for."""
+
+    __hash__ = object.__hash__  # an enumeration's own is Python's, and each answer looks one up
 
     API = "api"
     """Programs: errors are problem+json (RFC 9457)."""
@@ -90,6 +94,17 @@ class Carried(Struct, frozen=True):
     """Headers to add, each unless the answer already has one of that name."""
     cross_origin: bool
     """Whether scripts on pages of the allowed origins may read them (CORS)."""
+    names: frozenset[bytes] = frozenset()
+
+    def __post_init__(self) -> None:
+        """Learn the names: nearly every answer has none of them."""
+        force_setattr(self, "names", frozenset(name for name, _ in self.headers))
+
+    def beside(self, named: set[bytes]) -> Iterable[tuple[bytes, bytes]]:
+        """Return those to add to an answer that has headers of these names."""
+        if self.names.isdisjoint(named):
+            return self.headers
+        return [one for one in self.headers if one[0] not in named]
 
 
 def page_csp(*form_actions: str) -> bytes:

@@ -6,7 +6,8 @@ something below fails.
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from typing import cast
 
 from litestar import Litestar
 from litestar.enums import HttpMethod, ScopeType
@@ -150,7 +151,9 @@ class _Exchange:
         self._began = self._clock.monotonic()
         self._scope = scope
         self._send = send
-        self._headers = dict(scope["headers"])
+        fields = cast("Sequence[tuple[bytes, bytes]]", scope["headers"])
+        self._headers = dict(fields)
+        self._repeats = len(self._headers) < len(fields)
         given = self._headers.get(b"x-request-id", b"")
         self.request_id = given.decode() if _REQUEST_ID.fullmatch(given) else ids.of_request()
         self._readable = _readable(self._headers.get(b"origin"), origins)
@@ -164,8 +167,8 @@ class _Exchange:
 
     def names_a_host(self) -> bool:
         """Whether it names exactly one host (RFC 9112 section 3.2)."""
-        named, fields = self._headers.get(b"host", b""), list(self._scope["headers"])
-        if len(self._headers) < len(fields) and sum(name == b"host" for name, _ in fields) > 1:
+        named = self._headers.get(b"host", b"")
+        if self._repeats and sum(name == b"host" for name, _ in self._scope["headers"]) > 1:
             return False
         return host.may_be(named) or (not named and self._scope["http_version"] in _WITHOUT_HOST)
 
@@ -197,8 +200,8 @@ class _Exchange:
         Tracing in browsers adds new headers all the time.  Allowing a header is harmless: anybody
         can send it without a browser.  The origin alone decides what a page may do.
         """
-        context = self._headers.get(b"access-control-request-headers", b"").lower().split(b",")
-        names = [name.strip(b" \t") for name in context]
+        wanted = self._headers.get(b"access-control-request-headers", b"").lower().split(b",")
+        names = [name.strip(b" \t") for name in wanted]
         if len(names) > _MOST_HEADERS or not all(map(_HEADER_NAME.fullmatch, names)):
             names = []
         allowed = b", ".join(dict.fromkeys((*_ALLOWED_HEADERS, *names)))
@@ -207,26 +210,36 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         """Pass a message on, with the headers that every answer has."""
         if message["type"] == "http.response.start":
-            message["headers"] = await self._begin(message["status"], message["headers"])
+            whole = self._body.whole or await self._drain()
+            message["headers"] = self._begin(message["status"], message["headers"], whole=whole)
         await self._send(message)
 
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """Answer here, without the framework."""
-        headers = await self._begin(status, headers)
+        whole = self._body.whole or await self._drain()
+        headers = self._begin(status, headers, whole=whole)
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
-    async def _begin(self, status: int, given: Iterable[tuple[bytes, bytes]]) -> Headers:
-        """Log an answer, and return its headers with those that every answer has."""
+    async def _drain(self) -> bool:
+        """Read the rest of the body where it is in the way; return whether nothing is in the way.
+
+        HTTP/2 gives each request a stream of its own (RFC 9113 section 5).
+        """
+        return self._scope["http_version"] not in HTTP_1 or await self._body.drain()
+
+    def _begin(self, status: int, given: Iterable[tuple[bytes, bytes]], *, whole: bool) -> Headers:
+        """Note an answer, and return its headers with what every answer carries.
+
+        `whole`: nothing of the request's body is in the way of the connection's next request.
+        """
         self.started = True
         carried = CARRIED[dialect.of(self._scope)]
         named = {name.lower() for name, _ in given}
-        headers = [*given, *(one for one in carried.headers if one[0] not in named)]
+        headers = [*given, *carried.beside(named)]
         headers.append((b"x-request-id", self.request_id.encode()))
-        # HTTP/2 gives each request a stream of its own, and has no `Connection` (RFC 9113 section
-        # 8.2.2): an unread body is in nobody's way there.
-        shared = self._scope["http_version"] in HTTP_1
-        closes = shared and (not await self._body.drain() or self._leaving.begun)
+        # HTTP/2 has no `Connection` (RFC 9113 section 8.2.2).
+        closes = (not whole or self._leaving.begun) and self._scope["http_version"] in HTTP_1
         if carried.cross_origin:
             headers.append(_VARY)
             if _PUBLIC not in headers:

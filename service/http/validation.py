@@ -205,8 +205,8 @@ def _repeatable(request: Request[Any, Any, State], body: bytes) -> Repeatable | 
             f"one Idempotency-Key, of 1 to {_LONGEST_KEY} printable ASCII characters, is expected",
             fields=(_IDEMPOTENCY_KEY.decode(),),
         )
-    context = repr((request.scope["path"], request.scope["query_string"], body))
-    return Repeatable(key, hashlib.sha256(context.encode()).digest())
+    wanted = repr((request.scope["path"], request.scope["query_string"], body))
+    return Repeatable(key, hashlib.sha256(wanted.encode()).digest())
 
 
 def _check_path(request: Request[Any, Any, State]) -> None:
