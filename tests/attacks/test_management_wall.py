@@ -24,7 +24,13 @@ from service.kernel import ids
 from service.kernel.call import PLATFORM_ADMIN
 from service.runtime import Runtime
 from tests import given
-from tests.attacks.doors import an_organization, everything, fresh_slug, signed_in
+from tests.attacks.doors import (
+    an_organization,
+    document,
+    everything,
+    fresh_slug,
+    signed_in,
+)
 from tests.attacks.management import (
     NEEDS,
     OF_PEOPLE,
@@ -34,6 +40,7 @@ from tests.attacks.management import (
     routes,
 )
 from tests.clients import a_service
+from tests.http import asking
 from tests.keys import Owner, exchange
 from tests.world import ISSUER
 
@@ -209,3 +216,47 @@ async def set_first_party(rt: Runtime, client_id: str, *, value: bool) -> None:
         await tx.execute(
             "UPDATE auth_clients SET first_party = $2 WHERE client_id = $1", client_id, value
         )
+
+
+OF_THE_COOKIE = {
+    "POST /auth/logout": 204,
+    "POST /auth/logout-all": 401,
+    "POST /auth/refresh": 401,
+}
+"""The routes that act by the refresh cookie, and what they answer to one that is not the console's."""
+
+
+def test_every_route_by_cookie_stands_in_one_list() -> None:
+    found = {
+        f"{method.upper()} {path}"
+        for path, operations in document()["paths"].items()
+        for method, operation in operations.items()
+        if {"refreshCookie": []} in operation.get("security", ())
+    }
+    assert found == OF_THE_COOKIE.keys()
+
+
+@pytest.mark.parametrize("first_party", [False, True])
+async def test_a_refresh_token_of_another_application_is_no_cookie(
+    rt: Runtime, browser: Browser, *, first_party: bool
+) -> None:
+    """Its person stays signed in everywhere: here, and at that application."""
+    service = await a_service(rt, browser(), "agentes")
+    await set_first_party(rt, service.client_id, value=first_party)
+    person = await given.a_person(rt)
+    here, there = browser(), browser()
+    mine = await asking.sign_in(here, person)
+    other = await asking.sign_in(there, person)
+    async with rt.pg.reading() as tx:
+        await tx.execute(
+            "UPDATE auth_sessions SET client_id = $1 WHERE session_id = $2",
+            service.client_id,
+            other.json()["session_id"],
+        )
+    cookie = {"cookie": f"{asking.REFRESH}={asking.cookie(other)}"}
+    for route, expected in OF_THE_COOKIE.items():
+        answer = await browser().post(route.split()[1], json={}, headers=cookie)
+        assert answer.status_code == expected, (route, answer.text)
+        assert await given.live_families(rt, person.user_id) == 2, route
+    assert (await here.get("/auth/me", headers=asking.bearer(mine))).status_code == 200
+    assert (await asking.renew(here)).status_code == 200

@@ -2,6 +2,7 @@
 
 from service.domain import families, users
 from service.domain.audit import events
+from service.domain.clients import CONSOLE
 from service.flows.shared.ending import Cause, OfPerson, One, close, end, take
 from service.flows.shared.issuing import minter
 from service.kernel.call import Call, Person
@@ -44,7 +45,9 @@ async def sign_out_everywhere(rt: Runtime, call: Call, refresh_token: str | None
 async def _holders(
     rt: Runtime, call: Call, refresh_token: str | None
 ) -> list[tuple[UserId, SessionId, TenantId]]:
-    """Return the sessions of the access token and of a genuine, live refresh token.
+    """Return the sessions of the access token and of a genuine, live refresh token of the console.
+
+    Another application's refresh token, sent as the cookie, signs nobody out.
 
     They can differ, after a switch of organization in another tab or on a shared browser.  Then
     both end: the cookie is cleared, so its session must not live on.
@@ -57,7 +60,7 @@ async def _holders(
         return found
     async with rt.pg.reading() as tx:
         owner = await families.find_owner(tx, presented.handle_hash)
-    if owner is not None and owner.alive(call.at):
+    if owner is not None and owner.client_id == CONSOLE and owner.alive(call.at):
         holder = (owner.user_id, owner.session_id, owner.tenant_id)
         found += [holder] if holder not in found else []
     return found
