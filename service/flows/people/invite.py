@@ -61,7 +61,7 @@ async def invite(
     """
     administrator = require(call, Permission.KEEP_PEOPLE)
     there = target(administrator, tenant_id)
-    refuse_giving(administrator, role)
+    refuse_giving(administrator, role, "role")
     address = checked_email(email)
     await limiting.spend_own(rt, call, "invite", administrator)
     token, expires_at = invitations.new_token(), call.at + _LASTS

@@ -23,6 +23,7 @@ from service.flows.shared.reach import (
     refuse_above,
     refuse_account_above,
     refuse_giving,
+    refuse_giving_back,
     refuse_last_owner,
     refuse_last_way_in,
     require_platform,
@@ -73,7 +74,7 @@ async def change_role(
     there = target(administrator, tenant_id)
     async with rt.pg.decision() as tx:
         member = await _hold_member(tx, administrator, there, user_id)
-        refuse_giving(administrator, role)
+        refuse_giving(administrator, role, "role")
         if role != "owner":
             await refuse_last_owner(tx, there, member)
         if role == member.role:
@@ -118,14 +119,19 @@ async def disable(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: 
 
 
 async def enable(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: UserId) -> None:
-    """Resume a membership; a platform administrator enables the account."""
+    """Resume a membership; a platform administrator enables the account.
+
+    Refused: NOT_FOUND; FORBIDDEN for an owner, unless the caller is one.  A machine needs the
+    scopes of the role, as for an invitation.
+    """
     if own(call, tenant_id) == THE_PLATFORM:
         await _enable_account(rt, call, user_id)
         return
     administrator = require(call, Permission.KEEP_PEOPLE)
     there = target(administrator, tenant_id)
     async with rt.pg.decision() as tx:
-        await _hold_member(tx, administrator, there, user_id)
+        member = await _hold_member(tx, administrator, there, user_id)
+        refuse_giving_back(administrator, member)
         await users.suspend(tx, there, user_id, None)
         resumed = events.MembershipResumed(tenant_id=there, user_id=user_id)
         await audit.record(tx, call, resumed)
@@ -211,5 +217,7 @@ async def _enable_account(rt: Runtime, call: Call, user_id: UserId) -> None:
         await refuse_account_above(tx, administrator, user_id)
         if account.erased_at is not None:
             raise Refused(Reason.CONFLICT, "this person was erased")
+        for joined in await users.list_joined(tx, user_id):
+            refuse_giving_back(administrator, await find_member(tx, joined, user_id))
         await users.set_disabled(tx, user_id, None)
         await audit.record(tx, call, events.UserEnabled(user_id=user_id))

@@ -225,11 +225,12 @@ def refuse_above(administrator: Administrator, *roles: str) -> None:
         raise Refused(Reason.FORBIDDEN, "only an owner may do this to an owner")
 
 
-def refuse_giving(administrator: Administrator, role: str) -> None:
+def refuse_giving(administrator: Administrator, role: str, *fields: str) -> None:
     """Refuse to give a person a role that may do more than the caller: FORBIDDEN.
 
     Only owners make owners.  A machine needs the management scopes of the role, beyond what every
-    member may do: otherwise it could get by an accomplice what it was not granted.
+    member may do: otherwise it could get by an accomplice what it was not granted.  `fields` name
+    the role in the request.
     """
     refuse_above(administrator, role)
     if isinstance(administrator, Machine):
@@ -237,7 +238,14 @@ def refuse_giving(administrator: Administrator, role: str) -> None:
         missing = sorted({management_scope(one) for one in of_role if not may(administrator, one)})
         if missing:
             told = f"for the role {role} a machine needs the scopes {' '.join(missing)} as well"
-            raise Refused(Reason.FORBIDDEN, told, fields=("role",))
+            raise Refused(Reason.FORBIDDEN, told, fields=fields)
+
+
+def refuse_giving_back(administrator: Administrator, member: Member) -> None:
+    """Refuse to let a member act again who may do more than the caller: FORBIDDEN."""
+    refuse_giving(administrator, member.role)
+    if isinstance(administrator, Machine) and member.platform_admin:
+        raise Refused(Reason.FORBIDDEN, "no machine may do this to a platform administrator")
 
 
 async def refuse_account_above(tx: Tx, administrator: Administrator, user_id: UserId) -> None:
