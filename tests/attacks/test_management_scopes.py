@@ -140,6 +140,96 @@ async def test_a_machine_of_the_platform_closes_accounts_but_none_above_it(
     assert await status(machine, "POST", within) == 403
 
 
+GIVES_BACK: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "invitation": (
+        "manage:people.keep",
+        "POST /admin/users",
+        ("admin", "auditor", "owner"),
+    ),
+    "role": (
+        "manage:people.keep",
+        "PUT /admin/users/{user_id}/role",
+        ("admin", "auditor", "owner"),
+    ),
+    "membership": (
+        "manage:people.keep",
+        "POST /admin/users/{user_id}/enable",
+        ("admin", "auditor", "owner", "platform_admin"),
+    ),
+    "account": (
+        "manage:accounts.disable",
+        "POST /admin/users/{user_id}/enable",
+        ("admin", "auditor", "owner", "platform_admin"),
+    ),
+}
+"""Every act by which somebody gets authority, or gets it back: the one scope of the machine that
+asks, and whose authority it is refused."""
+
+CLOSED = {
+    "membership": "UPDATE auth_memberships SET disabled_at = now() WHERE user_id = $1",
+    "account": "UPDATE auth_users SET disabled_at = now() WHERE user_id = $1",
+}
+BODY: dict[str, dict[str, str] | None] = {
+    "invitation": {"email": "new@acme.example"},
+    "role": {"role": ""},
+    "membership": None,
+    "account": None,
+}
+
+
+@pytest.mark.parametrize("what", GIVES_BACK)
+async def test_a_machine_gives_back_no_authority_that_it_does_not_have(
+    rt: Runtime, browser: Browser, what: str
+) -> None:
+    """It would act by an accomplice: an administrator who was suspended or disabled."""
+    scope, act, above = GIVES_BACK[what]
+    told = await signed_in(rt, browser(), email="ada@acme.example", role="owner")
+    await given.a_person(rt, "root@top.example", slug="top", platform_admin=True)
+    few = await a_service(rt, browser(), scope)
+    many = await a_service(rt, browser(), scope, *OF_ADMINS)
+    method, _, path = act.partition(" ")
+    for role in ("member", *above):
+        email = f"{role}@acme.example"
+        held = "member" if role == "platform_admin" or what == "role" else role
+        person = await given.a_person(rt, email, role=held, platform_admin=role == "platform_admin")
+        if what in CLOSED:
+            async with rt.pg.reading() as tx:
+                await tx.execute(CLOSED[what], person.user_id)
+        query = "" if what == "account" else f"?tenant_id={told['organization']['id']}"
+        body = BODY[what] and {**BODY[what], "role": role}
+        asks = (method, f"{path.format(user_id=person.user_id)}{query}", body)
+        refused = await asked(few, *asks)
+        assert (refused.status_code == 403) == (role != "member"), (role, refused.text)
+        answer = await asked(many, *asks)
+        above_all = role in {"owner", "platform_admin"}
+        assert (answer.status_code == 403) == above_all, (role, answer.text)
+        for one in (refused, answer):
+            assert one.status_code in {200, 201, 204, 403}, one.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "named", "needed"),
+    [
+        ("sid", "session_id", "manage:sessions.end"),
+        ("akid", "key_id", "manage:api_keys.write_all"),
+        ("tenant_id", "tenant_id", "manage:sessions.end_organization"),
+    ],
+)
+async def test_what_a_revocation_also_ends_needs_the_scope_of_that_act(
+    rt: Runtime, browser: Browser, kind: str, named: str, needed: str
+) -> None:
+    objects = await an_organization(rt, owner := browser(), member := browser())
+    revoke = "manage:revocations.write"
+    few = await a_service(rt, browser(), revoke, organization="acme")
+    both = await a_service(rt, browser(), revoke, needed, organization="acme")
+    body = {"kind": kind, "value": objects[named]}
+    refused = await asked(few, "POST", "/revocations", body)
+    assert (refused.status_code, needed in refused.json()["detail"]) == (403, True), refused.text
+    assert (await member.get("/auth/me")).status_code == 200
+    assert (await owner.get(f"/api-keys/{objects['key_id']}")).json()["revoked_at"] is None
+    assert await status(both, "POST", "/revocations", body) == 201
+
+
 def filled(act: str, user_id: object) -> tuple[str, str, dict[str, Any] | None]:
     method, _, path = act.partition(" ")
     if path.startswith("/revocations"):

@@ -23,7 +23,6 @@ from service.flows.shared.permissions import (
     Administrator,
     Permission,
     is_of_platform,
-    may,
     reach,
     reaches,
     require,
@@ -36,6 +35,13 @@ from service.kernel.sql import Tx
 from service.runtime import Runtime
 
 _LASTS = timedelta(seconds=LONGEST_TOKEN + 60)
+
+NEEDS = {
+    Kind.SID: Permission.END_SESSIONS,
+    Kind.AKID: Permission.WRITE_ALL_API_KEYS,
+    Kind.TENANT_ID: Permission.END_ORGANIZATION_SESSIONS,
+}
+"""The permission that a kind needs as well, since what it names also ends, or all of it at once."""
 
 
 class ToRevoke(Struct, frozen=True):
@@ -59,10 +65,13 @@ async def revoke_by_hand(rt: Runtime, call: Call, asked: ToRevoke) -> Revocation
 
     Administrators of an organization may revoke its sessions, keys and clients, its members in it,
     and the whole organization.  Only platform administrators may revoke a person in all
-    organizations, or a single token.  Refused(NOT_FOUND), with nothing changed, for an object that
-    is out of reach or does not exist.  Refused(FORBIDDEN) for an owner's, unless the caller is one.
+    organizations, or a single token.  A session, a key and an organization need the permission to
+    end them as well.  Refused(NOT_FOUND), with nothing changed, for an object that is out of reach
+    or does not exist.  Refused(FORBIDDEN) for an owner's, unless the caller is one.
     """
     administrator = require(call, Permission.REVOKE)
+    if asked.kind in NEEDS:
+        require(call, NEEDS[asked.kind])
     asked = asked.canonical()
     async with rt.pg.decision() as tx:
         made = await find_made(rt, tx, call)
@@ -123,10 +132,6 @@ async def _reachable(tx: Tx, administrator: Administrator, asked: ToRevoke) -> T
         raise Refused(
             Reason.INVALID_REQUEST, "a signing key is killed, not revoked", fields=("kind",)
         )
-    if asked.kind is Kind.TENANT_ID and not may(
-        administrator, Permission.END_ORGANIZATION_SESSIONS
-    ):
-        raise Refused(Reason.FORBIDDEN, "your role does not allow this")
     if asked.tenant_id is not None:
         return await _reach_member(tx, administrator, asked.tenant_id, asked)
     exists, owner = await _find_owner(tx, administrator, asked)
