@@ -223,7 +223,7 @@ OF_THE_COOKIE = {
     "POST /auth/logout-all": 401,
     "POST /auth/refresh": 401,
 }
-"""The routes that act by the refresh cookie, and what they answer to one that is not the console's."""
+"""The routes that act by the refresh cookie, and what each answers to another client's token."""
 
 
 def test_every_route_by_cookie_stands_in_one_list() -> None:
