@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import NoneType
 from typing import Any, TypeVar, get_args
 
 import click
@@ -21,6 +22,26 @@ F = TypeVar("F", bound=Callable[..., None])
 
 _PAGE = 200
 
+_REMOVABLE = frozenset(
+    field.name for field in msgspec.structs.fields(ClientFields) if NoneType in get_args(field.type)
+)
+"""The fields that a client may be without."""
+
+_KEPT = (
+    "The values of --redirect-uri, --post-logout-redirect-uri, --origin, --require-pkce, --profile,"
+    " --id-token-alg, --backchannel-logout-uri, --publisher, --logo-uri, --policy-uri and --tos-uri"
+    " are checked and kept for the authorization code flow, which is being built."
+)
+
+
+class _FileOrEmpty(click.Path):
+    """A file that exists, or the empty text, which takes a value away."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:  # a Path, or the empty text
+        return value if value == "" else super().convert(value, param, ctx)
+
 
 @click.group(cls=Group)
 def client() -> None:
@@ -29,21 +50,26 @@ def client() -> None:
 
 def _described(command: F) -> F:
     """Add the options that say what a client is."""
-    jwks_type = click.Path(exists=True, dir_okay=False, path_type=Path)
+    jwks_type = _FileOrEmpty(exists=True, dir_okay=False, path_type=Path)
     for option in reversed(
         (
             click.option("--scope", "scopes", multiple=True, help="May be repeated."),
             click.option(
-                "--jwks", type=jwks_type, help="Its public keys (a JWK set), to sign assertions."
+                "--jwks", type=jwks_type, help="File of its public keys, a JWK set (RFC 7517)."
             ),
             click.option(
                 "--auth-method",
                 "token_endpoint_auth_method",
-                type=click.Choice([*AuthMethod]),
-                help="How it proves who it is.",
+                type=click.Choice([method.value for method in AuthMethod]),
+                help="How it authenticates.  A new client: private_key_jwt with --jwks, else"
+                " client_secret_basic.",
             ),
             click.option(
-                "--grant-type", "grant_types", multiple=True, type=click.Choice([*GrantType])
+                "--grant-type",
+                "grant_types",
+                multiple=True,
+                type=click.Choice([grant.value for grant in GrantType]),
+                help="May be repeated.",
             ),
             click.option("--redirect-uri", "redirect_uris", multiple=True, help="May be repeated."),
             click.option(
@@ -53,15 +79,20 @@ def _described(command: F) -> F:
                 help="May be repeated.",
             ),
             click.option(
-                "--origin", "origins", multiple=True, help="Of its web pages; may be repeated."
+                "--origin",
+                "origins",
+                multiple=True,
+                help="An origin of its web pages; may be repeated.",
             ),
             click.option(
                 "--first-party/--no-first-party",
                 default=None,
-                help="It is the platform's own: its tokens may administer.",
+                help="Trusted as the platform's own: the tokens of its users may administer.",
             ),
             click.option(
-                "--require-pkce/--no-require-pkce", default=None, help="Required unless said."
+                "--require-pkce/--no-require-pkce",
+                default=None,
+                help="A new client requires it by default; a public client always must.",
             ),
             click.option("--profile", type=click.Choice([*get_args(Profile), ""])),
             click.option(
@@ -70,7 +101,7 @@ def _described(command: F) -> F:
                 type=click.Choice(get_args(IdTokenAlgorithm)),
             ),
             click.option("--backchannel-logout-uri"),
-            click.option("--publisher", help="Who is behind it, as people are told."),
+            click.option("--publisher", help="Who publishes it."),
             click.option("--logo-uri"),
             click.option("--policy-uri"),
             click.option("--tos-uri"),
@@ -81,10 +112,14 @@ def _described(command: F) -> F:
     return command
 
 
-@client.command("create")
+@client.command("create", epilog=_KEPT)
 @click.option("--name", required=True)
-@click.option("--organization", help="Slug; without it: a client of the platform.")
-@click.option("--public", is_flag=True, help="It has no secret: an app, or a page in a browser.")
+@click.option("--organization", help="Slug.  Default: the client belongs to the platform.")
+@click.option(
+    "--public",
+    is_flag=True,
+    help="A public client, without a secret: an app, or a page in a browser.",
+)
 @_described
 def create(
     name: str, organization: str | None, *, public: bool, as_json: bool, **given: Any
@@ -92,7 +127,7 @@ def create(
     """Create a client; its secret is shown this once."""
     if public:
         if given["token_endpoint_auth_method"] not in (None, AuthMethod.NONE):
-            raise click.UsageError("--public has no --auth-method but none")
+            raise click.UsageError("--public goes with no --auth-method but none")
         given["token_endpoint_auth_method"] = AuthMethod.NONE
     new = NewClient(name=name, **_fields(given))
 
@@ -106,7 +141,7 @@ def create(
 
 
 @client.command("list")
-@click.option("--organization", help="Slug; without it: the platform's own.")
+@click.option("--organization", help="Slug.  Default: the clients of the platform.")
 @click.option("--json", "as_json", is_flag=True)
 def list_all(organization: str | None, *, as_json: bool) -> None:
     """List the clients of an organization, or of the platform."""
@@ -135,14 +170,15 @@ def show(client_id: str, *, as_json: bool) -> None:
     edge.tell("\n".join(lines), told, as_json=as_json)
 
 
-@client.command("change")
+@client.command("change", epilog=_KEPT)
 @click.argument("client_id")
 @click.option("--name")
 @_described
 def change(client_id: str, *, as_json: bool, **given: Any) -> None:
-    """Change the client CLIENT_ID; what is not said stays.
+    """Change the client CLIENT_ID.  An option that is not given changes nothing.
 
-    A list is replaced by the values given.  An empty value, as in --origin "", takes away.
+    The values given replace a whole list.  An empty value, as in --origin "" or --jwks "", removes
+    what the client may be without.  A client that changes to a secret needs `rotate-secret`.
     """
     fields = ClientFields(**_fields(given))
     changed = edge.run(lambda rt, call: administer.change(rt, call, client_id, fields))
@@ -151,7 +187,12 @@ def change(client_id: str, *, as_json: bool, **given: Any) -> None:
 
 @client.command("rotate-secret")
 @click.argument("client_id")
-@click.option("--overlap", type=int, default=0, help="Seconds that the old one works on.")
+@click.option(
+    "--overlap",
+    type=int,
+    default=0,
+    help="Seconds for which the old secret still works: 0, or 60 to 604800.",
+)
 @click.option("--json", "as_json", is_flag=True)
 def rotate_secret(client_id: str, overlap: int, *, as_json: bool) -> None:
     """Give the client CLIENT_ID another secret; it is shown this once."""
@@ -196,20 +237,25 @@ def _act(
 
 
 def _fields(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields that options give; an empty text takes a value, or a list, away."""
+    """Return the fields that options give.
+
+    An empty text removes a value that may be missing; another stays empty, and is refused later.
+    """
     given = {name: value for name, value in options.items() if value not in (None, ())}
     for name, value in given.items():
         if isinstance(value, tuple):
             given[name] = tuple(one for one in value if one)
     if "scopes" in given:
         given["scopes"] = tuple(part for scope in given["scopes"] for part in scope.split())
-    if "jwks" in given:
+    if given.get("jwks"):
         given["jwks"] = given["jwks"].read_text("utf-8", "replace")
     if "grant_types" in given:
         given["grant_types"] = tuple(map(GrantType, given["grant_types"]))
     if "token_endpoint_auth_method" in given:
         given["token_endpoint_auth_method"] = AuthMethod(given["token_endpoint_auth_method"])
-    return {name: None if value == "" else value for name, value in given.items()}
+    return {
+        name: None if value == "" and name in _REMOVABLE else value for name, value in given.items()
+    }
 
 
 def _told(one: Client) -> dict[str, Any]:
