@@ -68,7 +68,7 @@ UPDATE auth_clients
    AND tenant_id IS NOT DISTINCT FROM $2::uuid;
 
 -- name: change(client_id, tenant_id, name, scopes, secret_mac, previous_mac, previous_until, jwks, token_endpoint_auth_method, grant_types, redirect_uris, post_logout_redirect_uris, origins, first_party, require_pkce, profile, id_token_signed_response_alg, backchannel_logout_uri, publisher, logo_uri, policy_uri, tos_uri)
--- All that a change may touch, of a client that its caller holds.
+-- Replace all that may change of a client.  The caller has locked it.
 UPDATE auth_clients
    SET name = $3, scopes = $4, secret_mac = $5, previous_mac = $6, previous_until = $7,
        jwks = $8::text::jsonb, token_endpoint_auth_method = $9, grant_types = $10,

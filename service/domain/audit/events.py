@@ -2,8 +2,8 @@
 
 Who acted, when, from where and in which request comes from the Call and is recorded beside the
 event.  The first three fields are columns; all others go into `detail`.  When a platform
-administrator acts in an organization other than their own, `crossing_from` is added to `detail`:
-the id of their own organization.
+administrator, or a client of the platform, acts in an organization other than its own,
+`crossing_from` is added to `detail`: the id of the organization it comes from, or `platform`.
 """
 
 from collections.abc import Iterator
@@ -134,14 +134,14 @@ class ClientEnabled(Event, tag="client.enabled", frozen=True):
 
 
 class ClientChanged(Event, tag="client.changed", frozen=True):
-    """A client was changed; `fields` names what."""
+    """A client was changed; `fields` names the fields."""
 
     client_id: str
     fields: tuple[str, ...]
 
 
 class ClientDeleted(Event, tag="client.deleted", frozen=True):
-    """A client was deleted, its tokens and so many sessions with it."""
+    """A client was deleted, and its tokens revoked; `sessions` counts its sessions that ended."""
 
     client_id: str
     name: str
@@ -164,7 +164,7 @@ class Revoked(Event, tag="revocation.created", frozen=True):
 
 
 class Crossed(Event, tag="organization.crossed", frozen=True):
-    """A platform administrator read data of an organization not their own (authz_admin)."""
+    """A platform administrator or client read data of an organization not its own (authz_admin)."""
 
     act: str
 

@@ -1,4 +1,7 @@
-"""OAuth clients: services with a name, a secret or a key, and scopes.  Table auth_clients."""
+"""OAuth clients: applications and services, public or confidential.  Table auth_clients.
+
+What a client is, what its addresses may be, how it is authenticated, and what a worker remembers.
+"""
 
 from service.domain.clients import uris
 from service.domain.clients.assertion import AssertionRefusedError, check_assertion

@@ -25,7 +25,7 @@ class Known(Struct, frozen=True):
     """A client as it was at a moment.
 
     `as_of`: epoch and number of the newest revocation known before it was read; `doubted`: read
-    because a secret did not fit.
+    because the entry before it led to a refusal.
     """
 
     at: datetime
@@ -44,8 +44,8 @@ class KnownClients:
     def find(self, client_id: str, at: datetime, *, doubtful: bool = False) -> Known | None:
         """Return what is known of a client and not too old.
 
-        `doubtful`: its secret did not fit.  It may be a new one: the client is read again, once a
-        second at most.
+        `doubtful`: by what is known, the caller would refuse: the secret is wrong, or the client is
+        not first-party.  The client may have changed: it is read again, once a second at most.
         """
         known = self._known.get(client_id)
         if known is None:

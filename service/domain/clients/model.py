@@ -47,9 +47,14 @@ class GrantType(StrEnum):
 class Client(Struct, frozen=True, kw_only=True):
     """An application or a service.
 
-    `tenant_id` is None for one of the platform, which sees every organization.  `first_party` is
-    for the platform's own pages and applications.  `require_pkce` is false for confidential
-    clients alone.
+    `tenant_id` is None for a client of the platform, which reaches every organization.  The tokens
+    that people get from a `first_party` client open the management API.  Only a confidential client
+    may have `require_pkce` false.
+
+    The authorization code flow will read these, and nothing does yet: `redirect_uris`,
+    `post_logout_redirect_uris`, `origins`, `require_pkce`, `profile`,
+    `id_token_signed_response_alg`, `backchannel_logout_uri`, and what people are shown:
+    `publisher`, `logo_uri`, `policy_uri`, `tos_uri`.
     """
 
     client_id: str
@@ -84,7 +89,7 @@ class Client(Struct, frozen=True, kw_only=True):
 
     @property
     def has_own_secret(self) -> bool:
-        """Tell whether it proves itself by a secret, and not by keys or not at all."""
+        """Whether it authenticates by a secret."""
         return self.token_endpoint_auth_method in (AuthMethod.SECRET_BASIC, AuthMethod.SECRET_POST)
 
     def has_secret(self, key: bytes, secret: str, at: datetime) -> bool:

@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from msgspec.structs import asdict
+
 from service.domain.clients.model import Client
 from service.kernel.ids import TenantId
 from service.kernel.sql import Queries, Tx
@@ -24,7 +26,10 @@ async def insert(tx: Tx, client: Client) -> None:
 
 
 async def change(tx: Tx, client: Client) -> None:
-    """Let a client that its caller holds be this; see `cut_off` for what it had before."""
+    """Store what changed of a client that the caller has locked.
+
+    The caller revokes its `client_id` in the same transaction if the change takes something away.
+    """
     await _change.run(
         tx,
         previous_mac=client.previous_mac,
@@ -34,7 +39,10 @@ async def change(tx: Tx, client: Client) -> None:
 
 
 async def delete(tx: Tx, client: Client) -> None:
-    """Delete it; the caller ends its sessions and revokes its `client_id` in this transaction."""
+    """Delete a client.
+
+    The caller ends its sessions and revokes its `client_id` in the same transaction.
+    """
     await _delete.run(tx, client_id=client.client_id, tenant_id=client.tenant_id)
 
 
@@ -82,25 +90,12 @@ async def replace_secret(
 
 
 def _fields(client: Client) -> dict[str, object]:
+    """Return the columns that both `insert` and `change` write; arrays are lists."""
     return {
-        "client_id": client.client_id,
-        "tenant_id": client.tenant_id,
-        "name": client.name,
-        "scopes": list(client.scopes),
-        "secret_mac": client.secret_mac,
-        "jwks": client.jwks,
-        "token_endpoint_auth_method": client.token_endpoint_auth_method,
-        "grant_types": list(client.grant_types),
-        "redirect_uris": list(client.redirect_uris),
-        "post_logout_redirect_uris": list(client.post_logout_redirect_uris),
-        "origins": list(client.origins),
-        "first_party": client.first_party,
-        "require_pkce": client.require_pkce,
-        "profile": client.profile,
-        "id_token_signed_response_alg": client.id_token_signed_response_alg,
-        "backchannel_logout_uri": client.backchannel_logout_uri,
-        "publisher": client.publisher,
-        "logo_uri": client.logo_uri,
-        "policy_uri": client.policy_uri,
-        "tos_uri": client.tos_uri,
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in asdict(client).items()
+        if name not in _WRITTEN_APART
     }
+
+
+_WRITTEN_APART = frozenset({"created_at", "disabled_at", "previous_mac", "previous_until"})

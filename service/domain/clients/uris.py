@@ -1,7 +1,7 @@
-"""What an address of a client's may be, told before it is stored.
+"""Checks the URIs of a client, before they are stored.
 
-A redirect URI is compared by exact text later, so it is exact here: no wildcard, no fragment, and
-nothing that browsers and parsers read in two ways (OAuth 2.1 section 2.3, RFC 8252).
+Redirect URIs are compared as exact text (RFC 9700 section 2.1).  So none may have a wildcard or a
+fragment, or anything that browsers and parsers read differently (OAuth 2.1 section 2.3, RFC 8252).
 """
 
 import re
@@ -12,7 +12,7 @@ MOST_URIS = 20
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _CHARACTERS = re.compile(r"(?:[!$&'()+,\-./0-9:;=?@A-Z\[\]_a-z~]|%[0-9A-Fa-f]{2})+")
-"""Those of a URI (RFC 3986) without `#`, which begins a fragment, and `*`."""
+"""The characters of a URI (RFC 3986), without `#`, which begins a fragment, and `*`."""
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _AUTHORITY = re.compile(rf"(?:(?:{_LABEL}\.)*{_LABEL}|\[[0-9A-Fa-f:.]+\])(?::[0-9]{{1,5}})?")
 _PRIVATE_SCHEME = re.compile(r"[a-z][a-z0-9+-]*(?:\.[a-z0-9+-]+)+")
@@ -31,11 +31,11 @@ BACKCHANNEL = f"must be {_WEB}: {_PLAIN}"
 
 
 def is_redirect(uri: str, *, native: bool) -> bool:
-    """Tell whether people may be sent back there.
+    """Whether this may be a redirect URI.
 
-    https; http to this very machine, whatever the port (RFC 8252 section 7.3); and for `native`
-    applications, which are public clients, a private-use scheme: a domain name turned around, so
-    that it has a dot (section 7.1).
+    It may be https, or http to a loopback address with any port (RFC 8252 section 7.3).  A `native`
+    application, which is a public client, may also have a private-use scheme: a reversed domain
+    name, which has a dot (section 7.1).
     """
     if is_web(uri):
         return True
@@ -45,7 +45,7 @@ def is_redirect(uri: str, *, native: bool) -> bool:
 
 
 def is_web(uri: str) -> bool:
-    """Tell whether it is https, or http to this very machine."""
+    """Whether it is https, or http to a loopback address."""
     if not _is_plain(uri):
         return False
     try:
@@ -60,12 +60,12 @@ def is_web(uri: str) -> bool:
 
 
 def is_https(uri: str) -> bool:
-    """Tell whether it is an https address."""
+    """Whether it is an https address."""
     return is_web(uri) and uri.startswith("https:")
 
 
 def is_origin(origin: str) -> bool:
-    """Tell whether it is an origin as browsers send it (RFC 6454 section 6.2)."""
+    """Whether it is an origin as browsers send it (RFC 6454 section 6.2)."""
     if not is_web(origin) or origin != origin.lower():
         return False
     parts = urlsplit(origin)

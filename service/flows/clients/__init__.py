@@ -1,1 +1,1 @@
-"""OAuth clients: created, listed, rotated, disabled."""
+"""OAuth clients: created, listed, read, changed, rotated, disabled, enabled and deleted."""

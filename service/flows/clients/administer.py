@@ -1,6 +1,8 @@
-"""Administrators manage the clients of an organization; platform administrators all clients.
+"""Administer clients: of an organization, or of every organization and the platform.
 
-The operator does the same from the command line, for all of them.
+An administrator is a person by their role, or a machine by its management scopes.  Platform
+administrators and machines of the platform reach every client.  So does the operator, from the
+command line.
 """
 
 from datetime import datetime
@@ -72,7 +74,7 @@ async def read_client(rt: Runtime, call: Call, client_id: str) -> Client:
 async def create(rt: Runtime, call: Call, tenant_id: TenantId | None, new: NewClient) -> Created:
     """Create a client.  Its secret is returned only this once.
 
-    Refused: INVALID_REQUEST; FORBIDDEN for a scope the person does not hold, and for a first-party
+    Refused: INVALID_REQUEST; FORBIDDEN for a scope the caller does not hold, and for a first-party
     client by anybody but platform administrators; NOT_FOUND; TOO_MANY.
     """
     administrator = require(call, Permission.KEEP_CLIENTS)
@@ -93,14 +95,14 @@ async def create(rt: Runtime, call: Call, tenant_id: TenantId | None, new: NewCl
 
 
 async def change(rt: Runtime, call: Call, client_id: str, fields: ClientFields) -> Client:
-    """Change what is given of a client, and leave the rest as it is.
+    """Change the fields that are given.
 
-    What takes something away from it cuts off the tokens it has, and with them what workers
-    remember of it.  Without the grant `refresh_token` its sessions end.  A client that changes to
-    a secret has one nobody knows, until it is rotated.
+    A change that takes something away revokes the tokens of the client, and workers read it again.
+    Its sessions end when it loses the grant `refresh_token`.  A client that changes to a secret
+    gets one that nobody knows: rotate it to see one.
 
     Refused: INVALID_REQUEST with all faults; NOT_FOUND; CONFLICT for the console; FORBIDDEN for a
-    scope the person does not hold, and for a first-party client by anybody but platform
+    scope the caller does not hold, and for a first-party client by anybody but platform
     administrators.
     """
     async with rt.pg.decision() as tx:
@@ -143,7 +145,8 @@ async def disable(rt: Runtime, call: Call, client_id: str) -> None:
 async def enable(rt: Runtime, call: Call, client_id: str) -> None:
     """Enable a client again.  It gets new tokens with the secret it has.
 
-    Refused: NOT_FOUND; FORBIDDEN for a scope the person does not hold, and as for a change.
+    Refused: NOT_FOUND; CONFLICT for the console; FORBIDDEN for a scope the caller does not hold,
+    and for a first-party client by anybody but platform administrators.
     """
     async with rt.pg.decision() as tx:
         administrator, client = await _hold(tx, call, client_id)
@@ -156,10 +159,10 @@ async def enable(rt: Runtime, call: Call, client_id: str) -> None:
 
 
 async def delete(rt: Runtime, call: Call, client_id: str) -> None:
-    """Delete it: its sessions end, and its tokens die everywhere within a second.
+    """Delete a client: its sessions end, and its tokens die everywhere within a second.
 
     Its id is random, and no other client ever has it.
-    Refused: NOT_FOUND; CONFLICT for the console, and for one that is handed secrets.
+    Refused: NOT_FOUND; CONFLICT for the console, and for a client that is handed secrets.
     """
     async with rt.pg.decision() as tx:
         await vault.lock_recipients(tx)  # nobody makes it a recipient meanwhile
@@ -180,10 +183,12 @@ async def delete(rt: Runtime, call: Call, client_id: str) -> None:
 async def rotate_secret(rt: Runtime, call: Call, client_id: str, overlap: int) -> str:
     """Return a new secret, shown only once.  The old one works for `overlap` seconds more.
 
-    None (0) is for a secret that leaked: the tokens it got die as well.  Else a minute to 7 days:
-    a worker believes what it knows of a client for a minute.  Refused: INVALID_REQUEST; NOT_FOUND;
-    TOO_MANY; FORBIDDEN for a scope the person does not hold: a secret is what it grants; CONFLICT
-    for a client that has no secret.
+    0 is for a secret that leaked: the tokens of the client are revoked too.  Otherwise it is a
+    minute to 7 days, since a worker believes what it knows of a client for a minute.
+
+    Refused: INVALID_REQUEST; NOT_FOUND; TOO_MANY; CONFLICT for a client that has no secret, and for
+    the console; FORBIDDEN for a scope the caller does not hold, since whoever has the secret gets
+    the scopes of the client, and for a first-party client by anybody but platform administrators.
     """
     administrator = _administrator(call, Permission.KEEP_CLIENTS)
     if administrator is not None:
@@ -209,14 +214,14 @@ async def rotate_secret(rt: Runtime, call: Call, client_id: str, overlap: int) -
 
 
 def _administrator(call: Call, act: Permission) -> Administrator | None:
-    """Return the person whose role allows this; None for the operator, who may do it anywhere."""
+    """Return the person or machine that may do this; None for the operator, who always may."""
     return None if isinstance(call.actor, Operator) else require(call, act)
 
 
 async def _enter(
     tx: Tx, call: Call, tenant_id: TenantId | None, act: Permission
 ) -> TenantId | None:
-    """Return the organization that is meant; None: no one's, which is the operator's own."""
+    """Return the organization to act in; None for the platform."""
     if not isinstance(call.actor, Operator):
         return await enter(tx, call, own(call, tenant_id), act)
     if tenant_id is None or tenant_id == THE_PLATFORM:
@@ -225,7 +230,7 @@ async def _enter(
 
 
 async def _hold(tx: Tx, call: Call, client_id: str) -> tuple[Administrator | None, Client]:
-    """Hold a client that is to change.  Refused: NOT_FOUND; CONFLICT for the console."""
+    """Lock and return a client that is to change.  Refused: NOT_FOUND; CONFLICT for the console."""
     administrator = _administrator(call, Permission.KEEP_CLIENTS)
     within = None if administrator is None else reach(administrator)
     client = _reached(administrator, await clients.lock(tx, client_id, within))
@@ -247,9 +252,10 @@ def _reached(administrator: Administrator | None, client: Client | None) -> Clie
 
 
 def _check_granted(administrator: Administrator | None, client: Client, *fields: str) -> None:
-    """Refuse who would give a client, or whoever holds its credential, more than they hold.
+    """Refuse to give a client more than the caller holds, or to hand out its credential: FORBIDDEN.
 
-    The tokens of a first-party client may administer, so it is for platform administrators.
+    The tokens of a first-party client open the management API, so only platform administrators may
+    make one or give it a credential.
     """
     if administrator is None:
         return
@@ -263,7 +269,7 @@ def _check_granted(administrator: Administrator | None, client: Client, *fields:
 
 
 def _with_credential(rt: Runtime, before: Client, after: Client) -> Client:
-    """Return a changed client with the one credential that its method takes."""
+    """Return a changed client with the credential of its method, and no other."""
     if not after.has_own_secret:
         return replace(after, secret_mac=None, previous_mac=None, previous_until=None)
     if before.secret_mac is None:
@@ -278,7 +284,7 @@ def _differ(before: Client, after: Client, name: str) -> bool:
 
 
 def _takes_away(before: Client, after: Client) -> bool:
-    """Tell whether a change leaves less allowed than before, or another credential."""
+    """Whether a change allows the client less than before, or changes its credential."""
     lists = ("scopes", "grant_types", "redirect_uris", "post_logout_redirect_uris", "origins")
     return (
         any({*getattr(before, name)} - {*getattr(after, name)} for name in lists)
@@ -291,12 +297,12 @@ def _takes_away(before: Client, after: Client) -> bool:
 
 
 def _credential(client: Client) -> str:
-    """Return what it proves itself by: a secret is one credential, by Basic and in the form."""
+    """Return the kind of its credential: a secret is the same one by Basic and in the form."""
     return "secret" if client.has_own_secret else client.token_endpoint_auth_method
 
 
 def _keys(client: Client) -> frozenset[bytes]:
-    """Return its public keys, each written in one way."""
+    """Return its public keys, each in a normal form, to compare them."""
     found = msgspec.json.decode(client.jwks)["keys"] if client.jwks else ()
     return frozenset(msgspec.json.encode(one, order="sorted") for one in found)
 

@@ -22,7 +22,9 @@ def refuse_barred(rt: Runtime, call: Call, bucket: str, limit: Limit) -> None:
 
 
 async def spend_own(rt: Runtime, call: Call, bucket: str, administrator: Administrator) -> None:
-    """Count a creation by a person, and note the state of that limit for the answer's headers.
+    """Count a creation by an administrator, a person or a machine.
+
+    The state of that limit is noted for the headers of the answer.
 
     Refused(TOO_MANY) with the exact wait.
     """

@@ -1,4 +1,4 @@
-"""What a client is registered as, whoever registers it."""
+"""The fields of a client, their defaults and their checks, and adding a client."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -30,9 +30,10 @@ LONGEST_URI, MOST_URIS = uris.LONGEST_URI, uris.MOST_URIS
 
 
 class ClientFields(Struct, frozen=True, kw_only=True):
-    """What can be said of a client; what is left out is as usual, or stays as it is.
+    """The fields of a client that a caller may give.
 
-    By the names of RFC 7591 section 2, where it has one.  `jwks`: its public keys, as JSON.
+    One that is left out has its default in a new client, and does not change in an old one.  The
+    names are those of RFC 7591 section 2, where it has one.  `jwks`: its public keys, as JSON.
     """
 
     name: str | UnsetType = UNSET
@@ -54,7 +55,7 @@ class ClientFields(Struct, frozen=True, kw_only=True):
     tos_uri: str | UnsetType | None = UNSET
 
     def given(self) -> dict[str, Any]:
-        """Return what is said, each value of a list once."""
+        """Return the fields that were given, each value of a list once."""
         return {
             name: tuple(dict.fromkeys(value)) if isinstance(value, tuple) else value
             for name, value in asdict(self).items()
@@ -63,11 +64,12 @@ class ClientFields(Struct, frozen=True, kw_only=True):
 
 
 class NewClient(ClientFields, frozen=True, kw_only=True):
-    """A client to come.
+    """The fields of a client to create.
 
-    One with `jwks` signs assertions, another has a secret, unless it says how it proves who it is.
-    One with `redirect_uris` signs people in; another acts for itself, or if it is public renews
-    sessions.
+    Without `token_endpoint_auth_method`, a client with `jwks` has private_key_jwt, and any other
+    client_secret_basic.  Without `grant_types`, a client with `redirect_uris` has
+    authorization_code and refresh_token, another public client refresh_token, and another
+    confidential client client_credentials.
     """
 
     name: str
@@ -94,8 +96,9 @@ class NewClient(ClientFields, frozen=True, kw_only=True):
 
 
 class Created(Struct, frozen=True):
-    """The client and, this once, its secret; None for one that has none, and when the same request
-    made it before.
+    """A new client and its secret, which is shown only once.
+
+    None for a client without a secret, and when the same request already made it.
     """
 
     client: Client
@@ -105,7 +108,7 @@ class Created(Struct, frozen=True):
 async def insert_client(
     rt: Runtime, call: Call, tx: Tx, new: NewClient, tenant_id: TenantId | None
 ) -> Created:
-    """Add a client that was checked."""
+    """Add a client that `check_new` has checked."""
     client = new.client(call, tenant_id)
     secret = clients.new_secret() if client.has_own_secret else None
     client = replace(client, secret_mac=secret_mac(rt, secret) if secret else None)
@@ -154,7 +157,7 @@ def _usual_grants(method: AuthMethod, redirect_uris: object) -> tuple[GrantType,
 
 
 def _check_scopes(rt: Runtime, client: Client, *, of_platform: bool) -> None:
-    """Check them; a client that never acts for itself may have none."""
+    """Check the scopes; a client without client_credentials may have none."""
     if client.scopes or GrantType.CLIENT_CREDENTIALS in client.grant_types:
         check_known(client.scopes, client_scopes(rt, of_platform=of_platform))
 

@@ -95,7 +95,7 @@ async def enter(tx: Tx, call: Call, tenant_id: TenantId | None, act: Permission)
 async def record_look(
     tx: Tx, call: Call, tenant_id: TenantId | None, act: Permission, user_id: UserId | None = None
 ) -> None:
-    """Record that a platform administrator reads data of an organization not their own.
+    """Record that the caller, who is of the platform, reads data of another organization.
 
     Written in the transaction of the read: if it cannot be written, nothing is shown.  Acts that
     change something have events of their own, which name both organizations.

@@ -71,7 +71,7 @@ class _Fields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tos_uri: Uri | UnsetType | None = UNSET
 
     def given(self) -> dict[str, Any]:
-        """Return what is said, as the flows take it."""
+        """Return the fields that were given, as the flows take them."""
         given = {
             name: tuple(value) if isinstance(value, list) else value
             for name in self.__struct_fields__
@@ -85,15 +85,26 @@ class _Fields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class ClientForm(_Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A client to create.
 
-    A service with a secret, unless it says more: `jwks` makes it sign assertions,
-    `token_endpoint_auth_method: none` makes it public, and `redirect_uris` let it sign people in.
+    By default it is a service with a secret. `jwks` makes it authenticate by signed assertions
+    (private_key_jwt). `token_endpoint_auth_method: none` makes it a public client.
+
+    The authorization code flow is being built. These are checked, and kept for it: `redirect_uris`,
+    `post_logout_redirect_uris`, `origins`, `require_pkce`, `profile`,
+    `id_token_signed_response_alg`, `backchannel_logout_uri`, `publisher`, `logo_uri`, `policy_uri`
+    and `tos_uri`.
     """
 
     name: Name
 
 
 class ClientChangeForm(_Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What of a client changes; what is left out stays, and null takes away."""
+    """The fields to change. A field that is left out does not change. null removes a value.
+
+    The authorization code flow is being built. These are checked, and kept for it: `redirect_uris`,
+    `post_logout_redirect_uris`, `origins`, `require_pkce`, `profile`,
+    `id_token_signed_response_alg`, `backchannel_logout_uri`, `publisher`, `logo_uri`, `policy_uri`
+    and `tos_uri`.
+    """
 
     name: Name | UnsetType = UNSET
 
