@@ -32,7 +32,7 @@ _SHARES: dict[Victim, float] = {"PostgreSQL": 0.88, "a worker": 0.1, "the servic
 """Of the kills of who seals: PostgreSQL is back soonest."""
 
 _TRIES, _SEALED_SECONDS = 5, 5.0
-_VERIFIED = 6
+_VERIFIED = 2
 """Verifications of a trail in motion, at least."""
 
 _POSTGRES_EVERY = 5

@@ -135,6 +135,15 @@ BEYOND_SCHEMAS = {
     "value": "exactly one of value and value_base64",
     "value_base64": "exactly one of value and value_base64",
     "tenant_id": "of a revocation of kind sub alone",
+    **dict.fromkeys(
+        ("token_endpoint_auth_method", "grant_types", "require_pkce", "profile"),
+        "what a client is must fit together",
+    ),
+    **dict.fromkeys(
+        ("redirect_uris", "post_logout_redirect_uris", "backchannel_logout_uri", "origins"),
+        "exact, and of a scheme and a host that may be (RFC 8252 section 7)",
+    ),
+    **dict.fromkeys(("logo_uri", "policy_uri", "tos_uri"), "a URI with a host that may be"),
 }
 """Members and parameters of which no schema says all that they must be, and what it leaves out."""
 _NAMED = re.compile(r"\(([a-z_, ]+)\)\Z")
