@@ -119,7 +119,7 @@ async def fill(rt: Runtime, url: str, count: int, folder: Path) -> None:
     began = time.perf_counter()
     connection = await asyncpg.connect(url)
     try:
-        async with rt.pg.reading() as tx:
+        async with rt.pg.autocommit() as tx:
             await audit.make_partitions(tx, FIRST, DAYS // 30 + 1)
         indexes = await connection.fetch(
             "SELECT indexdef, indexname FROM pg_indexes WHERE tablename = 'auth_eventos'"
@@ -192,7 +192,7 @@ async def pages(rt: Runtime) -> None:
 
 async def sealing(rt: Runtime) -> None:
     """Print how fast events are sealed and verified."""
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute(
             "INSERT INTO auth_eventos (event_id, occurred_at, tenant_id, actor_kind, event_type,"
             " request_id, ip) SELECT gen_random_uuid(), now(), $1, 'operator', 'bench', 'x',"

@@ -87,7 +87,7 @@ async def _campaign(
 ) -> None:
     try:
         await campaign.run(site, report, dice, rounds)
-        async with site.rt.pg.reading() as tx:
+        async with site.rt.pg.autocommit() as tx:
             await check_standing(tx, report)
     except EnoughError:
         report.whole = False
@@ -109,7 +109,7 @@ async def _at_the_end(site: Site) -> Report:
     report = Report("secrets")
     site.canaries |= await plant(site, report)
     pids = [site.running.pid, *site.running.workers(), site.postgres.pid, site.valkey.pid]
-    async with site.rt.pg.reading() as tx:
+    async with site.rt.pg.autocommit() as tx:
         texts = {"the log": site.said(), "Valkey": await cached(site.rt.redis.client)}
         await search_canaries(tx, report, site.canaries, texts, pids)
         await check_standing(tx, report)

@@ -306,7 +306,7 @@ class Site:
     async def organization_with(self, overrides: str, prefix: str = "faults-") -> Organization:
         """Make an organization with lifetimes of its own (JSON)."""
         made = await self.organization(f"{prefix}{next(self._made)}")
-        async with self.rt.pg.reading() as tx:
+        async with self.rt.pg.autocommit() as tx:
             await tx.execute(
                 "UPDATE auth_organizations SET policy = $2::text::jsonb WHERE tenant_id = $1",
                 made.tenant_id,
@@ -316,7 +316,7 @@ class Site:
 
     async def no_grace(self, device: Device) -> None:
         """Let the superseded tokens of a session have been so since an hour ago."""
-        async with self.rt.pg.reading() as tx:
+        async with self.rt.pg.autocommit() as tx:
             await tx.execute(
                 "UPDATE auth_families SET rotated_at = rotated_at - interval '1 hour', superseded ="
                 " ARRAY(SELECT at - interval '1 hour' FROM unnest(superseded) AS at ORDER BY at)"
@@ -336,12 +336,12 @@ class Site:
 
     async def fetch(self, statement: str, *arguments: object) -> list[dict[str, object]]:
         """Ask the database, past every proxy."""
-        async with self.rt.pg.reading() as tx:
+        async with self.rt.pg.autocommit() as tx:
             return [dict(row) for row in await tx.fetch(statement, *arguments)]
 
     async def count(self, statement: str, *arguments: object) -> int:
         """Ask the database for a number."""
-        async with self.rt.pg.reading() as tx:
+        async with self.rt.pg.autocommit() as tx:
             return int(await tx.fetchval(statement, *arguments))
 
     async def events_of(self, user_id: UserId | UUID, *types: str) -> int:

@@ -34,7 +34,7 @@ async def an_organization(
     rt: Runtime, slug: str = "acme", *, policy: str | None = None
 ) -> TenantId:
     tenant_id = TenantId(ids.new(rt.clock.now()))
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute(
             "INSERT INTO auth_organizations (tenant_id, slug, name, policy, created_at)"
             " VALUES ($1, $2, $3, $4::text::jsonb, $5)",
@@ -63,7 +63,7 @@ async def a_person(
     tenant_id = TenantId(found) if found else await an_organization(rt, slug)
     user_id = UserId(ids.new(rt.clock.now()))
     hashed = password_hash or await rt.passwords.hash(password)
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute(
             "INSERT INTO auth_users"
             " (user_id, email, name, password_hash, platform_admin, created_at)"
@@ -80,7 +80,7 @@ async def a_person(
 
 
 async def a_membership(rt: Runtime, user_id: UserId, tenant_id: TenantId, role: str) -> None:
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute(
             "INSERT INTO auth_memberships (tenant_id, user_id, role, created_at)"
             " VALUES ($1, $2, $3, $4)",
@@ -101,7 +101,7 @@ async def events(rt: Runtime, *types: str) -> list[dict[str, Any]]:
 
 async def no_pending_key(rt: Runtime) -> None:
     """Forget signing keys that are published and do not sign yet: the one that signs goes on."""
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute("DELETE FROM auth_signing_keys WHERE activates_at > now()")
         await tx.execute(
             "UPDATE auth_signing_keys SET retires_at = NULL, removes_at = NULL WHERE kid = $1",
@@ -116,7 +116,7 @@ async def kinds(rt: Runtime) -> list[str]:
 
 async def no_grace(rt: Runtime) -> None:
     """Let every token that was superseded have been so since an hour ago."""
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute(
             "UPDATE auth_families SET rotated_at = rotated_at - interval '1 hour', superseded ="
             " ARRAY(SELECT at - interval '1 hour' FROM unnest(superseded) AS at ORDER BY at)"
@@ -125,7 +125,7 @@ async def no_grace(rt: Runtime) -> None:
 
 async def a_public_client(rt: Runtime, client_id: str = "app") -> str:
     """Make a client without a secret, of the platform."""
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute(
             "INSERT INTO auth_clients (client_id, name, scopes, token_endpoint_auth_method,"
             " grant_types, created_at) VALUES ($1, $1, '{}', 'none', '{refresh_token}', $2)",
@@ -174,7 +174,7 @@ async def live_families(rt: Runtime, user_id: UUID | None = None) -> int:
 @asynccontextmanager
 async def no_commit_of(rt: Runtime, event_type: str) -> AsyncIterator[None]:
     """Let no transaction commit that records this: as when the server is lost at the commit."""
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
             " $$ BEGIN RAISE EXCEPTION 'no commit'; END $$"
@@ -187,21 +187,21 @@ async def no_commit_of(rt: Runtime, event_type: str) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        async with rt.pg.reading() as tx:
+        async with rt.pg.autocommit() as tx:
             await tx.execute("DROP FUNCTION refuse CASCADE")
 
 
 @asynccontextmanager
 async def only_rows_where(rt: Runtime, table: str, condition: str) -> AsyncIterator[None]:
     """Have a table take no new row but such ones meanwhile: a storage that fails in the middle."""
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute(
             f"ALTER TABLE {table} ADD CONSTRAINT meanwhile CHECK ({condition}) NOT VALID"
         )
     try:
         yield
     finally:
-        async with rt.pg.reading() as tx:
+        async with rt.pg.autocommit() as tx:
             await tx.execute(f"ALTER TABLE {table} DROP CONSTRAINT meanwhile")
 
 
@@ -213,7 +213,7 @@ async def refusing_rows(
 
     Every one, or those of which something is true (`NEW.seq > 1`).
     """
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute(
             "CREATE FUNCTION refuse_row() RETURNS trigger LANGUAGE plpgsql AS"
             f" $$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = '{state}'; END $$"
@@ -225,12 +225,12 @@ async def refusing_rows(
     try:
         yield
     finally:
-        async with rt.pg.reading() as tx:
+        async with rt.pg.autocommit() as tx:
             await tx.execute("DROP FUNCTION refuse_row CASCADE")
 
 
 async def set_user(rt: Runtime, user_id: UserId, *, disabled_at: datetime | None) -> None:
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute(
             "UPDATE auth_users SET disabled_at = $2 WHERE user_id = $1", user_id, disabled_at
         )
@@ -247,7 +247,7 @@ def claims(token: str) -> dict[str, Any]:
 
 async def until_somebody_waits(rt: Runtime) -> None:
     """Return once a statement of this database waits for a lock."""
-    async with asyncio.timeout(10), rt.pg.reading() as tx:
+    async with asyncio.timeout(10), rt.pg.autocommit() as tx:
         while not await tx.fetchval(
             "SELECT count(*) FROM pg_stat_activity"
             " WHERE datname = current_database() AND wait_event_type = 'Lock'"

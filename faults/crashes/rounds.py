@@ -77,7 +77,7 @@ async def _crash(
             if not report.expect("harness", reached, f"{act.name}: {point} is not met"):
                 break
         report.faults[f"kill -9 at {point} of {act.name}"] += held
-        async with site.rt.pg.reading() as tx:
+        async with site.rt.pg.autocommit() as tx:
             await check_standing(tx, report)
     await at_random_delays(site, report, dice, acts, max(1, rounds // 8))
 

@@ -142,7 +142,7 @@ async def _no_room_for_the_log(site: Site) -> None:
     """PostgreSQL itself gives up: what it cannot log it cannot promise."""
     async with _full(site):
         with suppress(Exception):
-            async with site.rt.pg.reading() as tx:
+            async with site.rt.pg.autocommit() as tx:
                 await tx.execute(_LONG_LOG)
         await asyncio.sleep(1)
 

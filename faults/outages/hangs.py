@@ -96,10 +96,10 @@ def _children(pid: int) -> list[int]:
 
 @asynccontextmanager
 async def _lingering(site: Site) -> AsyncIterator[None]:
-    async with site.rt.pg.reading() as tx:
+    async with site.rt.pg.autocommit() as tx:
         await tx.execute(_LINGER)
     yield
-    async with site.rt.pg.reading() as tx:
+    async with site.rt.pg.autocommit() as tx:
         await tx.execute(_HURRY_ON)
 
 

@@ -181,7 +181,7 @@ def nothing() -> dict[str, str]:
 
 async def everything(rt: Runtime, *, but: tuple[str, ...] = ()) -> dict[str, str]:
     """Return every row of every table as text, for comparing; without what time alone changes."""
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         tables = await tx.fetch(
             "SELECT c.relname AS name FROM pg_class c"
             " WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')"

@@ -59,7 +59,7 @@ async def written(owner: Owner, rt: Runtime) -> dict[str, str]:
     await owner.revoke(revoked)
     await owner.delete(deleted)
     nobody = await given.a_person(rt, "gone@acme.example")
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute("DELETE FROM auth_memberships WHERE user_id = $1", nobody.user_id)
         for key, change in (
             (expired, "expires_at = created_at"),

@@ -270,7 +270,7 @@ async def test_a_machine_that_has_just_lost_its_scope_makes_nothing(
     objects = await an_organization(rt, browser(), browser())
     scopes = ("manage:people.keep", "manage:api_keys.write_all", "agentes")
     machine = await a_service(rt, browser(), *scopes, organization="acme")
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute(loss, machine.client_id)
     for method, path, body in (
         ("POST", "/admin/users", {"email": "x@acme.example"}),

@@ -212,7 +212,7 @@ async def test_a_first_party_client_opens_until_it_is_none_and_costs_no_query_a_
 
 
 async def set_first_party(rt: Runtime, client_id: str, *, value: bool) -> None:
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute(
             "UPDATE auth_clients SET first_party = $2 WHERE client_id = $1", client_id, value
         )

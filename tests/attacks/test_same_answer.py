@@ -49,7 +49,7 @@ async def forms(rt: Runtime) -> dict[str, dict[str, str]]:
     }
     await given.a_person(rt, "legacy@acme.example", password_hash=legacy)
     nothing = await given.a_person(rt, "no-password@acme.example", password_hash=good)
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute(
             "INSERT INTO auth_lockouts (subject_id, device_id, locked_until, touched_at)"
             " SELECT user_id, '00000000-0000-0000-0000-000000000000', $1, $2 FROM auth_users"

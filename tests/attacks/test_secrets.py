@@ -22,7 +22,7 @@ STRAY = "canary-of-something-stray"
 
 async def everything_stored(rt: Runtime) -> dict[str, str]:
     """Return each table of the deployment as text; bytes stand there in hexadecimal."""
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         tables = await tx.fetch(
             "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace ="
             " 'public'::regnamespace"

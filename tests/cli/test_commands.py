@@ -177,7 +177,7 @@ async def test_an_organization_is_enabled_again_from_the_shell(
     rt: Runtime, settings: Settings
 ) -> None:
     person = await given.a_person(rt)
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute("UPDATE auth_organizations SET disabled_at = now()")
     done = run(settings, "organization", "enable", "acme", "--json")
     assert json.loads(done.stdout) == {"id": str(person.tenant_id), "slug": "acme"}

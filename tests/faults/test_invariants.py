@@ -75,7 +75,7 @@ async def a_busy_day(rt: Runtime, browser: Browser) -> None:
 
 async def violations(rt: Runtime) -> list[str]:
     report = Report("test")
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await check_standing(tx, report)
     return [one.what for one in report.violations]
 
@@ -107,7 +107,7 @@ async def test_a_planted_secret_is_found_in_a_table_a_log_and_an_argument(rt: Ru
     canary = "canary-in-the-wrong-place"
     await given.a_person(rt, f"{canary}@acme.example")
     report = Report("test")
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await search_canaries(tx, report, {"password": canary}, {"the log": f"line {canary}"}, [])
     assert {one.what for one in report.violations} >= {
         "a password is in the log",

@@ -70,12 +70,12 @@ async def test_every_status_is_defended(rt: Runtime, client: httpx2.AsyncClient)
 
 async def test_a_fault_is_a_bare_500_and_defended(rt: Runtime, client: httpx2.AsyncClient) -> None:
     ada = await given.a_person(rt)
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute("ALTER TABLE auth_users RENAME TO auth_users_gone")
     try:
         answer = await asking.sign_in(client, ada)
     finally:
-        async with rt.pg.reading() as tx:
+        async with rt.pg.autocommit() as tx:
             await tx.execute("ALTER TABLE auth_users_gone RENAME TO auth_users")
     defended(answer, 500)
     assert set(answer.json()) == {"type", "title", "status", "request_id"}

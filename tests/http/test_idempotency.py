@@ -181,7 +181,7 @@ async def test_what_was_refused_may_come_again(rt: Runtime, root: Owner) -> None
     globex = await given.an_organization(rt, "globex")
     answer = await root.ask("POST", "/admin/organizations", headers=KEY, json=sent)
     assert answer.status_code == 409
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute("UPDATE auth_organizations SET slug = 'x' WHERE tenant_id = $1", globex)
     answer = await root.ask("POST", "/admin/organizations", headers=KEY, json=sent)
     assert answer.status_code == 201
@@ -189,12 +189,12 @@ async def test_what_was_refused_may_come_again(rt: Runtime, root: Owner) -> None
 
 async def test_what_failed_was_never_there(rt: Runtime, root: Owner) -> None:
     """Rolled back with everything else: the next one makes it, and shows the secret."""
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute("ALTER TABLE auth_idempotency ADD CHECK (made = '')")
     try:
         failed = await root.ask("POST", "/api-keys", headers=KEY, json=body())
     finally:
-        async with rt.pg.reading() as tx:
+        async with rt.pg.autocommit() as tx:
             await tx.execute(
                 "ALTER TABLE auth_idempotency DROP CONSTRAINT auth_idempotency_made_check"
             )
@@ -213,7 +213,7 @@ async def test_what_is_gone_is_not_found(rt: Runtime, root: Owner) -> None:
 
 async def test_who_lost_the_right_is_told_nothing(rt: Runtime, root: Owner) -> None:
     await root.ask("POST", "/api-keys", headers=KEY, json=body(owner="organization"))
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute("UPDATE auth_users SET platform_admin = FALSE")
         await tx.execute("UPDATE auth_memberships SET role = 'auditor'")
     signed = {"email": root.person.email, "password": root.person.password}

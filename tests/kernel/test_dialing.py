@@ -311,13 +311,13 @@ async def test_a_host_is_left_later_where_the_first_look_failed(database_url: st
     async with Proxy(at).listening() as first, Proxy(at).listening() as second:
         url = with_place(database_url, f"127.0.0.1:{first.port}", f"127.0.0.1:{second.port}")
         pg = await Postgres.connect(url, "public")
-        async with pg.reading():  # else it is this connection that is used again
-            async with pg.reading():
+        async with pg.autocommit():  # else it is this connection that is used again
+            async with pg.autocommit():
                 pass
             assert len(first.pairs) == 2
-            async with pg.reading():
+            async with pg.autocommit():
                 first.swallowing = True
-                async with pg.reading():  # a third one: it has to use the other host
+                async with pg.autocommit():  # a third one: it has to use the other host
                     assert pg.is_unsure
         second.swallowing = True
         assert not await pg.leave_silent()

@@ -18,10 +18,10 @@ NO = Refused(Reason.FORBIDDEN, "no")
 @pytest.fixture
 async def pg(database_url: str) -> AsyncIterator[Postgres]:
     opened = await Postgres.connect(database_url, "public")
-    async with opened.reading() as tx:
+    async with opened.autocommit() as tx:
         await tx.execute("CREATE TABLE scratch (n int UNIQUE)")
     yield opened
-    async with opened.reading() as tx:
+    async with opened.autocommit() as tx:
         await tx.execute("DROP TABLE scratch")
     await opened.close()
 
@@ -114,7 +114,7 @@ async def test_a_connection_lost_before_the_commit_is_unavailable_and_the_next_o
     with pytest.raises(Refused) as caught:  # noqa: PT012 - the block is the transaction
         async with pg.decision() as tx:
             await put(tx, 1)
-            async with pg.reading() as other:
+            async with pg.autocommit() as other:
                 await other.execute("SELECT pg_terminate_backend($1, 5000)", await pid(tx))
     assert caught.value.reason is Reason.UNAVAILABLE
     assert caught.value.retry_after
@@ -219,7 +219,7 @@ async def test_what_did_not_commit_publishes_nothing(pg: Postgres) -> None:
     with pytest.raises(Refused):  # noqa: PT012 - the block is the transaction
         async with pg.decision() as tx:
             tx.after_commit(["lost"])
-            async with pg.reading() as other:
+            async with pg.autocommit() as other:
                 await other.execute("SELECT pg_terminate_backend($1, 5000)", await pid(tx))
     assert told.heard == []
 
@@ -255,7 +255,7 @@ async def test_what_cannot_be_published_is_not_acknowledged_and_keeps_nothing_el
 @pytest.mark.parametrize("during", ["commit", "publishing"])
 async def test_who_goes_away_keeps_nothing_from_being_published(pg: Postgres, during: str) -> None:
     told = Told(pg)
-    async with pg.reading() as tx:  # a commit that waits: for the check of a deferred constraint
+    async with pg.autocommit() as tx:  # a commit that waits: for the check of a deferred constraint
         await tx.execute("CREATE TABLE slow (n int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
     try:
         async with pg.decision() as other:
@@ -286,14 +286,14 @@ async def test_who_goes_away_keeps_nothing_from_being_published(pg: Postgres, du
                 await asyncio.sleep(0.01)
         assert told.heard == [(["a"], [1])]
     finally:
-        async with pg.reading() as tx:
+        async with pg.autocommit() as tx:
             await tx.execute("DROP TABLE slow")
     assert pg.gauges()["open"] == pg.gauges()["idle"]
 
 
 async def until_one_waits(pg: Postgres) -> None:
     asked = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"
-    async with asyncio.timeout(5), pg.reading() as tx:
+    async with asyncio.timeout(5), pg.autocommit() as tx:
         while not await tx.fetchval(asked):
             await asyncio.sleep(0.01)
 

@@ -73,7 +73,7 @@ def test_arguments_stand_in_the_order_of_the_header() -> None:
 async def test_rows_become_structs_and_a_missing_one_is_none(database_url: str) -> None:
     pg = await Postgres.connect(database_url, "public")
     rows = Rows(Statement("s", ("n",), "SELECT m AS n FROM generate_series(1, $1::int) m"), One)
-    async with pg.reading() as tx:
+    async with pg.autocommit() as tx:
         assert await rows.all(tx, n=2) == [One(1), One(2)]
         assert await rows.one(tx, n=1) == One(1)
         assert await rows.maybe(tx, n=0) is None

@@ -16,7 +16,7 @@ TRAIL = "auth_eventos, auth_event_seals, auth_event_chains"
 @asynccontextmanager
 async def filled(rt: Runtime) -> AsyncIterator[None]:
     """Fill it with events, none sealed; leave nothing of it."""
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await audit.make_partitions(tx, FIRST, 4)
         await tx.execute(
             f"INSERT INTO auth_eventos ({', '.join(COLUMNS)}) {GENERATED}",
@@ -25,7 +25,7 @@ async def filled(rt: Runtime) -> AsyncIterator[None]:
         )
         await tx.execute("ANALYZE auth_eventos")
     yield
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute(f"TRUNCATE {TRAIL}")
         await tx.execute(f"ANALYZE {TRAIL}")
         for month in ("2025_01", "2025_02", "2025_03", "2025_04"):

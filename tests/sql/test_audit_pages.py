@@ -93,7 +93,7 @@ RARE: dict[str, Any] = {
 
 async def test_of_two_filters_the_rare_one_leads(full: Runtime) -> None:
     """Else a page of what is not there looks at everything that came from an office."""
-    async with full.pg.reading() as tx:
+    async with full.pg.autocommit() as tx:
         await tx.execute(
             "UPDATE auth_eventos SET ip = $2::text::inet WHERE request_id ~ '[02468]$'"
             " AND chain_id = $1",
@@ -114,7 +114,7 @@ async def test_of_two_filters_the_rare_one_leads(full: Runtime) -> None:
     pairs += [{**HEAVY}, {**HEAVY, "event_type": "no.such"}]
     ends = UUID(int=0), UUID(int=2**128 - 1)
     for filters in pairs:
-        async with full.pg.reading() as tx:
+        async with full.pg.autocommit() as tx:
             led = await leading(tx, BIG, Filter(**filters), *ends)
         found = await examined(full, led.statement, **filters)
         assert found["removed"] < 1000, (filters, led.statement.name)

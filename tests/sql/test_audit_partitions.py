@@ -16,7 +16,7 @@ FIRST = datetime(2031, 11, 30, 23, 30, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 async def _without_leftovers(rt: Runtime) -> None:
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         rows = await tx.fetch(
             "SELECT inhrelid::regclass::text AS name FROM pg_inherits"
             " WHERE inhparent = 'auth_eventos'::regclass"
@@ -46,7 +46,7 @@ async def test_an_event_goes_to_the_partition_of_its_month_in_utc(
 
 
 async def test_making_them_again_makes_none(rt: Runtime) -> None:
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         assert await audit.make_partitions(tx, FIRST, 3) == 3
         assert await audit.make_partitions(tx, FIRST, 3) == 0
         assert await audit.make_partitions(tx, FIRST, 4) == 1
@@ -54,7 +54,7 @@ async def test_making_them_again_makes_none(rt: Runtime) -> None:
 
 async def test_workers_that_make_them_at_once_do_not_collide(rt: Runtime) -> None:
     async def make() -> int:
-        async with rt.pg.reading() as tx:
+        async with rt.pg.autocommit() as tx:
             return await audit.make_partitions(tx, FIRST, 3)
 
     assert sorted(await asyncio.gather(*(make() for _ in range(6)))) == [0, 0, 0, 0, 0, 3]
@@ -66,6 +66,6 @@ async def test_an_event_of_a_month_without_partition_is_kept_and_stays_where_it_
     async with rt.pg.decision() as tx:
         await audit.record(tx, call(at=FIRST), events.SignInFailed(why="unknown"))
     assert await where_is(rt, FIRST) == "auth_eventos_default"
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         assert await audit.make_partitions(tx, FIRST, 2) == 1  # only the month after
     assert await where_is(rt, FIRST) == "auth_eventos_default"

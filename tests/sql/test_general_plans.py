@@ -28,7 +28,7 @@ SELECT chain_id, row_number() OVER (PARTITION BY chain_id ORDER BY event_id), ev
 async def sealed(rt: Runtime) -> AsyncIterator[Runtime]:
     """A trail all of which is sealed."""
     async with filled(rt):
-        async with rt.pg.reading() as tx:
+        async with rt.pg.autocommit() as tx:
             await tx.execute(SEALED, timeout=60)
             await tx.execute(
                 "INSERT INTO auth_event_chains (chain_id, position, hash)"
@@ -59,7 +59,7 @@ async def read(rt: Runtime, queries: Queries, name: str, **values: Any) -> int:
 
 async def test_what_is_sealed_is_not_looked_through_for_what_is_not(sealed: Runtime) -> None:
     """Once a second, by every worker; the marks are where a sealer leaves them."""
-    async with sealed.pg.reading() as tx:
+    async with sealed.pg.autocommit() as tx:
         mark = await tx.fetchval("SELECT pg_current_xact_id()::text::bigint")
         await tx.execute(
             "INSERT INTO auth_eventos (event_id, occurred_at, tenant_id, actor_kind, event_type,"
@@ -95,7 +95,7 @@ async def test_a_stretch_is_compared_with_its_own_seals(sealed: Runtime) -> None
 async def crowded(rt: Runtime) -> given.Given:
     """A person with some API keys and ended sessions, among a hundred others with as many."""
     ada = await given.a_person(rt)
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute(
             "INSERT INTO auth_users (user_id, email, created_at)"
             " SELECT gen_random_uuid(), n || '@acme.example', now() FROM generate_series(1, 100) n"

@@ -228,7 +228,7 @@ async def test_no_secret_is_anywhere_but_in_the_answer_that_shows_it(
                 ):
                     texts += [answer.text, str(answer.headers)]
     await asyncio.sleep(2.5)  # the background has written uses and failures
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         tables = await tx.fetch(
             "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE 'auth%'"
         )

@@ -144,7 +144,7 @@ async def test_the_role_of_one_deployment_has_no_way_into_another_s_schema(
             "INSERT INTO there.auth_eventos DEFAULT VALUES",
             "SELECT there.auth_eventos_partitions(now(), 1)",
         ):
-            async with here.pg.reading() as tx:
+            async with here.pg.autocommit() as tx:
                 with pytest.raises(asyncpg.InsufficientPrivilegeError, match="schema there"):
                     await tx.execute(forbidden)
 
@@ -156,7 +156,7 @@ async def test_the_owner_runs_nothing_that_the_service_s_role_left_in_its_tempor
     async with deployment(settings, "planted", await a_role(settings)) as rt:
         person = await given.a_person(rt)
         await sign_in(rt, call(rt), Credentials(person.email, person.password))
-        async with rt.pg.reading() as tx:
+        async with rt.pg.autocommit() as tx:
             await tx.execute(
                 "CREATE FUNCTION pg_temp.mine() RETURNS boolean LANGUAGE plpgsql AS"
                 " $$ BEGIN DELETE FROM planted.auth_eventos; RETURN true; END $$;"
@@ -166,7 +166,7 @@ async def test_the_owner_runs_nothing_that_the_service_s_role_left_in_its_tempor
             )
             await tx.fetchval("SELECT auth_eventos_partitions('2040-01-01', 1)")
         assert await given.kinds(rt) == ["sign_in.succeeded"]
-        async with rt.pg.reading() as tx:
+        async with rt.pg.autocommit() as tx:
             open_to_it = await tx.fetch(
                 "SELECT proname FROM pg_proc WHERE pronamespace = current_schema()::regnamespace"
                 " AND prosecdef AND NOT 'search_path=planted, pg_temp' = ANY (proconfig)"
@@ -193,10 +193,10 @@ async def test_the_service_runs_as_a_role_that_cannot_touch_its_own_audit_trail(
             "UPDATE auth_event_checkpoints SET position = 0",
             "INSERT INTO schema_migrations (version, name, checksum) VALUES (99, 'x', 'x')",
         ):
-            async with rt.pg.reading() as tx:
+            async with rt.pg.autocommit() as tx:
                 with pytest.raises(asyncpg.InsufficientPrivilegeError):
                     await tx.execute(forbidden)
-        async with rt.pg.reading() as tx:
+        async with rt.pg.autocommit() as tx:
             with pytest.raises(asyncpg.RaiseError, match="not personal"):
                 await tx.execute("SELECT auth_eventos_erase($1, '{known_device}')", person.user_id)
         assert await given.kinds(rt) == ["sign_in.succeeded"]

@@ -183,7 +183,7 @@ async def _plant(planted: Planted) -> None:
     opened = open_secret(told["key"], sealed.json()["ciphertext"], "stripe")
     assert opened == canaries["a secret of the platform"]
 
-    async with inside(planted.running) as rt, rt.pg.reading() as tx:
+    async with inside(planted.running) as rt, rt.pg.autocommit() as tx:
         canaries["the root secret"] = await keyring.open_root(tx, rt.seal)
         for kid, ciphertext in await keyring.list_sealed_keys(tx, "", 10):
             pem = rt.seal.open(keyring.PURPOSE_KEY, kid, ciphertext)

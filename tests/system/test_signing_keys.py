@@ -63,7 +63,7 @@ class World:
 
     async def move(self, change: str, *given: object) -> None:
         """Let time pass, by moving the times of the keys."""
-        async with self.rt.pg.reading() as tx:
+        async with self.rt.pg.autocommit() as tx:
             await tx.execute(f"UPDATE auth_signing_keys SET {change}", *given)
 
 

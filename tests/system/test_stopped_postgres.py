@@ -16,7 +16,7 @@ IN_COMMIT = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
 
 async def slow_commits(rt: Runtime) -> None:
     """Have the first rotation of each family stay in its commit for a second."""
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute(
             "CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS"
             " 'BEGIN PERFORM pg_sleep(1); RETURN NULL; END';"
@@ -39,7 +39,7 @@ async def test_the_grace_begins_when_it_goes_on_and_who_asked_meanwhile_is_no_th
             first = tab.refresh_token
             await slow_commits(rt)
             renewing = asyncio.create_task(tab.refresh())
-            async with rt.pg.reading() as tx:
+            async with rt.pg.autocommit() as tx:
                 while not await tx.fetchval(IN_COMMIT):
                     assert not renewing.done(), "it was not seen in its commit"
                     await asyncio.sleep(0.01)

@@ -162,7 +162,7 @@ async def accept(rt: Runtime, call: Call, token: str, password: str | None, name
     if name:
         check_name(name)
     async with rt.pg.reading() as tx:
-        peeked = await invitations.lock_open(tx, invitations.digest(token), call.at)
+        peeked = await invitations.find_open(tx, invitations.digest(token), call.at)
         known = await _find(tx, peeked.email) if peeked else None
     if peeked is None:
         raise _closed()

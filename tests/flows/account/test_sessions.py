@@ -155,7 +155,7 @@ async def test_a_switch_to_where_one_is_no_member_is_not_found_and_ends_nothing(
     ada = await given.a_person(rt)
     await given.an_organization(rt, "foreign")
     await given.a_membership(rt, ada.user_id, await given.an_organization(rt, "closed"), "owner")
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute("UPDATE auth_organizations SET disabled_at = now() WHERE slug = 'closed'")
     entered = await asking.sign_in(client, ada)
     refused = await client.post(

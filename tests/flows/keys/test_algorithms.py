@@ -61,11 +61,11 @@ def operator(call: Calls) -> Calls:
 @pytest.fixture
 async def rt(rt: Runtime) -> AsyncIterator[Runtime]:
     """A ring of one ES256 key, made now."""
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute("TRUNCATE auth_signing_keys")
     await rt.keyring.ensure(rt.pg)
     yield rt
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute("TRUNCATE auth_signing_keys")
 
 
@@ -412,7 +412,7 @@ async def test_no_other_algorithm_stands_in_for_a_key_that_does_not_open(
     both: Runtime, worker: Worker, operator: Calls
 ) -> None:
     broken = by(access_token(both))
-    async with both.pg.reading() as tx:
+    async with both.pg.autocommit() as tx:
         await tx.execute("UPDATE auth_signing_keys SET sealed = 'x' WHERE kid = $1", broken)
     other = await worker()
     with pytest.raises(Refused, match="no active signing key of ES256"):

@@ -43,12 +43,12 @@ def operator(call: Calls) -> Calls:
 @pytest.fixture
 async def rt(rt: Runtime) -> AsyncIterator[Runtime]:
     """A ring of one key, made now."""
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute("TRUNCATE auth_signing_keys")
     rt.keyring._keys.clear()
     await rt.keyring.ensure(rt.pg)
     yield rt
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute("TRUNCATE auth_signing_keys")
 
 
@@ -172,7 +172,7 @@ async def test_a_worker_that_cannot_open_one_key_goes_on_with_the_others(
 ) -> None:
     first = signing(rt)
     damaged = await rotate_keys(rt, operator())
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute("UPDATE auth_signing_keys SET sealed = 'x' WHERE kid = $1", damaged.kid)
     done = await kill_key(rt, operator(), first)
     assert done.successor is not None

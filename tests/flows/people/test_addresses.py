@@ -31,7 +31,7 @@ async def invited(owner: httpx2.AsyncClient, email: str) -> httpx2.Response:
 
 
 async def folded_before(rt: Runtime, person: given.Given) -> None:
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute(
             "UPDATE auth_users SET folded_before = true WHERE user_id = $1", person.user_id
         )

@@ -260,7 +260,7 @@ async def test_a_commit_that_hangs_is_counted_from_its_end(
     policy = f'"refresh_grace": 2, "lost_answer_grace": 0, "record_every_rotation": {recorded}'
     await given.an_organization(rt, policy=f"{{{policy}}}")
     first = await signed_in(rt, call)
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute(
             "CREATE FUNCTION hang() RETURNS trigger LANGUAGE plpgsql AS"
             " 'BEGIN PERFORM pg_sleep(3); RETURN NULL; END'"
@@ -275,7 +275,7 @@ async def test_a_commit_that_hangs_is_counted_from_its_end(
         third = await again(rt, call, second)
         assert await again(rt, call, first) == third
     finally:
-        async with rt.pg.reading() as tx:
+        async with rt.pg.autocommit() as tx:
             await tx.execute("DROP FUNCTION hang() CASCADE")
 
 
@@ -388,7 +388,7 @@ async def test_a_family_is_one_row_of_constant_size(
     """Routine rotations keep one time more than a new family; a burst of them 127 at most."""
 
     async def size() -> int:
-        async with frozen.pg.reading() as tx:
+        async with frozen.pg.autocommit() as tx:
             found: int = await tx.fetchval("SELECT sum(pg_column_size(f)) FROM auth_families f")
         return found
 
@@ -469,7 +469,7 @@ async def test_who_may_no_longer_act_is_refused_current_token_or_retry(
 ) -> None:
     first = await signed_in(rt, call)
     second = await again(rt, call, first)
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute(statement)
     for token in (first, second):
         with pytest.raises(Refused, match="may not act"):
@@ -480,7 +480,7 @@ async def test_a_role_that_changed_is_in_the_next_token(
     rt: Runtime, call: Callable[..., Call]
 ) -> None:
     first = await signed_in(rt, call)
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute("UPDATE auth_memberships SET role = 'auditor'")
     renewed = await refresh(rt, call(), first)
     claims = rt.tokens.verify(renewed.access_token, rt.clock.now())

@@ -98,7 +98,7 @@ async def test_a_disabled_organization_is_none(rt: Runtime, client: httpx2.Async
     ada = await given.a_person(rt)
     other = await given.an_organization(rt, "other")
     await given.a_membership(rt, ada.user_id, other, "member")
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute("UPDATE auth_organizations SET disabled_at = now() WHERE slug = 'acme'")
     assert (await asking.sign_in(client, ada, organization="acme")).status_code == 401
     assert (await asking.sign_in(client, ada)).json()["organization"]["slug"] == "other"
@@ -185,7 +185,7 @@ async def test_a_password_chosen_while_the_old_one_was_hashed_stops_the_old_one(
 
     async def verify_slowly(on_file: str | None, password: str) -> object:
         verdict = await verify(on_file, password)
-        async with rt.pg.reading() as tx:
+        async with rt.pg.autocommit() as tx:
             await tx.execute(
                 "UPDATE auth_users SET password_hash = 'x', password_changed_at = now()"
             )

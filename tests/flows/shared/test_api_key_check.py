@@ -115,7 +115,7 @@ async def test_what_is_remembered_is_read_again_before_the_feed_forgets(
 ) -> None:
     """A revocation that left the feed is not outlived by a verdict."""
     assert await ask(rt, call(), issued.secret) is None
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute("DELETE FROM auth_api_keys")
     assert await ask(rt, call(), issued.secret) is None
     rt.clock.advance(timedelta(minutes=5))

@@ -69,7 +69,7 @@ def months_kept(rt: Runtime, until: datetime) -> int:
 
 
 async def partitions(rt: Runtime, parent: str) -> set[str]:
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         rows = await tx.fetch(
             "SELECT inhrelid::regclass::text AS name FROM pg_inherits"
             " WHERE inhparent = $1::text::regclass",

@@ -164,7 +164,7 @@ async def reordered_seals(rt: Runtime, chain: Chained) -> None:
 
 async def a_seal_fitted_to_a_changed_event(rt: Runtime, chain: Chained) -> None:
     await a_changed_fact(rt, chain)
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         changed = (await list_links(tx, chain.tenant_id, 3, 4, 1))[0]
         await tx.execute(
             "UPDATE auth_event_seals SET leaf = $2 WHERE event_id = $1",
@@ -177,7 +177,7 @@ async def a_chain_rewritten_to_its_end(rt: Runtime, chain: Chained) -> None:
     """Whoever knows this code can make all hashes fit, but not sign them."""
     await a_changed_fact(rt, chain)
     await a_changed_address(rt, chain)
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         links = await list_links(tx, chain.tenant_id, 0, 100, 100)
         end = genesis(chain.tenant_id)
         for one in links:
@@ -203,7 +203,7 @@ async def a_chain_rewritten_to_its_end(rt: Runtime, chain: Chained) -> None:
 async def a_rewritten_chain_signed_by_a_key_of_their_own(rt: Runtime, chain: Chained) -> None:
     await a_chain_rewritten_to_its_end(rt, chain)
     key = jose.Key("ES256", jose.generate("ES256"))
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         rows = await tx.fetch(
             "SELECT c.checkpoint_id, s.position, s.hash FROM auth_event_checkpoints c"
             " JOIN auth_event_seals s USING (chain_id, position) WHERE chain_id = $1",

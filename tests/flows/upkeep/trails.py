@@ -95,5 +95,5 @@ async def faults(rt: Runtime, chain_id: UUID | None = None, *saved: bytes) -> li
 
 async def run(rt: Runtime, statement: str, *arguments: object) -> str:
     """Spoil something by direct SQL, as the schema's owner."""
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         return await tx.execute(statement, *arguments)

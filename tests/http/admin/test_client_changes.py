@@ -179,7 +179,7 @@ async def test_sessions_end_with_their_client_or_its_right_to_renew_them(
     login = {"email": person.email, "password": person.password}
     assert (await client.post("/auth/login", json=login)).status_code == 200
     form = {"grant_type": "refresh_token", "refresh_token": client.cookies["__Host-refresh"]}
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute(
             "UPDATE auth_sessions SET client_id = $1 WHERE user_id = $2", app, person.user_id
         )

@@ -50,7 +50,7 @@ async def root(rt: Runtime, browser: Browser) -> httpx2.AsyncClient:
 
 async def everything(rt: Runtime) -> dict[str, str]:
     """Return every row of every table as text."""
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         tables = await tx.fetch(
             "SELECT c.relname AS name FROM pg_class c"
             " WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')"
@@ -81,7 +81,7 @@ async def a_life(rt: Runtime, browser: Browser) -> tuple[UserId, httpx2.AsyncCli
     client = browser(ip="198.51.100.77", agent="canary-agent")
     who = await an_owner(rt, client, EMAIL)
     await given.an_organization(rt, "other")
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute("UPDATE auth_users SET name = 'canary-name' WHERE email = $1", EMAIL)
         other = TenantId(
             await tx.fetchval("SELECT tenant_id FROM auth_organizations WHERE slug = 'other'")
@@ -97,7 +97,7 @@ async def a_life(rt: Runtime, browser: Browser) -> tuple[UserId, httpx2.AsyncCli
     moved = browser(ip="198.51.100.79", agent="canary-agent")
     moved.cookies = client.cookies
     assert (await moved.post("/auth/refresh", json={})).status_code == 200
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute(
             "INSERT INTO auth_invitations (invitation_id, tenant_id, email, role, token_hash,"
             " created_at, expires_at) SELECT gen_random_uuid(), $1, $2, 'member',"
@@ -261,7 +261,7 @@ async def test_an_event_takes_the_lock_that_the_erasure_of_its_person_waits_for(
 
 
 async def test_the_database_and_the_seals_call_the_same_keys_personal(rt: Runtime) -> None:
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         sources = [
             await tx.fetchval(f"SELECT pg_get_functiondef('{name}'::regproc)")
             for name in ("auth_eventos_of_erased", "auth_eventos_erase")

@@ -48,7 +48,7 @@ async def test_the_last_one_keeps_their_way_in(rt: Runtime, browser: Browser, wh
     for n, column in enumerate(("m", "u", "o", "p")):
         slug = "top" if column != "o" else "closed"
         who = await given.a_person(rt, f"{n}@top.example", slug=slug, platform_admin=True)
-        async with rt.pg.reading() as tx:
+        async with rt.pg.autocommit() as tx:
             await tx.execute(
                 {
                     "m": "UPDATE auth_memberships SET disabled_at = now() WHERE user_id = $1",
@@ -85,7 +85,7 @@ async def test_of_two_who_take_each_other_s_way_in_at_once_one_is_refused(
     rt: Runtime, browser: Browser, what: str
 ) -> None:
     for n in range(3):
-        async with rt.pg.reading() as tx:
+        async with rt.pg.autocommit() as tx:
             await tx.execute("UPDATE auth_users SET platform_admin = false")
         people = []
         for who in ("a", "b"):

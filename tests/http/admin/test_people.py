@@ -83,7 +83,7 @@ async def test_somebody_who_is_in_no_organization_comes_back_by_a_link_and_their
 ) -> None:
     """They cannot sign in, so that no link could ever be accepted by who was removed everywhere."""
     person = await given.a_person(rt, "was@acme.example")
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute("DELETE FROM auth_memberships WHERE user_id = $1", person.user_id)
     link = (await owner.post("/admin/users", json={"email": person.email})).json()["link"]
     form = {"token": link.partition("#")[2], "password": person.password}
@@ -117,7 +117,7 @@ async def test_an_expired_invitation_is_none(
 ) -> None:
     answer = await owner.post("/admin/users", json={"email": "new@acme.example"})
     token = answer.json()["link"].partition("#")[2]
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute("UPDATE auth_invitations SET expires_at = $1", rt.clock.now())
     refused = await client.post(
         "/auth/invitations/accept", json={"token": token, "password": "a fine long password"}

@@ -218,7 +218,7 @@ async def test_who_left_and_of_whom_no_event_is_kept_is_erased_from_the_folder_t
     await exported(owner.http, wren.person.user_id)
     gone = await owner.ask("DELETE", f"/admin/users/{wren.person.user_id}")
     assert gone.status_code == 204
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute("DELETE FROM auth_eventos")
     erased = await root.ask("DELETE", f"/admin/users/{wren.person.user_id}/personal-data")
     assert erased.status_code == 204

@@ -26,7 +26,7 @@ VALUE = "a database password nobody knows"
 @pytest.fixture
 async def platform(rt: Runtime, client: httpx2.AsyncClient) -> httpx2.AsyncClient:
     await signed_in(rt, client, email="root@acme.example", platform_admin=True)
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute("TRUNCATE auth_secrets, auth_recipients CASCADE")
     return client
 
@@ -172,7 +172,7 @@ async def test_people_and_clients_that_are_no_recipient_get_nothing_sealed(
 ) -> None:
     await platform.put("/admin/secrets/db", json={"value": VALUE, "recipients": ["billing"]})
     assert (await platform.get("/admin/secrets/db/sealed")).status_code == 403
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute("DELETE FROM auth_recipients")
     assert (await billing.sealed("db")).status_code == 403
     assert await given.events(rt, "secret.opened") == []
@@ -189,7 +189,7 @@ async def test_a_recipient_made_anew_under_an_old_name_has_another_key(
     done = await asyncio.gather(*twice, return_exceptions=True)
     reasons = [one.reason if isinstance(one, Refused) else None for one in done]
     assert sorted(map(str, reasons)) == ["None", *[str(Reason.CONFLICT)] * 3]
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         assert (
             await tx.fetchval("SELECT count(*) FROM auth_clients WHERE client_id <> 'console'") == 2
         )
@@ -368,7 +368,7 @@ async def test_a_ciphertext_that_was_damaged_or_moved_is_refused_and_says_how(
     await owner.put("/admin/secrets/db", json=body)
     for name in ("db", "other"):
         await platform.put(f"/admin/secrets/{name}", json=body)
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         touched = await tx.execute(
             f"UPDATE auth_secret_versions SET {damage} WHERE secret_id ="
             " (SELECT secret_id FROM auth_secrets WHERE name = 'db' AND tenant_id IS NULL)"
@@ -404,7 +404,7 @@ async def test_a_mail_server_in_the_vault_that_is_none_costs_no_invitation(
     await platform.put("/admin/secrets/smtp.url", json={"value": "no mail server"})
     invited = await platform.post("/admin/users", json={"email": "eve@acme.example"})
     assert (invited.status_code, bool(invited.json()["link"])) == (201, True)
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute("UPDATE auth_secret_versions SET sealed = 'x'")
     invited = await platform.post("/admin/users", json={"email": "ada@acme.example"})
     assert (invited.status_code, bool(invited.json()["link"])) == (201, True)

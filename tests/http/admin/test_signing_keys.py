@@ -107,7 +107,7 @@ async def test_the_jwks_keeps_its_etag_while_nothing_changes_and_gets_another_wi
 async def test_an_algorithm_in_use_is_rotated_and_killed_beside_that_of_access_tokens(
     platform: httpx2.AsyncClient, rt: Runtime
 ) -> None:
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute("DELETE FROM auth_signing_keys WHERE algorithm <> 'ES256'")
     of_access_tokens = rt.keyring.signing(rt.clock.now()).kid
     made = await platform.post("/admin/signing-keys", json={"algorithm": "RS256"})
@@ -132,7 +132,7 @@ async def test_an_algorithm_in_use_is_rotated_and_killed_beside_that_of_access_t
         ("RS256", "pending"): 1,
     }
     assert (await platform.get("/readyz")).status_code == 200
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute("DELETE FROM auth_signing_keys WHERE algorithm <> 'ES256'")
 
 

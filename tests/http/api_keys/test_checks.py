@@ -359,7 +359,7 @@ async def test_a_key_stops_with_its_owner_and_its_organization(
     made = await member.create()
     assert (await verdict(platform, made["secret"]))["valid"]
     user_id, tenant_id = member.person.user_id, member.person.tenant_id
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         if who == "owner":
             await tx.execute(
                 "UPDATE auth_users SET disabled_at = now() WHERE user_id = $1", user_id

@@ -63,7 +63,7 @@ async def test_the_console_s_cookie_renews_no_other_client_s_session(
 ) -> None:
     await sign_in(rt, client)
     app = await given.a_public_client(rt)
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute("UPDATE auth_sessions SET client_id = $1", app)
     token = client.cookies["__Host-refresh"]
     assert (await client.post("/auth/refresh", json={})).status_code == 401
@@ -77,11 +77,11 @@ async def test_a_session_ends_to_be_renewed_with_its_client_s_right_to(
     """By the row, whatever a worker remembers of the client."""
     token = await sign_in(rt, client)
     app = await given.a_public_client(rt)
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute("UPDATE auth_sessions SET client_id = $1", app)
     answer = await renew(client, token, client_id=app)
     assert answer.status_code == 200
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute(f"UPDATE auth_clients SET {change} WHERE client_id = $1", app)
     answer = await renew(client, answer.json()["refresh_token"], client_id=app)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
@@ -132,6 +132,6 @@ async def test_a_client_with_a_secret_is_not_known_by_its_id_alone(
 )
 async def test_the_database_itself_keeps_the_console_as_it_is(rt: Runtime, change: str) -> None:
     await given.an_organization(rt)
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         with pytest.raises(Exception, match="violates check constraint"):
             await tx.execute(f"UPDATE auth_clients SET {change} WHERE client_id = 'console'")

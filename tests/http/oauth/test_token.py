@@ -51,7 +51,7 @@ async def test_issuing_writes_nothing_to_postgresql(rt: Runtime, service: Machin
 
 
 async def writes(rt: Runtime) -> int:
-    async with rt.pg.reading() as tx:
+    async with rt.pg.autocommit() as tx:
         await tx.execute("SELECT pg_stat_force_next_flush()")
         found: int = await tx.fetchval(
             "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del)::bigint FROM pg_stat_user_tables"
