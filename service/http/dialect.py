@@ -1,7 +1,10 @@
 """The dialect of a route: the format of its errors, and the headers of all its answers.
 
 A router or a handler names its dialect (`opt=speaks(Dialect.OAUTH)`).  The name nearest to the
-handler counts; without one it is the API's.  Nobody compares how a path begins.
+handler counts; without one it is the API's.
+
+A request that has a handler is never judged by its path.  One that no handler of ours answers (404,
+405, OPTIONS) gets the dialect of the path's routes, or of the nearest router above it.
 """
 
 from collections.abc import Iterable

@@ -9,7 +9,7 @@ from msgspec.inspect import StructType, type_info
 from docs import reference
 from service.domain.audit.events import TYPES
 from service.flows.shared.permissions import Permission, Scope
-from service.policy import Policy
+from service.policy import Policy, TokenOverrides, Tokens
 from service.settings import Settings
 
 
@@ -40,6 +40,13 @@ def test_a_page_that_was_edited_or_lost_is_told(
 def test_every_field_says_what_it_is(kind: type[Struct]) -> None:
     said = reference.field_docs(kind)
     assert [name for name in kind.__struct_fields__ if not said.get(name)] == []
+
+
+def test_the_fields_that_an_organization_may_set_are_named() -> None:
+    [told] = [one for one in reference.policy().split("\n\n") if "single organization" in one]
+    named = {name for name in Tokens.__struct_fields__ if f"`{name}`" in told}
+    assert named == set(TokenOverrides.__struct_fields__)
+    assert "algorithm" not in named
 
 
 def test_every_event_type_is_on_its_page() -> None:

@@ -104,10 +104,7 @@ async def disable(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: 
     administrator = require(call, Permission.KEEP_PEOPLE)
     there = target(administrator, tenant_id)
     async with rt.pg.decision() as tx:
-        member = await _hold_member(tx, administrator, there, user_id)
-        await refuse_last_owner(tx, there, member)
-        if member.platform_admin:
-            await refuse_last_way_in(tx, user_id, there)
+        await _hold_dispensable(tx, administrator, there, user_id)
         await users.suspend(tx, there, user_id, call.at)
         suspended = events.MembershipSuspended(tenant_id=there, user_id=user_id)
         await invitations.withdraw(tx, there, user_id, call.at)
@@ -146,10 +143,7 @@ async def remove(rt: Runtime, call: Call, tenant_id: TenantId | None, user_id: U
     administrator = require(call, Permission.KEEP_PEOPLE)
     there = target(administrator, tenant_id)
     async with rt.pg.decision() as tx:
-        member = await _hold_member(tx, administrator, there, user_id)
-        await refuse_last_owner(tx, there, member)
-        if member.platform_admin:
-            await refuse_last_way_in(tx, user_id, there)
+        member = await _hold_dispensable(tx, administrator, there, user_id)
         await users.remove_member(tx, there, user_id)
         await invitations.withdraw_to(tx, there, users.spellings(member.email), call.at)
         keys = await apikeys.revoke_own(tx, there, user_id, call.at)
@@ -191,6 +185,20 @@ async def _hold_member(
     await users.lock_member(tx, tenant_id, user_id)
     member = await find_member(tx, tenant_id, user_id)
     refuse_above(administrator, member.role)
+    return member
+
+
+async def _hold_dispensable(
+    tx: Tx, administrator: Administrator, tenant_id: TenantId, user_id: UserId
+) -> Member:
+    """Lock a member whom the organization and the platform can do without, and return them.
+
+    Refused(CONFLICT) for the last owner, and for the last platform administrator who can sign in.
+    """
+    member = await _hold_member(tx, administrator, tenant_id, user_id)
+    await refuse_last_owner(tx, tenant_id, member)
+    if member.platform_admin:
+        await refuse_last_way_in(tx, user_id, tenant_id)
     return member
 
 
