@@ -28,7 +28,7 @@ from service.flows.shared.permissions import (
     Scope,
 )
 from service.kernel import metrics
-from service.policy import Limit, Policy
+from service.policy import Limit, Policy, TokenOverrides
 from service.settings import PREFIX, Settings
 
 FOLDER = Path(__file__).parent
@@ -99,6 +99,7 @@ def policy() -> str:
     """Return the page of the policy file."""
     parts: list[str] = []
     alone: list[str] = []
+    overrides = ", ".join(f"`{name}`" for name in TokenOverrides.__struct_fields__)
     said = field_docs(Policy)
     for field in _fields(Policy):
         if isinstance(field.type, StructType):
@@ -109,7 +110,7 @@ def policy() -> str:
             alone.append(f"| `{field.encode_name}` | {default} | | {said[field.encode_name]} |")
     return _page(
         "Policy",
-        """
+        f"""
         Policy is a TOML file that `AUTH_POLICY_FILE` names. Every field has a default, so the file
         holds only what you change. An unknown field or a value out of bounds refuses to start.
         Durations are seconds.
@@ -120,14 +121,15 @@ def policy() -> str:
             access_token_ttl = 600
 
             [limits]
-            login = {count = 10, window = 900}
+            login = {{count = 10, window = 900}}
 
             [role_scopes]
             owner = ["orders:read", "orders:write"]
             member = ["orders:read"]
 
-        Fields of `[tokens]` can be set for a single organization as well
-        (`PUT /admin/organizations/{tenant_id}`).
+        Some fields of `[tokens]` can be set for a single organization as well
+        (`PUT /admin/organizations/{{tenant_id}}`):
+        {overrides}.
         """,
         ["## At the top", "", *_HEAD, *alone, *parts],
     )

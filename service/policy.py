@@ -1,6 +1,6 @@
 """The policy: lifetimes, thresholds and limits.
 
-It is read from a TOML file; organizations may override lifetimes.  Durations are in seconds
+It is read from a TOML file; organizations may override part of it.  Durations are in seconds
 (`access_token_ttl = 900`).
 """
 
@@ -31,7 +31,7 @@ looks like a wildcard.  Names that begin with `manage:` are the service's own.""
 
 
 class Tokens(Struct, frozen=True, forbid_unknown_fields=True):
-    """Lifetimes, in seconds."""
+    """Lifetimes in seconds, audience and algorithms of tokens."""
 
     access_token_ttl: Annotated[int, _between(60, 3600)] = 900
     """How long an access token lives."""
@@ -72,7 +72,7 @@ _Overrides: Any = msgspec.defstruct(
 
 
 class TokenOverrides(_Overrides):  # type: ignore[misc]
-    """The lifetimes (seconds) in which an organization differs from the deployment."""
+    """Lifetimes (seconds) and switches that an organization sets for itself."""
 
 
 class Audit(Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,8 +124,9 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     me: Limit = Limit(60, 60)
     """`/auth/me`, for each session."""
     create: Limit = Limit(30, 60)
-    """Creations, for each person.  Changing a password, switching organizations and accepting
-    invitations have the same numbers and counters of their own."""
+    """Creations, for each person or machine.  Changes of a password, switches of the organization
+    (both for each person) and accepted invitations (for each address) have the same numbers and
+    counters of their own."""
     refresh: Limit = Limit(120, 60)
     """Renewals, for each session."""
     unlock: Limit = Limit(5, 3600)
@@ -168,7 +169,7 @@ class Security(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Policy(Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole policy.  An organization may override `tokens`; the rest is for all of them."""
+    """The whole policy.  An organization may override fields of `tokens` (`TokenOverrides`)."""
 
     tokens: Tokens = Tokens()
     lockout: Lockout = Lockout()
@@ -189,7 +190,7 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     """The scopes of a person, by their role.  A role that is not named has none."""
 
     def tokens_for(self, overrides: str | None) -> Tokens:
-        """Return the lifetimes of one organization, whose `TokenOverrides` are given as JSON."""
+        """Return the `tokens` of one organization, whose `TokenOverrides` are given as JSON."""
         return _overridden(self.tokens, overrides) if overrides else self.tokens
 
 

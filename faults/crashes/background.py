@@ -29,14 +29,14 @@ _RESEALS = ("UPDATE auth_root", "UPDATE auth_signing_keys", "UPDATE auth_secret_
 
 _POINTS: tuple[Point, ...] = ("begin", "inside", "commit", "done")
 _SHARES: dict[Victim, float] = {"PostgreSQL": 0.88, "a worker": 0.1, "the service": 0.02}
-"""Of the kills of who seals: PostgreSQL is back soonest."""
+"""How often each is killed while the trail is sealed.  Mostly PostgreSQL: it is back soonest."""
 
 _TRIES, _SEALED_SECONDS = 5, 5.0
 _VERIFIED = 2
 """Verifications of a trail in motion, at least."""
 
 _POSTGRES_EVERY = 5
-"""Of so many rotations of master keys one loses PostgreSQL, the others are killed themselves."""
+"""One rotation of master keys in so many loses PostgreSQL; the others are killed themselves."""
 
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload([__name__])

@@ -34,7 +34,8 @@ from service.embedded.checkout import ROOT
 
 _CALLERS = 16
 _HANG_SECONDS = 10.0
-"""Of a busy machine; what is slow on purpose is asked so that it is not."""
+"""A request without an answer hangs after this long, even on a busy machine.  Routes that wait on
+purpose are asked not to wait."""
 
 _BEARER = re.compile(rb"Bearer (\S{40,})")
 _SLOW = re.compile(r"/stream$")

@@ -63,7 +63,7 @@ FromCaller: TypeAlias = NamedDependency[SkipValidation[RequestContext]]
 
 async def provide_open(scope: Scope) -> RequestContext:
     """For routes that anyone may call."""
-    return _asked(scope)
+    return _unsigned(scope)
 
 
 async def provide_person(scope: Scope) -> RequestContext:
@@ -72,7 +72,7 @@ async def provide_person(scope: Scope) -> RequestContext:
     Refused: UNAUTHENTICATED for nobody and for a machine; FORBIDDEN for a person's token that was
     issued to or for another application.
     """
-    return await _signed(_asked(scope), _needed(scope), authenticate_person)
+    return await _signed(_unsigned(scope), _needed(scope), authenticate_person)
 
 
 async def provide_administrator(scope: Scope) -> RequestContext:
@@ -81,20 +81,24 @@ async def provide_administrator(scope: Scope) -> RequestContext:
     Refused: as `provide_person` for people; INSUFFICIENT_SCOPE for a machine without such a scope;
     FORBIDDEN for an API key.
     """
-    return await _signed(_asked(scope), _needed(scope), authenticate_administrator)
+    return await _signed(_unsigned(scope), _needed(scope), authenticate_administrator)
 
 
 async def provide_caller(scope: Scope) -> RequestContext:
-    """For routes of services: a machine or an API key.  The flow checks the scope.
+    """For routes that check scopes: any caller with a token or an API key, people too.
 
-    Refused: UNAUTHENTICATED; FORBIDDEN for a token that was issued for another service.
+    The flow checks the scope.  Refused: UNAUTHENTICATED; FORBIDDEN for a token that was issued for
+    another service; TOO_MANY for bad API keys; UNAVAILABLE.
     """
-    return await _signed(_asked(scope), _needed(scope), authenticate_caller)
+    return await _signed(_unsigned(scope), _needed(scope), authenticate_caller)
 
 
 async def provide_optional(scope: Scope) -> RequestContext:
-    """For routes that anyone may call; the actor is the signed-in person, if there is one."""
-    context = _asked(scope)
+    """For routes that anyone may call; the actor is the signed-in person, if there is one.
+
+    A bearer token that is sent along must be a person's.  Refused: as `provide_person`.
+    """
+    context = _unsigned(scope)
     token = bearer(scope)
     return context if token is None else await _signed(context, token, authenticate_person)
 
@@ -107,7 +111,7 @@ async def provide_by_cookie(scope: Scope) -> RequestContext:
     other sites cannot cause the request without a preflight.
     """
     refuse_foreign_page(scope)
-    context = _asked(scope)
+    context = _unsigned(scope)
     refresh_token = cookies.read(scope["headers"], cookies.REFRESH)
     if refresh_token is not None and not is_json(scope):
         raise Refused(Reason.UNSUPPORTED_MEDIA, "send application/json")
@@ -130,7 +134,7 @@ async def provide_sign_in(scope: Scope) -> RequestContext:
     """For signing in.  Refused(FORBIDDEN) from a page of an origin that is not allowed."""
     refuse_foreign_page(scope)
     return msgspec.structs.replace(
-        _asked(scope, by_person=True),
+        _unsigned(scope, by_person=True),
         device_token=cookies.read(scope["headers"], cookies.DEVICE),
     )
 
@@ -211,7 +215,8 @@ def runtime(scope: Scope) -> Runtime:
     return rt
 
 
-def _asked(scope: Scope, *, by_person: bool = False) -> RequestContext:
+def _unsigned(scope: Scope, *, by_person: bool = False) -> RequestContext:
+    """Return the context of a request before anybody is authenticated."""
     rt = runtime(scope)
     addresses: ClientAddresses = scope["litestar_app"].state.client_addresses
     client = scope.get("client")
@@ -255,8 +260,14 @@ def _agent(scope: Scope) -> str:
 
 
 __all__ = [
+    "HTTP_1",
     "FromCaller",
     "RequestContext",
+    "header",
+    "headers",
+    "is_json",
+    "may_have_body",
+    "media_type",
     "provide_administrator",
     "provide_by_cookie",
     "provide_caller",
@@ -266,4 +277,5 @@ __all__ = [
     "provide_person",
     "provide_sign_in",
     "provide_sign_out",
+    "runtime",
 ]

@@ -114,4 +114,4 @@ HANDLERS: dict[int | type[Exception], Any] = {
     HTTPException: on_http_exception,
     Exception: on_fault,
 }
-"""What the application is given."""
+"""The handler of each exception, for the application."""

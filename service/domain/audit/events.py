@@ -38,19 +38,19 @@ class SignedIn(Event, tag="sign_in.succeeded", frozen=True):
 
 
 class SignInFailed(Event, tag="sign_in.failed", frozen=True):
-    """A sign-in failed (authn_login_fail).  `why` is only recorded here, never in the answer."""
+    """A sign-in failed (authn_login_fail).  `why` is recorded; the answer never tells it."""
 
     why: Failure
 
 
 class LockedOut(Event, tag="lockout.started", frozen=True):
-    """The last failure allowed locked the account for this device (authn_login_lock)."""
+    """Too many failed sign-ins locked the account for this device (authn_login_lock)."""
 
     known_device: bool
 
 
 class SessionEnded(Event, tag="session.ended", frozen=True):
-    """A session was ended, or `count` sessions together."""
+    """One session was ended, or several at once (`count`).  `why` names the cause."""
 
     why: str
     count: int = 1
@@ -65,13 +65,15 @@ class SessionMoved(Event, tag="session.moved", frozen=True):
 
 
 class TokenRotated(Event, tag="token.rotated", frozen=True):
-    """A refresh token was rotated as usual.  Recorded only where the policy asks for it."""
+    """A refresh token was rotated as usual.  Recorded if policy `record_every_rotation` is true."""
 
     generation: int
 
 
 class FamilyBurned(Event, tag="family.burned", frozen=True):
-    """A refresh token was presented again: someone else holds a copy (RFC 9700 section 4.14.2)."""
+    """A superseded refresh token was used again, so someone may hold a copy; its session was ended
+    (RFC 9700 section 4.14.2).
+    """
 
     presented_generation: int
     current_generation: int
@@ -84,7 +86,7 @@ class PasswordChanged(Event, tag="password.changed", frozen=True):
 
 
 class PasswordChangeFailed(Event, tag="password.change_failed", frozen=True):
-    """The current password was wrong, or the account is locked."""
+    """A person tried to change their password and did not prove the current one; `why` says how."""
 
     why: Failure
 
@@ -102,14 +104,14 @@ class OrganizationCreated(Event, tag="organization.created", frozen=True):
 
 
 class UserCreated(Event, tag="user.created", frozen=True):
-    """A person was added."""
+    """An account was created for a person."""
 
     platform_admin: bool = False
     imported: bool = False
 
 
 class MembershipCreated(Event, tag="membership.created", frozen=True):
-    """A person became a member."""
+    """A person became a member of the organization, with this role."""
 
     role: str
 
@@ -156,7 +158,7 @@ class ClientSecretRotated(Event, tag="client.secret_rotated", frozen=True):
 
 
 class Revoked(Event, tag="revocation.created", frozen=True):
-    """Tokens were revoked by an administrator, or a token by the client that held it."""
+    """An administrator revoked tokens, or a client revoked its own token."""
 
     kind: str
     value: str
@@ -179,7 +181,7 @@ class SigningKeyPublished(Event, tag="signing_key.published", frozen=True):
 
 
 class SigningKeyKilled(Event, tag="signing_key.killed", frozen=True):
-    """A signing key was killed and its tokens are refused; `successor` signs from then on."""
+    """A signing key was killed: its tokens are refused, and `successor` signs from then on."""
 
     kid: str
     state: str
@@ -187,7 +189,7 @@ class SigningKeyKilled(Event, tag="signing_key.killed", frozen=True):
 
 
 class SecretPut(Event, tag="secret.put", frozen=True):
-    """A secret got a new value; `warning` is what the administrator was told about it."""
+    """A secret got a new value.  `warning` is what the answer warned the administrator of."""
 
     name: str
     version: int
@@ -198,7 +200,7 @@ class SecretPut(Event, tag="secret.put", frozen=True):
 
 
 class SecretOpened(Event, tag="secret.opened", frozen=True):
-    """A recipient got a secret, encrypted under its own key; or this service read one it uses."""
+    """A secret was handed to a recipient, encrypted under its key, or was read by this service."""
 
     name: str
     version: int
@@ -206,7 +208,7 @@ class SecretOpened(Event, tag="secret.opened", frozen=True):
 
 
 class SecretDeleted(Event, tag="secret.deleted", frozen=True):
-    """A secret was deleted with all its versions, or only the version `version`."""
+    """A secret was deleted with all its versions; if `version` is given, only that version."""
 
     name: str
     version: int | None = None
@@ -226,7 +228,7 @@ class RecipientDeleted(Event, tag="recipient.deleted", frozen=True):
 
 
 class MasterRotated(Event, tag="master_key.rotated", frozen=True):
-    """All ciphertexts are now under the newest master key; `resealed` of them were not before."""
+    """All ciphertexts are under the newest master key; `resealed` of them were encrypted anew."""
 
     key_id: str
     resealed: int
@@ -251,21 +253,21 @@ class ApiKeyRotated(Event, tag="api_key.rotated", frozen=True):
 
 
 class ApiKeyRevoked(Event, tag="api_key.revoked", frozen=True):
-    """An API key was revoked.  Its record stays."""
+    """An API key was revoked.  It is still listed."""
 
     key_id: ApiKeyId
     prefix: str
 
 
 class ApiKeyDeleted(Event, tag="api_key.deleted", frozen=True):
-    """An API key was deleted, with its record."""
+    """An API key was deleted.  It is no longer listed."""
 
     key_id: ApiKeyId
     prefix: str
 
 
 class ApiKeyRefused(Event, tag="api_key.refused", frozen=True):
-    """Bad API keys were presented, `count` of the same kind; this request was the first."""
+    """API keys were refused, `count` of them for the reason `why`.  The request is the first."""
 
     why: str
     count: int
@@ -273,7 +275,7 @@ class ApiKeyRefused(Event, tag="api_key.refused", frozen=True):
 
 
 class OrganizationChanged(Event, tag="organization.changed", frozen=True):
-    """An organization was renamed, or its lifetimes were changed (`policy`)."""
+    """An organization was renamed (`renamed`), or its token settings were changed (`policy`)."""
 
     renamed: bool
     policy: bool
@@ -288,7 +290,7 @@ class OrganizationEnabled(Event, tag="organization.enabled", frozen=True):
 
 
 class Invited(Event, tag="invitation.created", frozen=True):
-    """A person was invited.  The address is in the invitation, as long as that is kept."""
+    """A person was invited.  The event holds no address: the invitation does, while it is kept."""
 
     role: str
     invitation_id: UUID | None = None
@@ -318,13 +320,13 @@ class MembershipResumed(Event, tag="membership.resumed", frozen=True):
 
 
 class MembershipEnded(Event, tag="membership.ended", frozen=True):
-    """A person is no longer a member."""
+    """A person was removed from the organization.  `role` is the role they had."""
 
     role: str
 
 
 class UserDisabled(Event, tag="user.disabled", frozen=True):
-    """An account was disabled, everywhere."""
+    """An account was disabled, in all organizations."""
 
 
 class UserEnabled(Event, tag="user.enabled", frozen=True):
@@ -332,7 +334,7 @@ class UserEnabled(Event, tag="user.enabled", frozen=True):
 
 
 class UserErased(Event, tag="user.erased", frozen=True):
-    """A person was erased: account, sessions, devices and keys.  See also `trail.erased`."""
+    """A person was erased: account, sessions, devices, API keys.  See also `trail.erased`."""
 
 
 class Unlocked(Event, tag="lockout.lifted", frozen=True):
@@ -340,7 +342,7 @@ class Unlocked(Event, tag="lockout.lifted", frozen=True):
 
 
 class TrailExported(Event, tag="trail.exported", frozen=True):
-    """Events were written to a file of the organization's folder."""
+    """Events of the trail were exported to a file in the organization's folder."""
 
     name: str
     first: datetime | None = None
@@ -349,19 +351,19 @@ class TrailExported(Event, tag="trail.exported", frozen=True):
 
 
 class PersonExported(Event, tag="user.exported", frozen=True):
-    """The data that an organization keeps about a person was written to a file of its folder."""
+    """The data that an organization keeps about a person was exported to a file in its folder."""
 
     name: str
 
 
 class TrailExportDeleted(Event, tag="trail.export_deleted", frozen=True):
-    """An export file was deleted.  The events stay."""
+    """A file of an export was deleted.  The trail itself still has the events."""
 
     name: str
 
 
 class TrailPruned(Event, tag="trail.pruned", frozen=True):
-    """Retention dropped whole months of events, and the checkpoints of dropped events."""
+    """Months of events that are older than the retention were deleted, with their checkpoints."""
 
     months: int
     before: datetime
@@ -369,7 +371,7 @@ class TrailPruned(Event, tag="trail.pruned", frozen=True):
 
 
 class TrailErased(Event, tag="trail.erased", frozen=True):
-    """A person's addresses and user agents were removed from the trail.  The events stay."""
+    """A person's addresses and user agents were removed from the trail.  Their events were kept."""
 
 
 class LogoChanged(Event, tag="organization.logo_changed", frozen=True):

@@ -18,7 +18,8 @@ async def authenticate(rt: Runtime, token: str, at: datetime) -> Person | Machin
     """Return the person, machine or API key that a token was issued to.
 
     Needs no query while the worker's revocations are fresh.  Refused: UNAUTHENTICATED when the
-    token is not genuine, has expired or is revoked; UNAVAILABLE when its revocation is unknown.
+    token is not genuine, has expired or is revoked; FORBIDDEN when it was issued for another
+    service (`aud`); UNAVAILABLE when its revocation is unknown.
     """
     claims = await verify(rt, token, at)
     if claims.aud != rt.tokens.audience:
@@ -51,7 +52,10 @@ def _bearer(claims: Claims) -> Person | Machine | ApiKey:
 
 
 async def verify(rt: Runtime, token: str, at: datetime) -> Claims:
-    """Return the claims of a token that is genuine, not expired and not revoked."""
+    """Return the claims of a token that is genuine, not expired and not revoked.
+
+    Its audience may be any.  Refused: UNAUTHENTICATED; UNAVAILABLE.
+    """
     await rt.keyring.learn(rt.pg, token)
     claims = rt.tokens.verify(token, at, any_audience=True)
     if await rt.revocations.is_revoked(marks(claims)):

@@ -22,7 +22,7 @@ LONGEST_TOKEN = 3600
 
 
 class Cause(Enum):
-    """Why sessions end: as their rows and events say it, and as the feed of revocations does."""
+    """Why sessions end.  Rows and events record `why`; the revocation feed publishes `reason`."""
 
     SIGNED_OUT = Why.SIGNED_OUT, "signed out"
     TOKEN_REVOKED = Why.SIGNED_OUT, "refresh token revoked"
@@ -89,13 +89,13 @@ async def end(
 ) -> list[Revocation]:
     """End sessions and their families, record it, and revoke what was issued for them.
 
-    Returns the revocation of each session that was ended.  `told`: the events of an act that is
-    more than an end of sessions and says so itself; else each organization is told of its sessions
-    by one event, if there were any.  `reason`: what the feed says instead of the cause.
+    Returns the revocation of each session that was ended.  `told`: the events to record instead of
+    one `SessionEnded` for each organization that had such sessions.  `reason`: what the feed
+    publishes instead of the cause's reason.
 
-    The last thing a transaction does but for other revocations: the rows of sessions, then those
-    of families, then events, then the counter of the revocations.  An act that has something to do
-    between calls `take` and `close`.
+    Call it last in a transaction; only other revocations may follow.  It locks the rows of
+    sessions, of families and of events, then the counter of the revocations.  An act that must do
+    something after the sessions are locked calls `take`, and `close` at its end.
     """
     ended = await take(call, tx, which, cause)
     if told is None:

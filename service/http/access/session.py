@@ -55,7 +55,7 @@ async def login(context: FromCaller, data: JSONBody[SignInForm]) -> Response[Sig
 @post("/refresh", status_code=200, dependencies={"context": Provide(provide_by_cookie)})
 async def renew(
     context: FromCaller,
-    data: JSONBody[Nothing] = _NOTHING,  # noqa: ARG001 - checked at the gate
+    data: JSONBody[Nothing] = _NOTHING,  # noqa: ARG001 - checked by its type
 ) -> Response[SignedInAnswer]:
     """Refresh the session of the cookie."""
     if context.refresh_token is None:
