@@ -37,11 +37,12 @@ UPDATE auth_signing_keys
    AND killed_at IS NULL
    AND (retires_at IS NULL OR retires_at > $3);
 
--- name: keep_on(retires_at)
+-- name: keep_on(algorithms, retires_at)
 -- Their successor, which was to begin at that moment, is gone: they sign until there is another one.
 UPDATE auth_signing_keys
    SET retires_at = NULL, removes_at = NULL
- WHERE retires_at = $1
+ WHERE algorithm = ANY ($1::text[])
+   AND retires_at = $2
    AND killed_at IS NULL;
 
 -- name: kill(kid, killed_at)

@@ -42,11 +42,12 @@ async def kill(
     if found is None:
         return None
     await store.kill(tx, kid, at)
+    left = [key for key in published if key is not found]
     successor = None
-    if schedule.needs_successor(found, [key for key in published if key is not found], at):
+    if schedule.needs_successor(found, left, at):
         successor = await store.insert_key(
             tx, seal, fresh, at, at, retires_at=found.retires_at, removes_at=found.removes_at
         )
     elif found.state(at) == "pending":
-        await store.keep_on(tx, found.activates_at)
+        await store.keep_on(tx, schedule.kept_on(found, left), found.activates_at)
     return Killed(found, found.state(at), successor)

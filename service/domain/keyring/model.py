@@ -124,6 +124,17 @@ class Schedule(Struct, frozen=True):
         unused = set(ALGORITHMS) - {*self.in_use} if new == self.access_tokens else ()
         return [new, *sorted(unused)]
 
+    def kept_on(self, killed: Described, left: Iterable[Described]) -> list[Algorithm]:
+        """Return the algorithms whose keys go on when a pending key is killed.
+
+        Keys of several algorithms may begin to sign at the same moment.  What the others replace
+        retires then as before.  All else goes on, whatever the policy was when the killed key was
+        published.
+        """
+        beside = [key for key in left if key.activates_at == killed.activates_at]
+        replaced = {one for key in beside for one in self.replaced_by(key.algorithm)}
+        return [one for one in ALGORITHMS if one not in replaced]
+
     def access_token_algorithm(self, keys: Sequence[Described], at: datetime) -> Algorithm:
         """Return the algorithm that signs access tokens at a moment.
 
@@ -140,7 +151,7 @@ class Schedule(Struct, frozen=True):
             before, key=lambda key: (key.algorithm not in in_use, key.activates_at)
         ).algorithm
 
-    def needs_successor(self, killed: Described, left: list[Described], at: datetime) -> bool:
+    def needs_successor(self, killed: Described, left: Sequence[Described], at: datetime) -> bool:
         """Whether a new key must sign at once in place of a killed one."""
         if killed.state(at) != "active" or any(
             key.signs(at) for key in _of(killed.algorithm, left)

@@ -126,9 +126,9 @@ async def retire_others(
     )
 
 
-async def keep_on(tx: Tx, retires_at: datetime) -> None:
-    """Let the keys that would retire at that moment go on until they get another successor."""
-    await _keep_on.run(tx, retires_at=retires_at)
+async def keep_on(tx: Tx, algorithms: list[jose.Algorithm], retires_at: datetime) -> None:
+    """Let keys that would retire at that moment go on until they get another successor."""
+    await _keep_on.run(tx, algorithms=algorithms, retires_at=retires_at)
 
 
 async def kill(tx: Tx, kid: str, at: datetime) -> None:

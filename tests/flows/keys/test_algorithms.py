@@ -476,3 +476,32 @@ async def test_a_killed_first_key_of_an_algorithm_leaves_the_one_before_to_sign_
     (next_one,) = await rotate_when_due(after, operator())
     rt.clock.advance(HOUR)
     assert by(access_token(after)) == next_one.kid
+
+
+@pytest.mark.parametrize("killed", BOTH)
+async def test_of_two_keys_that_begin_together_the_death_of_one_lets_the_other_take_over(
+    both: Runtime, operator: Calls, killed: Algorithm
+) -> None:
+    """Both came due in one round, so that those they replace retire at the same moment."""
+    kept: Algorithm = "RS256" if killed == "ES256" else "ES256"
+    old = {one: by(token_by(both, one)) for one in BOTH}
+    both.clock.advance(timedelta(days=90))
+    made = {key.algorithm: key for key in await rotate_when_due(both, operator())}
+    assert made["ES256"].activates_at == made["RS256"].activates_at
+    assert (await kill_key(both, operator(), made[killed].kid)).successor is None
+    both.clock.advance(HOUR)
+    assert by(token_by(both, killed)) == old[killed]
+    assert by(token_by(both, kept)) == made[kept].kid
+    both.clock.advance(RETIRED_FOR)
+    assert dict(published(both)) == {killed: old[killed], kept: made[kept].kid}
+
+
+async def test_a_new_algorithm_that_is_taken_back_and_killed_leaves_the_one_before_to_sign(
+    rt: Runtime, worker: Worker, operator: Calls
+) -> None:
+    old = by(access_token(rt))
+    (coming,) = await rotate_when_due(await worker(policy_of("EdDSA")), operator())
+    before = await worker(policy_of("ES256"))
+    await kill_key(before, operator(), coming.kid)
+    rt.clock.advance(2 * HOUR)
+    assert by(access_token(before)) == old
