@@ -1,6 +1,6 @@
 """Revoke a token at the request of its own client (RFC 7009)."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
 from service.domain import audit, families, revocations
@@ -9,15 +9,13 @@ from service.domain.clients import Client
 from service.domain.families import PresentedToken
 from service.domain.revocations import Kind
 from service.domain.tokens import Claims
-from service.flows.shared.authenticate import marks
-from service.flows.shared.ending import Cause, One, end
+from service.flows.shared.authenticate import marks, read
+from service.flows.shared.ending import PAST_EXPIRY, Cause, One, end
 from service.flows.shared.issuing import minter
 from service.kernel.call import Call
 from service.kernel.ids import SessionId, TenantId, UserId
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
-
-_LEEWAY = timedelta(seconds=60)
 
 
 async def revoke_token(rt: Runtime, call: Call, client: Client, token: str) -> None:
@@ -45,11 +43,12 @@ async def _revoke_refresh(
 
 
 async def _revoke_access(rt: Runtime, call: Call, client_id: str, token: str) -> None:
-    await rt.keyring.learn(rt.pg, token)
     try:
-        claims = rt.tokens.verify(token, call.at)
-    except Refused:
-        return
+        claims = await read(rt, token, call.at)
+    except Refused as refused:
+        if refused.reason is Reason.UNAUTHENTICATED:
+            return
+        raise
     _check_owner(claims.client_id, client_id)
     if await rt.revocations.is_revoked(marks(claims)):
         return  # else one good token would fill the trail, and every verifier's memory
@@ -63,7 +62,7 @@ async def _revoke_access(rt: Runtime, call: Call, client_id: str, token: str) ->
             tenant_id=tenant_id,
             reason="revoked by its client",
             at=call.at,
-            expires_at=datetime.fromtimestamp(claims.exp, UTC) + _LEEWAY,
+            expires_at=datetime.fromtimestamp(claims.exp, UTC) + PAST_EXPIRY,
         )
 
 

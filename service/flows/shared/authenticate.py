@@ -52,15 +52,23 @@ def _bearer(claims: Claims) -> Person | Machine | ApiKey:
 
 
 async def verify(rt: Runtime, token: str, at: datetime) -> Claims:
-    """Return the claims of a token that is genuine, not expired and not revoked.
+    """Return the claims of a token that `read` accepts and that is not revoked.
 
-    Its audience may be any.  Refused: UNAUTHENTICATED; UNAVAILABLE.
+    Refused: UNAUTHENTICATED; UNAVAILABLE.
     """
-    await rt.keyring.learn(rt.pg, token)
-    claims = rt.tokens.verify(token, at, any_audience=True)
+    claims = await read(rt, token, at)
     if await rt.revocations.is_revoked(marks(claims)):
         raise Refused(Reason.UNAUTHENTICATED, private="access token: revoked")
     return claims
+
+
+async def read(rt: Runtime, token: str, at: datetime) -> Claims:
+    """Return the claims of a token that is genuine and not expired, whatever service it is for.
+
+    It may be revoked.  Refused: UNAUTHENTICATED; UNAVAILABLE when its key cannot be looked up.
+    """
+    await rt.keyring.learn(rt.pg, token)
+    return rt.tokens.verify(token, at, any_audience=True)
 
 
 def marks(claims: Claims) -> Marks:

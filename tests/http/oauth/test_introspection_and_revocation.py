@@ -6,6 +6,7 @@ from typing import Any
 
 import asyncpg
 import httpx2
+import msgspec
 import pytest
 
 from service.runtime import Runtime
@@ -162,3 +163,16 @@ async def test_with_postgresql_failing_a_revoke_is_never_acknowledged(
     answer = await service.ask("/oauth/revoke", token=service.token)
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) >= 1
+
+
+async def test_a_token_for_another_service_is_described_and_revoked_as_one_for_this(
+    rt: Runtime, service: Machine
+) -> None:
+    claims = {**given.claims(service.token), "aud": "https://reports.example"}
+    token = rt.keyring.signing(rt.clock.now()).sign(msgspec.json.encode(claims))
+    assert (await service.ask("/oauth/introspect", token=token)).json()["active"]
+    assert (await service.ask("/oauth/revoke", token=token)).status_code == 200
+    answer = await service.ask("/oauth/introspect", token=token)
+    assert answer.json() == {"active": False}
+    (event,) = await given.events(rt, "revocation.created")
+    assert event["detail"]["value"] == claims["jti"]
