@@ -8,9 +8,11 @@ from litestar.openapi import ResponseSpec
 from litestar.types import Scope
 from msgspec import Struct
 
+from service.domain.clients import AuthMethod
 from service.flows.shared import permissions
 from service.http.context import header, runtime
 from service.http.oauth.endpoints import GRANTS
+from service.kernel import jose
 from service.kernel.refusal import Reason, Refused
 from service.runtime import Runtime
 
@@ -20,8 +22,11 @@ _CACHED = {
 }
 
 
-_METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt")
-_ALGORITHMS = ("ES256", "RS256", "PS256", "Ed25519")
+_METHODS = tuple(AuthMethod)
+_AUTHENTICATED = tuple(one for one in AuthMethod if one is not AuthMethod.NONE)
+"""Introspection is not for public clients."""
+
+_ALGORITHMS = tuple(jose.FOREIGN_ALGORITHMS)
 
 
 class Metadata(Struct, frozen=True, omit_defaults=True):
@@ -56,7 +61,7 @@ def metadata(rt: Runtime) -> Metadata:
         grant_types_supported=GRANTS,
         token_endpoint_auth_methods_supported=_METHODS,
         token_endpoint_auth_signing_alg_values_supported=_ALGORITHMS,
-        introspection_endpoint_auth_methods_supported=_METHODS,
+        introspection_endpoint_auth_methods_supported=_AUTHENTICATED,
         introspection_endpoint_auth_signing_alg_values_supported=_ALGORITHMS,
         revocation_endpoint_auth_methods_supported=_METHODS,
         revocation_endpoint_auth_signing_alg_values_supported=_ALGORITHMS,
@@ -70,7 +75,7 @@ def metadata(rt: Runtime) -> Metadata:
     responses={304: ResponseSpec(None, description="As the ETag of If-None-Match has it")},
 )
 async def jwks(scope: Scope) -> Response[bytes]:
-    """Return the public signing keys, the active one first."""
+    """Return the public signing keys: by algorithm, and of each the active one first."""
     return _cached(scope, runtime(scope).keyring.jwks)
 
 

@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
+from service.domain.clients import AuthMethod
+from service.kernel import jose
 from tests.world import ISSUER
 
 WELL_KNOWN = "/.well-known/oauth-authorization-server"
@@ -87,3 +89,22 @@ async def test_rfc_7517_section_5_the_set_is_an_object_of_public_signing_keys(
         assert jwk["use"] == "sig"
         assert jwk["kty"] != "oct"
         assert not jwk.keys() & {"d", "p", "q", "dp", "dq", "qi", "k", "oth"}
+
+
+async def test_section_2_every_way_to_authenticate_is_named_where_it_is_accepted(
+    client: httpx2.AsyncClient,
+) -> None:
+    told = (await client.get(WELL_KNOWN)).json()
+    for endpoint, path in (
+        ("token", "/oauth/token"),
+        ("revocation", "/oauth/revoke"),
+        ("introspection", "/oauth/introspect"),
+    ):
+        named = set(told[f"{endpoint}_endpoint_auth_methods_supported"])
+        form = {"client_id": "console", "token": "x", "grant_type": "refresh_token"}
+        answer = await client.post(path, data={**form, "refresh_token": "x"})
+        accepted = answer.json().get("error") != "invalid_client"
+        assert ("none" in named) is accepted, endpoint
+        assert named | {"none"} == set(AuthMethod)
+        algorithms = told[f"{endpoint}_endpoint_auth_signing_alg_values_supported"]
+        assert algorithms == jose.FOREIGN_ALGORITHMS
