@@ -8,13 +8,19 @@ import functools
 import tomllib
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field, structs
 
 from service.kernel.jose import ALGORITHMS, Algorithm
 from service.kernel.passwords import HashParameters
+
+LONGEST_TOKEN: Final = 3600
+"""The longest lifetime of an access token that any policy allows, in seconds."""
+
+CATCHING_UP: Final = 900
+"""The seconds in which a worker that was cut off still signs by a key that it should not."""
 
 
 class PolicyError(Exception):
@@ -33,7 +39,7 @@ looks like a wildcard.  Names that begin with `manage:` are the service's own.""
 class Tokens(Struct, frozen=True, forbid_unknown_fields=True):
     """Lifetimes in seconds, audience and algorithms of tokens."""
 
-    access_token_ttl: Annotated[int, _between(60, 3600)] = 900
+    access_token_ttl: Annotated[int, _between(60, LONGEST_TOKEN)] = 900
     """How long an access token lives."""
     session_absolute_ttl: Annotated[int, _between(300, 31_536_000)] = 30 * 86_400
     """How long a session lives, however much it is used."""
@@ -153,7 +159,9 @@ class Keys(Struct, frozen=True, forbid_unknown_fields=True):
     """How long a key is published before it signs: verifiers cache the JWKS up to ten minutes."""
     rotate_every: Annotated[int, _between(3600, 10 * 31_536_000)] = 90 * 86_400
     """How long a key signs before its successor is made."""
-    retired_for: Annotated[int, _between(3600 + 900, 31_536_000)] = 3600 + 900
+    retired_for: Annotated[int, _between(LONGEST_TOKEN + CATCHING_UP, 31_536_000)] = (
+        LONGEST_TOKEN + CATCHING_UP
+    )
     """How long a key stays published after it last signed: the longest token life + 15 minutes."""
 
 

@@ -1,21 +1,21 @@
 """Kill a signing key, in an emergency.  It takes effect everywhere within a second."""
 
 import asyncio
-from datetime import timedelta
 
 from service.domain import audit, keyring, revocations
 from service.domain.audit import events
 from service.domain.keyring import Fresh, Killed
 from service.domain.revocations import Kind
-from service.flows.shared.ending import LONGEST_TOKEN
+from service.flows.shared.ending import LASTS
 from service.flows.shared.permissions import Permission, require
 from service.kernel.call import Call, Operator
 from service.kernel.refusal import Reason, Refused
+from service.policy import CATCHING_UP, seconds
 from service.runtime import Runtime, key_schedule
 
-_LASTS = timedelta(seconds=LONGEST_TOKEN + 900)
-"""How long the revocation is kept.  The 15 minutes are for a worker that was cut off at that moment
-and signs a little longer than the others."""
+KILLED_FOR = LASTS + seconds(CATCHING_UP)
+"""How long the revocation is kept: a worker that was cut off at that moment signs a little longer
+than the others."""
 
 
 async def kill_key(rt: Runtime, call: Call, kid: str) -> Killed:
@@ -51,7 +51,7 @@ async def kill_key(rt: Runtime, call: Call, kid: str) -> Killed:
             tenant_id=None,
             reason="signing key killed",
             at=call.at,
-            expires_at=call.at + _LASTS,
+            expires_at=call.at + KILLED_FOR,
         )
     await rt.keyring.refresh(rt.pg)
     return killed

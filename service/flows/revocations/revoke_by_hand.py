@@ -1,6 +1,5 @@
 """An administrator revokes tokens."""
 
-from datetime import timedelta
 from uuid import UUID
 
 from msgspec import Struct
@@ -17,7 +16,7 @@ from service.domain import (
 )
 from service.domain.audit import events
 from service.domain.revocations import Kind, Revocation
-from service.flows.shared.ending import LONGEST_TOKEN, Cause, One, end
+from service.flows.shared.ending import LASTS, Cause, One, end
 from service.flows.shared.idempotency import find_made, keep_made
 from service.flows.shared.permissions import (
     Administrator,
@@ -33,8 +32,6 @@ from service.kernel.ids import ApiKeyId, SessionId, TenantId, UserId
 from service.kernel.refusal import Reason, Refused
 from service.kernel.sql import Tx
 from service.runtime import Runtime
-
-_LASTS = timedelta(seconds=LONGEST_TOKEN + 60)
 
 NEEDS = {
     Kind.SID: Permission.END_SESSIONS,
@@ -100,7 +97,7 @@ async def revoke_by_hand(rt: Runtime, call: Call, asked: ToRevoke) -> Revocation
                 tenant_id=tenant_id,
                 reason=asked.reason,
                 at=at,
-                expires_at=at + _LASTS,
+                expires_at=at + LASTS,
             )
         (entry,) = entries
         await keep_made(rt, tx, call, entry.seq)

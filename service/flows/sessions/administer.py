@@ -70,6 +70,7 @@ async def end_person_sessions(rt: Runtime, call: Call, user_id: UserId) -> int:
     Refused: NOT_FOUND; FORBIDDEN for an owner's sessions, unless the caller is an owner.
     """
     administrator = require(call, Permission.END_SESSIONS)
+    cause = Cause.ENDED_BY_ADMIN
     async with rt.pg.decision() as tx:
         within = reach(administrator)
         if within is None:
@@ -79,29 +80,27 @@ async def end_person_sessions(rt: Runtime, call: Call, user_id: UserId) -> int:
         else:
             await users.lock_member(tx, within, user_id)
             refuse_above(administrator, (await find_member(tx, within, user_id)).role)
-        ended = await take(call, tx, OfPerson(user_id, within), Cause.ENDED_BY_ADMIN)
+        ended = await take(call, tx, OfPerson(user_id, within), cause)
         groups = sorted(by_organization(ended).items())
-        told = [_told(tenant_id, len(group), user_id) for tenant_id, group in groups]
-        told = told or [_told(administrator.tenant_id, 0, user_id)]
-        await close(call, tx, ended, Cause.ENDED_BY_ADMIN, told)
+        told = [_told(cause, tenant_id, len(group), user_id) for tenant_id, group in groups]
+        told = told or [_told(cause, administrator.tenant_id, 0, user_id)]
+        await close(call, tx, ended, cause, told)
     return len(ended)
 
 
 async def end_organization_sessions(rt: Runtime, call: Call, tenant_id: TenantId) -> int:
     """End every session of an organization; return how many.  Refused(NOT_FOUND)."""
     there = target(require(call, Permission.END_ORGANIZATION_SESSIONS), tenant_id)
+    cause = Cause.ORGANIZATION_SIGNED_OUT
     async with rt.pg.decision() as tx:
         await find_organization(tx, there)
-        ended = await take(call, tx, OfOrganization(there), Cause.ORGANIZATION_SIGNED_OUT)
-        told = [_told(there, len(ended))]
-        await close(call, tx, ended, Cause.ORGANIZATION_SIGNED_OUT, told)
+        ended = await take(call, tx, OfOrganization(there), cause)
+        await close(call, tx, ended, cause, [_told(cause, there, len(ended))])
     return len(ended)
 
 
 def _told(
-    tenant_id: TenantId | None, count: int, user_id: UserId | None = None
+    cause: Cause, tenant_id: TenantId | None, count: int, user_id: UserId | None = None
 ) -> events.SessionEnded:
     """Return the event of an act that ended so many sessions, none too."""
-    return events.SessionEnded(
-        tenant_id=tenant_id, user_id=user_id, why=Cause.ENDED_BY_ADMIN.why, count=count
-    )
+    return events.SessionEnded(tenant_id=tenant_id, user_id=user_id, why=cause.why, count=count)

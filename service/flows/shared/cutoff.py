@@ -18,11 +18,10 @@ from typing import Final, TypeVar
 
 from service.domain import revocations
 from service.domain.revocations import Kind
-from service.flows.shared.ending import LONGEST_TOKEN
+from service.flows.shared.ending import LASTS
 from service.kernel.ids import TenantId
 from service.kernel.postgres import Decision
 from service.kernel.refusal import unavailable
-from service.policy import seconds
 from service.runtime import Runtime
 
 State = TypeVar("State")
@@ -75,5 +74,5 @@ async def cut_off(
         tenant_id=tenant_id,
         reason=reason,
         at=rt.clock.now(),
-        lasts=seconds(LONGEST_TOKEN + 60),
+        lasts=LASTS,
     )

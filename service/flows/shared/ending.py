@@ -1,9 +1,9 @@
 """End sessions and API keys, and revoke all tokens that were issued for them."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
@@ -15,10 +15,13 @@ from service.domain.sessions import Ended, Why
 from service.kernel.call import Call
 from service.kernel.ids import ApiKeyId, SessionId, TenantId, UserId
 from service.kernel.postgres import Decision
-from service.policy import seconds
+from service.policy import LONGEST_TOKEN, seconds
 
-LONGEST_TOKEN = 3600
-"""The longest lifetime of an access token that any policy allows, in seconds."""
+PAST_EXPIRY: Final = timedelta(seconds=60)
+"""How long a revocation is kept after its last token expired, since clocks differ."""
+
+LASTS: Final = seconds(LONGEST_TOKEN) + PAST_EXPIRY
+"""How long a revocation is kept that is not of one token: longer than any token lives."""
 
 
 class Cause(Enum):
@@ -143,7 +146,7 @@ async def close(
             tenant_id=tenant_id,
             reason=reason or cause.reason,
             at=call.at,
-            expires_at=call.at + seconds(LONGEST_TOKEN + 60),
+            expires_at=call.at + LASTS,
         )
     ]
 
@@ -184,5 +187,5 @@ async def close_keys(
         tenant_id=tenant_id,
         reason=reason,
         at=at,
-        expires_at=at + seconds(LONGEST_TOKEN + 60),
+        expires_at=at + LASTS,
     )
