@@ -55,7 +55,10 @@ def rotate(algorithm: Algorithm | None, *, as_json: bool) -> None:
 @click.argument("kid")
 @click.option("--json", "as_json", is_flag=True)
 def kill(kid: str, *, as_json: bool) -> None:
-    """Kill a key: a new one signs at once, and every token of the killed key is refused."""
+    """Kill a key: every token of it is refused.
+
+    If it was the active key of an algorithm in use, a new key signs at once.
+    """
 
     async def act(rt: Runtime, call: Call) -> Killed:
         return await kill_key(rt, call, kid)

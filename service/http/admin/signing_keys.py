@@ -63,7 +63,10 @@ async def rotate(
 
 @delete("/signing-keys/{kid:str}", status_code=204)
 async def kill(context: FromCaller, kid: FromPath[KeyId]) -> None:
-    """Kill a key: a new one signs at once, and every token of the killed key is refused."""
+    """Kill a key: every token of it is refused.
+
+    If it was the active key of an algorithm in use, a new key signs at once.
+    """
     await kill_key(context.rt, context.call, kid)
 
 
