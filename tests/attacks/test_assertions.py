@@ -75,6 +75,26 @@ async def signer(rt: Runtime, call: Callable[..., Call]) -> Signer:
     return Signer(made.client.client_id, private)
 
 
+async def test_a_key_that_was_added_works_at_once(
+    rt: Runtime, client: httpx2.AsyncClient, signer: Signer
+) -> None:
+    """A worker that knows the client from before reads it again before it refuses."""
+    now = rt.clock.now().timestamp()
+    payload = json.dumps(signer.claims(now)).encode()
+    assert (await present(client, signer.signed(header(), payload))).status_code == 200
+    added = Signer(signer.client_id, ec.generate_private_key(ec.SECP256R1()))
+    keys = [public_jwk(signer.private), public_jwk(added.private, "added")]
+    async with rt.pg.reading() as tx:
+        await tx.execute(
+            "UPDATE auth_clients SET jwks = $2::text::jsonb WHERE client_id = $1",
+            signer.client_id,
+            msgspec.json.encode({"keys": keys}).decode(),
+        )
+    payload = json.dumps(signer.claims(now, jti="second")).encode()
+    answer = await present(client, added.signed(header(kid="added"), payload))
+    assert answer.status_code == 200, answer.text
+
+
 async def present(
     client: httpx2.AsyncClient, assertion: str, path: str = "/oauth/token", **more: str
 ) -> httpx2.Response:

@@ -44,8 +44,9 @@ class KnownClients:
     def find(self, client_id: str, at: datetime, *, doubtful: bool = False) -> Known | None:
         """Return what is known of a client and not too old.
 
-        `doubtful`: by what is known, the caller would refuse: the secret is wrong, or the client is
-        not first-party.  The client may have changed: it is read again, once a second at most.
+        `doubtful`: by what is known, the caller would refuse: a credential, a grant or a scope does
+        not fit, or the client is not first-party.  The client may have changed: it is read again,
+        once a second at most.
         """
         known = self._known.get(client_id)
         if known is None:

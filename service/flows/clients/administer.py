@@ -47,6 +47,12 @@ from service.policy import seconds
 from service.runtime import Runtime
 
 SHORTEST_OVERLAP = int(BELIEVED.total_seconds())
+_LISTS = ("scopes", "grant_types", "redirect_uris", "post_logout_redirect_uris", "origins")
+_WIDE = frozenset(
+    {*_LISTS, "jwks", "token_endpoint_auth_method", "first_party", "require_pkce", "profile"}
+)
+"""What a client may do, or proves itself by."""
+
 LONGEST_OVERLAP = 7 * 86_400
 """Seconds."""
 OVERLAPS = f"0, or a number of seconds from {SHORTEST_OVERLAP} to {LONGEST_OVERLAP}"
@@ -98,8 +104,9 @@ async def change(rt: Runtime, call: Call, client_id: str, fields: ClientFields) 
     """Change the fields that are given.
 
     A change that takes something away revokes the tokens of the client, and workers read it again.
-    Its sessions end when it loses the grant `refresh_token`.  A client that changes to a secret
-    gets one that nobody knows: rotate it to see one.
+    A repetition that names what may be taken away does so too: a token may have been issued
+    meanwhile.  Its sessions end when it loses the grant `refresh_token`.  A client that changes to
+    a secret gets one that nobody knows: rotate it to see one.
 
     Refused: INVALID_REQUEST with all faults; NOT_FOUND; CONFLICT for the console; FORBIDDEN for a
     scope the caller does not hold, and for a first-party client by anybody but platform
@@ -123,7 +130,8 @@ async def change(rt: Runtime, call: Call, client_id: str, fields: ClientFields) 
                 tenant_id=after.tenant_id, client_id=client_id, fields=changed
             )
             await close(call, tx, ended, Cause.CLIENT_CLOSED, [event])
-        if _takes_away(before, after):
+        repeated = not changed and not _WIDE.isdisjoint(fields.given())
+        if repeated or _takes_away(before, after):
             await _revoke(rt, tx, after, "client changed")
     return after
 
@@ -285,9 +293,8 @@ def _differ(before: Client, after: Client, name: str) -> bool:
 
 def _takes_away(before: Client, after: Client) -> bool:
     """Whether a change allows the client less than before, or changes its credential."""
-    lists = ("scopes", "grant_types", "redirect_uris", "post_logout_redirect_uris", "origins")
     return (
-        any({*getattr(before, name)} - {*getattr(after, name)} for name in lists)
+        any({*getattr(before, name)} - {*getattr(after, name)} for name in _LISTS)
         or bool(_keys(before) - _keys(after))
         or _credential(before) != _credential(after)
         or (before.first_party and not after.first_party)

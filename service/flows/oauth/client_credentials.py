@@ -8,6 +8,7 @@ from service.domain.revocations import Marks
 from service.domain.tokens import Claims
 from service.flows.shared.cutoff import after_cutoffs
 from service.flows.shared.issuing import Issued, narrowed
+from service.flows.shared.known_client import find_client
 from service.kernel import ids, metrics
 from service.kernel.call import Call
 from service.kernel.refusal import Reason, Refused, unavailable
@@ -17,10 +18,16 @@ from service.runtime import Runtime
 async def issue_to_client(rt: Runtime, call: Call, client: Client, scope: str | None) -> Issued:
     """Issue the token after any cutoff on the client: usually at once, else within two seconds.
 
+    A client may have just been given a grant or a scope: it is read again before one is refused.
     After a wait the client is read again; UNAVAILABLE when its credentials have changed meanwhile.
     Refused: UNAUTHORIZED_CLIENT for a client without this grant; INVALID_SCOPE for a scope that the
     client does not hold; UNAVAILABLE.
     """
+    if not _allows(client, scope):  # it may have just been given more
+        found = await find_client(rt, call, client.client_id, doubtful=True)
+        if found is not None and _proof(found) != _proof(client):
+            raise unavailable("client: its credentials have just changed")
+        client = found or client
     if GrantType.CLIENT_CREDENTIALS not in client.grant_types:
         raise Refused(
             Reason.UNAUTHORIZED_CLIENT, "this client is not registered for client_credentials"
@@ -37,6 +44,21 @@ async def issue_to_client(rt: Runtime, call: Call, client: Client, scope: str | 
         rt, call.at, client, cutoff=lambda one, at: _cutoff(rt, one, at), again=again
     )
     return mint_for_client(rt, at, client, scope)
+
+
+def _allows(client: Client, scope: str | None) -> bool:
+    asked = set((scope or "").split())
+    return GrantType.CLIENT_CREDENTIALS in client.grant_types and asked <= set(client.scopes)
+
+
+def _proof(client: Client) -> tuple[object, ...]:
+    """Return what it proved itself by, which must be the same in what is read after that."""
+    return (
+        client.token_endpoint_auth_method,
+        client.secret_mac,
+        client.previous_mac,
+        client.jwks,
+    )
 
 
 def mint_for_client(rt: Runtime, at: datetime, client: Client, scope: str | None) -> Issued:

@@ -81,18 +81,19 @@ async def change(
 async def disable(rt: Runtime, call: Call, tenant_id: TenantId) -> None:
     """Disable an organization: sign-ins are refused, its sessions end, its tokens are revoked.
 
+    Repeating it revokes again, in case a token was issued meanwhile.
+
     Refused: NOT_FOUND; CONFLICT when no platform administrator could sign in any more.
     """
     require_platform(call, Permission.KEEP_ORGANIZATIONS)
     async with rt.pg.decision() as tx:
         before = await lock_out(tx, tenant_id)
-        if before.disabled_at is not None:
-            return
-        await refuse_last_way_in(tx, tenant_id=tenant_id)
-        await organizations.set_disabled(tx, tenant_id, call.at)
-        disabled = events.OrganizationDisabled(tenant_id=tenant_id)
-        everyone = OfOrganization(tenant_id)
-        await end(call, tx, everyone, Cause.ORGANIZATION_DISABLED, told=[disabled])
+        if before.disabled_at is None:
+            await refuse_last_way_in(tx, tenant_id=tenant_id)
+            await organizations.set_disabled(tx, tenant_id, call.at)
+            disabled = events.OrganizationDisabled(tenant_id=tenant_id)
+            everyone = OfOrganization(tenant_id)
+            await end(call, tx, everyone, Cause.ORGANIZATION_DISABLED, told=[disabled])
         await cut_off(rt, tx, Kind.TENANT_ID, str(tenant_id), tenant_id, "organization disabled")
 
 

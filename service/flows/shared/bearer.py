@@ -52,12 +52,12 @@ async def authenticate_administrator(rt: Runtime, call: Call, token: str) -> Adm
 async def authenticate_person(rt: Runtime, call: Call, token: str) -> Person:
     """Return the person, for routes on which people manage their own account.
 
-    Refused: as for a caller; UNAUTHENTICATED for a machine; FORBIDDEN for a person's token of
-    another application.
+    Refused: as for a caller; FORBIDDEN for a machine, an API key, and a person's token of another
+    application.  A new token would not help them, so none of them is told to fetch one.
     """
     actor = await authenticate_caller(rt, call, token)
     if not isinstance(actor, Person):
-        raise Refused(Reason.UNAUTHENTICATED, "only a signed-in person may do this")
+        raise Refused(Reason.FORBIDDEN, "only a signed-in person may do this")
     await _refuse_foreign(rt, call, actor)
     return actor
 

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import asdict, replace
 
@@ -170,6 +171,9 @@ def _check_keys(client: Client) -> None:
         raise wrong("jwks", "must be given with private_key_jwt, and with nothing else")
     if not jose.is_public_set(client.jwks):
         raise wrong("jwks", "must be a JWK set of 1 to 20 public keys (RFC 7517), none private")
+    kids = [one["kid"] for one in msgspec.json.decode(client.jwks)["keys"] if "kid" in one]
+    if len(kids) != len({*kids}):
+        raise wrong("jwks", "must give each key a kid of its own")
 
 
 def _grant_faults(client: Client) -> Iterator[Fault]:

@@ -23,6 +23,8 @@ PUBLIC: dict[str, Any] = {
     "redirect_uris": ["https://app.example.com/callback", "com.example.app:/callback"],
 }
 
+SAME_KID = [{**jose.Key("ES256", jose.generate("ES256")).jwk, "kid": "a"} for _ in range(2)]
+
 
 @pytest.fixture
 async def owner(rt: Runtime, browser: Browser) -> httpx2.AsyncClient:
@@ -101,6 +103,7 @@ async def test_all_that_is_wrong_is_said_at_once(owner: httpx2.AsyncClient) -> N
         ({"redirect_uris": ["com.example.app:/callback"]}, "#/redirect_uris/0"),
         ({"redirect_uris": ["https://a.example/"] * 21}, "#/redirect_uris"),
         ({"profile": "fapi2"}, "#/profile"),
+        ({"jwks": {"keys": SAME_KID}}, "#/jwks"),
         ({"id_token_signed_response_alg": "none"}, "#/id_token_signed_response_alg"),
         ({"first_party": None}, "#/first_party"),
     ],
@@ -156,6 +159,32 @@ async def test_what_a_change_takes_away_dies_at_once_and_what_it_adds_kills_noth
     assert (wider.status_code, wider.json()["error"]) == (400, "invalid_scope")
     good = await token(client, service.client_id, service.secret)
     assert (good.status_code, good.json()["scope"]) == (200, "agentes")
+
+
+async def test_what_a_change_adds_works_at_once(
+    rt: Runtime, root: httpx2.AsyncClient, client: httpx2.AsyncClient
+) -> None:
+    """A worker that knows the client from before reads it again before it refuses."""
+    service = await a_service(rt, client, "agentes")
+    path = f"/admin/clients/{service.client_id}"
+    assert (await root.patch(path, json={"scopes": ["agentes", "revocations:read"]})).is_success
+    wider = await token(client, service.client_id, service.secret, scope="revocations:read")
+    assert (wider.status_code, wider.json()["scope"]) == (200, "revocations:read")
+
+
+async def test_a_repeated_change_revokes_again_and_is_no_event(
+    rt: Runtime, root: httpx2.AsyncClient, client: httpx2.AsyncClient
+) -> None:
+    """A 503 may mean that it was committed: a token may have been issued meanwhile."""
+    service = await a_service(rt, client, "revocations:read", "agentes")
+    path, narrow = f"/admin/clients/{service.client_id}", {"scopes": ["revocations:read"]}
+    for body, revoked in (({"name": "a service"}, False), (narrow, True), (narrow, True)):
+        before = await service.fresh_token()
+        headers = {"authorization": f"Bearer {before}"}
+        assert (await root.patch(path, json=body)).status_code == 200
+        answer = await client.get("/revocations", headers=headers)
+        assert answer.status_code == (401 if revoked else 200), body
+    assert len(await given.events(rt, "client.changed")) == 1
 
 
 async def test_a_grant_that_was_taken_away_is_refused_at_once(

@@ -344,7 +344,7 @@ async def test_a_key_is_no_person_and_makes_no_keys(
 ) -> None:
     made = await root.create()
     headers = {"authorization": f"Bearer {made['secret']}"}
-    assert (await client.get("/auth/me", headers=headers)).status_code == 401
+    assert (await client.get("/auth/me", headers=headers)).status_code == 403
     for method, path in (("GET", "/api-keys"), ("DELETE", f"/api-keys/{made['id']}")):
         assert (await client.request(method, path, headers=headers)).status_code == 403
     sent = {"name": "x", "scopes": ["agentes"]}
