@@ -66,8 +66,7 @@ async def change_role(
 ) -> Member:
     """Give a member another role.  Their tokens here are revoked; sessions go on by a refresh.
 
-    Tokens of other organizations stay valid.  The role that they already have is no change and no
-    event; it revokes again, in case a token was issued meanwhile.
+    Tokens of other organizations stay valid.  The role that they already have changes nothing.
     Refused: FORBIDDEN when the caller is no owner and the old or new role is owner; CONFLICT for
     the last owner.
     """
@@ -79,7 +78,6 @@ async def change_role(
         if role != "owner":
             await refuse_last_owner(tx, there, member)
         if role == member.role:
-            await revoke_person(rt, tx, there, user_id, "role changed")
             return member
         await users.change_role(tx, there, user_id, role)
         if role != "owner":
