@@ -225,7 +225,9 @@ async def test_what_a_revocation_also_ends_needs_the_scope_of_that_act(
     assert await status(both, "POST", "/revocations", body) == 201
 
 
-async def test_a_repeated_disabling_revokes_again_and_is_no_event(rt: Runtime, browser: Browser) -> None:
+async def test_a_repeated_disabling_revokes_again_and_is_no_event(
+    rt: Runtime, browser: Browser
+) -> None:
     """The answer of the first may have been lost, and a token issued meanwhile."""
     objects = await an_organization(rt, browser(), browser())
     root = browser()
