@@ -241,7 +241,7 @@ def cloned_database() -> Iterator[str]:
     try:
         yield with_database(servers.postgres_url, name)
     finally:
-        run(_administer(servers, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+        run(_drop(servers, name))
 
 
 _taken: set[int] = set()
@@ -348,6 +348,19 @@ async def _administer(servers: Servers, *statements: str) -> None:
     async with _connected(servers.postgres_url) as connection:
         for statement in statements:
             await connection.execute(statement)
+
+
+async def _drop(servers: Servers, name: str) -> None:
+    """Drop a database.
+
+    An autovacuum worker in it is a superuser's process, and we may not end it: it is gone soon.
+    """
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                return await _administer(servers, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+            except asyncpg.InsufficientPrivilegeError:
+                await asyncio.sleep(0.1)
 
 
 async def _drop_all(servers: Servers) -> None:
