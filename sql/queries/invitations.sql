@@ -5,16 +5,6 @@ INSERT INTO auth_invitations (invitation_id, tenant_id, email, role, token_hash,
                               created_at, expires_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
 
--- name: find_open(token_hash, at)
--- Read before a password is hashed, which takes long: nothing is locked meanwhile.
-SELECT i.invitation_id, i.tenant_id, i.email, i.role, o.slug, o.name AS organization
-  FROM auth_invitations i
-  JOIN auth_organizations o USING (tenant_id)
- WHERE i.token_hash = $1
-   AND i.used_at IS NULL
-   AND i.expires_at > $2
-   AND o.disabled_at IS NULL;
-
 -- name: lock_open(token_hash, at)
 -- When two requests use one link at the same time, the second finds it used.
 SELECT i.invitation_id, i.tenant_id, i.email, i.role, o.slug, o.name AS organization

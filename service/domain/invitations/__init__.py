@@ -6,7 +6,6 @@ Table auth_invitations.
 from service.domain.invitations.model import Invitation, Open, digest, new_token
 from service.domain.invitations.store import (
     export_sent,
-    find_open,
     forget,
     insert,
     list_open,
@@ -24,7 +23,6 @@ __all__ = [
     "Open",
     "digest",
     "export_sent",
-    "find_open",
     "forget",
     "insert",
     "list_open",

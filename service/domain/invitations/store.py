@@ -9,7 +9,6 @@ from service.kernel.sql import Batch, JsonLine, Queries, Tx
 
 queries = Queries("invitations")
 _insert = queries.command("insert")
-_find_open = queries.rows("find_open", Invitation)
 _lock_open = queries.rows("lock_open", Invitation)
 _lock_one = queries.rows("lock_one", Open)
 _lock_sent = queries.rows("lock_sent", Open)
@@ -46,11 +45,6 @@ async def insert(
         created_at=at,
         expires_at=expires_at,
     )
-
-
-async def find_open(tx: Tx, token_hash: bytes, at: datetime) -> Invitation | None:
-    """Return an invitation that is neither used nor expired."""
-    return await _find_open.maybe(tx, token_hash=token_hash, at=at)
 
 
 async def lock_open(tx: Tx, token_hash: bytes, at: datetime) -> Invitation | None:

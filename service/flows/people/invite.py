@@ -161,8 +161,9 @@ async def accept(rt: Runtime, call: Call, token: str, password: str | None, name
     await limiting.spend_address(rt, call, "accept", rt.policy.limits.create)
     if name:
         check_name(name)
-    async with rt.pg.reading() as tx:
-        peeked = await invitations.find_open(tx, invitations.digest(token), call.at)
+    async with rt.pg.autocommit() as tx:
+        # The lock ends with its statement.  It waits for a request that is using the link now.
+        peeked = await invitations.lock_open(tx, invitations.digest(token), call.at)
         known = await _find(tx, peeked.email) if peeked else None
     if peeked is None:
         raise _closed()
