@@ -69,8 +69,8 @@ async def provide_open(scope: Scope) -> RequestContext:
 async def provide_person(scope: Scope) -> RequestContext:
     """For routes on which people manage their own account: a person's bearer token.
 
-    Refused: UNAUTHENTICATED for nobody and for a machine; FORBIDDEN for a person's token that was
-    issued to or for another application.
+    Refused: UNAUTHENTICATED without a good token; FORBIDDEN for a machine, for an API key, and for
+    a person's token that was issued to or for another application.
     """
     return await _signed(_unsigned(scope), _needed(scope), authenticate_person)
 
