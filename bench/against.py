@@ -45,7 +45,11 @@ def against(commit: str, only: Sequence[str]) -> int:
             results = {tree: _measure(tree, asked) for tree in order}
             pairs.append((results[other], results[ROOT]))
             print(f"turn {turn + 1} of {TURNS} done", flush=True)
-    compared = [_compare(path, pairs) for path in asked]
+    return tell([compare(path, pairs) for path in asked])
+
+
+def tell(compared: Sequence[Compared]) -> int:
+    """Print the table; return the exit status."""
     print(f"{'path':20} {'before/s':>9} {'after/s':>9} {'rate':>6} {'µs CPU':>7}")
     for one in compared:
         slow = "" if one.rate >= SHARE else "  SLOWER"
@@ -85,7 +89,8 @@ def _measure(tree: Path, paths: Sequence[str]) -> Result:
     return result
 
 
-def _compare(path: str, pairs: Sequence[tuple[Result, Result]]) -> Compared:
+def compare(path: str, pairs: Sequence[tuple[Result, Result]]) -> Compared:
+    """Compare one path over all turns.  SystemExit when it was not measured."""
     found = [(_of(before, path), _of(after, path)) for before, after in pairs]
     return Compared(
         path,
@@ -97,4 +102,7 @@ def _compare(path: str, pairs: Sequence[tuple[Result, Result]]) -> Compared:
 
 
 def _of(result: Result, path: str) -> Measured:
-    return next(one for one in result.measured if one.path == path)
+    found = next((one for one in result.measured if one.path == path), None)
+    if found is None:
+        raise SystemExit(f"bench: {path} was not measured")
+    return found
